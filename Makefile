@@ -1,0 +1,41 @@
+# dyntable: dynamic tables for PostgreSQL.
+#
+#   make demo   see it work          (installs what is missing, leaves nothing running)
+#   make test   see it proven        (the same, for all tests)
+#   make        build                (PGXS; PG_CONFIG=... names the server)
+#   make tree   a private copy of the server under build/, with dyntable in it
+
+EXTENSION   = dyntable
+EXTVERSION  = 1.0
+MODULE_big  = dyntable
+DATA_built  = dyntable--$(EXTVERSION).sql
+OBJS        = $(patsubst %.c,%.o,$(sort $(wildcard src/*/*.c)))
+SQL_PARTS   = $(addprefix src/sql/,header.sql catalog.sql types.sql command.sql refresh.sql schedule.sql capture.sql monitor.sql)
+
+PG_CONFIG  ?= $(firstword $(wildcard /usr/lib/postgresql/15/bin/pg_config) pg_config)
+PG_CPPFLAGS = -I$(CURDIR)/src
+PG_CFLAGS   = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers \
+              -Wno-declaration-after-statement
+SHLIB_LINK  = -Wl,--version-script=$(CURDIR)/src/dyntable.map
+EXTRA_CLEAN = dyntable--$(EXTVERSION).sql
+
+# Bitcode for the JIT would need clang at every build and buys nothing here.
+with_llvm = no
+
+PGXS := $(shell $(PG_CONFIG) --pgxs)
+ifneq ($(wildcard $(PGXS)),)
+include $(PGXS)
+endif
+
+$(OBJS): $(wildcard src/*/*.h) Makefile
+$(MODULE_big).so: src/dyntable.map
+
+dyntable--$(EXTVERSION).sql: $(SQL_PARTS)
+	cat $^ > $@
+
+# The private copy: see scripts/tree.
+tree: all
+	scripts/tree $(PG_CONFIG) build/pg
+	$(MAKE) -s install DESTDIR=$(CURDIR)/build/pg PG_CONFIG=$(PG_CONFIG)
+
+.PHONY: tree

@@ -1,0 +1,18 @@
+/*
+ * dyn_settings.h
+ *	  The settings of dyntable (postgresql.conf, SET).
+ */
+#ifndef DYN_SETTINGS_H
+#define DYN_SETTINGS_H
+
+extern int	dyn_max_workers;		/* refresh workers per server */
+extern int	dyn_min_target_lag;		/* milliseconds */
+extern int	dyn_max_consecutive_failures;
+extern int	dyn_history_retention;	/* minutes */
+extern int	dyn_max_retained_wal;	/* megabytes; -1: no bound */
+extern int	dyn_max_change_log;		/* megabytes; -1: no bound */
+extern int	dyn_capture_timeout;	/* milliseconds a refresh waits for capture */
+
+extern void dyn_settings_define(void);
+
+#endif							/* DYN_SETTINGS_H */

@@ -1,0 +1,59 @@
+/*
+ * dyn_capture.h
+ *	  What the rest of dyntable asks of change capture.
+ */
+#ifndef DYN_CAPTURE_H
+#define DYN_CAPTURE_H
+
+#include <access/xlogdefs.h>
+#include <executor/tuptable.h>
+#include <nodes/pg_list.h>
+
+#include "catalog/dyn_catalog.h"
+
+/*
+ * Generation of this database's slot, or 0 when capture is not ready.  When 0
+ * and reason is not NULL, *reason tells why ("wal_level is not logical", ...).
+ * Waits up to timeout_ms for a worker that is starting; must then not be
+ * called by a transaction that has an xid (slot creation would wait for us).
+ */
+extern int64 dyn_capture_generation(int timeout_ms, char **reason);
+
+/*
+ * Whether a relation's changes can be captured at all: permanent ordinary or
+ * partitioned table.  If not, *code and *detail say why
+ * (UNLOGGED_SOURCE, FOREIGN_TABLE, MATERIALIZED_VIEW, INHERITANCE, ...).
+ */
+extern bool dyn_capture_possible(Oid relid, const char **code, char **detail);
+
+/*
+ * Put a base table under capture with (at least) these columns, by way of a
+ * registrar process, and hold its log for the current transaction's xid.
+ * Returns at once when it is already so (but for the hold).  Raises an error
+ * that names who is in the way after bounded retries.
+ */
+extern void dyn_capture_register(Oid relid, List *columns);
+
+/* The position up to which capture must have come for a snapshot just taken; WAL is flushed to it. */
+extern XLogRecPtr dyn_capture_target(void);
+
+/* Wait, bounded and interruptible, until capture has passed lsn; error on timeout or when capture stops. */
+extern void dyn_capture_wait(XLogRecPtr lsn);
+
+/*
+ * Call emit for every logged change of source whose xid is visible in upto
+ * and not in since.  The slot has the log table's descriptor; columns are
+ * found there by dyn_changelog_attnum.  weight is +1 or -1, or 0 for an event
+ * (TRUNCATE, gap) that makes the delta incomputable: reinitialise.
+ */
+typedef void (*DynChangeEmit) (TupleTableSlot *slot, int weight, void *arg);
+extern void dyn_changelog_scan(const DynSource *source, const DynSnapshot *since,
+							   const DynSnapshot *upto, DynChangeEmit emit, void *arg);
+
+/* Attribute number in the log table of a source's column. */
+extern AttrNumber dyn_changelog_attnum(const DynSource *source, AttrNumber column);
+
+/* Wake the capture worker so that it trims logs and drops sources no longer read. */
+extern void dyn_capture_wake(void);
+
+#endif							/* DYN_CAPTURE_H */

@@ -1,0 +1,160 @@
+/*
+ * dyn_catalog.h
+ *	  The rows of dyntable's own tables as C structs.
+ *
+ * The only code that knows the tables of catalog.sql.  All functions run
+ * their statements with the rights of the bootstrap superuser and a pinned
+ * search_path, through saved plans, in the current transaction; results are
+ * allocated in the caller's memory context.
+ */
+#ifndef DYN_CATALOG_H
+#define DYN_CATALOG_H
+
+#include <access/xlogdefs.h>
+#include <datatype/timestamp.h>
+#include <nodes/pg_list.h>
+#include <utils/snapshot.h>
+
+typedef enum DynRefreshMode
+{
+	DYN_MODE_AUTO,
+	DYN_MODE_INCREMENTAL,
+	DYN_MODE_FULL,
+} DynRefreshMode;
+
+/* A snapshot in the form that is stored: every xid at full width. */
+typedef struct DynSnapshot
+{
+	uint64		xmin;
+	uint64		xmax;
+	int			nxip;
+	uint64	   *xip;			/* sorted */
+} DynSnapshot;
+
+/* One row of dyntable.dynamic_table. */
+typedef struct DynTable
+{
+	Oid			relid;
+	char	   *query;			/* the user's text */
+	char	   *tree;			/* nodeToString of the analysed Query */
+	int			tree_version;	/* major version of the server that wrote tree */
+	List	   *settings;		/* of char *, "name=value", pinned at creation */
+	Interval   *target_lag;		/* NULL: downstream, or schedule */
+	char	   *schedule;		/* cron expression or NULL */
+	DynRefreshMode mode;		/* as asked for */
+	bool		incremental;	/* as it is */
+	char	   *reason_code;	/* why not incremental, or NULL */
+	char	   *reason;
+	bool		on_schedule;	/* initialize => 'on_schedule' */
+	char	   *warehouse;
+	bool		suspended;
+	char	   *state_code;		/* USER_SUSPENDED ... or NULL */
+} DynTable;
+
+/* One row of dyntable.position. */
+typedef struct DynPosition
+{
+	Oid			relid;
+	int64		generation;		/* of the slot; 0: none */
+	DynSnapshot *snapshot;		/* NULL before the first fill */
+	TimestampTz data_timestamp; /* DT_NOBEGIN before the first fill */
+	int64		refresh_no;
+	bool		populated;
+	int64		plan_hash;
+	char	   *reinit_reason;	/* not NULL: next refresh reinitialises */
+	int			failures;
+} DynPosition;
+
+/* One row of dyntable.edge. */
+typedef struct DynEdge
+{
+	Oid			relid;
+	Oid			source;
+	char		kind;			/* DYN_EDGE_* */
+	List	   *columns;		/* of int: attribute numbers read */
+	int64		refresh_no;
+} DynEdge;
+
+#define DYN_EDGE_BASE		'b'
+#define DYN_EDGE_DYNAMIC	'd'
+#define DYN_EDGE_FULL		'f'
+
+/* One row of dyntable.source. */
+typedef struct DynSource
+{
+	Oid			relid;
+	Oid			log;
+	List	   *columns;		/* of int */
+	XLogRecPtr	registered_lsn;
+	uint64		registered_xid;
+	char		old_identity;
+} DynSource;
+
+/* One row of dyntable.history, to be written. */
+typedef struct DynHistory
+{
+	Oid			relid;
+	const char *state;			/* SUCCEEDED, FAILED, UPSTREAM_FAILED, ... */
+	const char *action;			/* NO_DATA, INCREMENTAL, FULL, REINITIALIZE or NULL */
+	const char *trigger;		/* SCHEDULED, MANUAL, CREATION */
+	const char *code;			/* SQLSTATE or symbolic, NULL when succeeded */
+	const char *message;
+	TimestampTz data_timestamp; /* DT_NOBEGIN: none */
+	TimestampTz started;
+	TimestampTz ended;
+	int64		rows_inserted;
+	int64		rows_updated;
+	int64		rows_deleted;
+	const char *reason;
+	const char *phases;			/* jsonb text or NULL */
+} DynHistory;
+
+/* the extension itself */
+extern Oid	dyn_extension_oid(void);	/* InvalidOid where it is not installed */
+extern Oid	dyn_schema_oid(void);	/* schema dyntable */
+
+/* dynamic_table */
+extern DynTable *dyn_table_get(Oid relid, bool missing_ok);
+extern List *dyn_table_all(void);	/* of Oid, ordered */
+extern void dyn_table_insert(const DynTable *table);
+extern void dyn_table_update(const DynTable *table);
+extern void dyn_table_delete(Oid relid);	/* with position, edges, stages, history kept */
+extern bool dyn_is_dynamic_table(Oid relid);	/* cached per backend; cheap */
+
+/* position */
+extern void dyn_position_insert(Oid relid);
+extern DynPosition *dyn_position_get(Oid relid);
+
+/* UPDATE … SET refresh_no = refresh_no: the first statement of a run on a table (may raise 40001) */
+extern void dyn_position_claim(Oid relid);
+extern void dyn_position_store(const DynPosition *position);
+extern void dyn_position_set_reinit(Oid relid, const char *reason);
+
+/* edge */
+extern List *dyn_edges_of(Oid relid);	/* of DynEdge *, what relid reads */
+extern List *dyn_readers_of(Oid source);	/* of Oid, who reads source */
+extern void dyn_edges_replace(Oid relid, List *edges);
+extern void dyn_edge_store_refresh_no(Oid relid, Oid source, int64 refresh_no);
+
+/* source, hold */
+extern DynSource *dyn_source_get(Oid relid);
+extern List *dyn_source_all(void);	/* of DynSource * */
+
+/* stage */
+extern Oid	dyn_stage_get(Oid relid, int no);	/* InvalidOid when missing */
+extern void dyn_stage_insert(Oid relid, int no, Oid stage);
+extern List *dyn_stages_of(Oid relid);	/* of Oid */
+extern void dyn_stages_forget(Oid relid);
+
+/* history */
+extern void dyn_history_insert(const DynHistory *entry);
+
+/* snapshots */
+extern DynSnapshot *dyn_snapshot_from_text(const char *text);
+extern char *dyn_snapshot_to_text(const DynSnapshot *snapshot);
+
+/* the storable form of a live snapshot, the current transaction's own xid counted as running */
+extern DynSnapshot *dyn_snapshot_from_live(Snapshot snapshot);
+extern bool dyn_snapshot_sees(const DynSnapshot *snapshot, uint64 xid);
+
+#endif							/* DYN_CATALOG_H */

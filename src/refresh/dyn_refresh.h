@@ -1,0 +1,68 @@
+/*
+ * dyn_refresh.h
+ *	  Runs: bringing dynamic tables to one new data timestamp.
+ */
+#ifndef DYN_REFRESH_H
+#define DYN_REFRESH_H
+
+#include <datatype/timestamp.h>
+#include <nodes/pg_list.h>
+
+typedef enum DynAction
+{
+	DYN_ACTION_NO_DATA,
+	DYN_ACTION_INCREMENTAL,
+	DYN_ACTION_FULL,
+	DYN_ACTION_REINITIALIZE,
+} DynAction;
+
+typedef enum DynTrigger
+{
+	DYN_TRIGGER_SCHEDULED,
+	DYN_TRIGGER_MANUAL,
+	DYN_TRIGGER_CREATION,
+} DynTrigger;
+
+typedef struct DynResult
+{
+	Oid			relid;
+	bool		failed;			/* only where errors are caught */
+	bool		upstream_failed;
+	char	   *sqlstate;
+	char	   *message;
+	DynAction	action;
+	char	   *reason;			/* why FULL or REINITIALIZE, or NULL */
+	TimestampTz data_timestamp;
+	TimestampTz started;
+	TimestampTz ended;
+	int64		rows_inserted;
+	int64		rows_updated;
+	int64		rows_deleted;
+} DynResult;
+
+/*
+ * Refresh the tables (list of Oid) and everything upstream of them in the
+ * current transaction, upstream first, under one snapshot.  Returns a list of
+ * DynResult * in the order refreshed.  Writes their rows of history.
+ *
+ * With catch_errors each table runs in a subtransaction: a failure marks its
+ * downstream upstream_failed and spares the others, and the failures are in
+ * the result but not yet in history's failure counters (the scheduler's
+ * business).  Without, the first failure is raised.
+ */
+extern List *dyn_run(List *relids, DynTrigger trigger, bool catch_errors);
+
+/* The tables of dyn_run in order: upstream closure, topologically sorted. */
+extern List *dyn_run_order(List *relids);
+
+extern const char *dyn_action_name(DynAction action);
+extern const char *dyn_trigger_name(DynTrigger trigger);
+
+/* True while this backend itself writes dynamic tables (the write guard asks). */
+extern bool dyn_refresh_writing(void);
+
+/* Bring relid to date, then count rows its query has and it lacks, and the reverse. */
+extern void dyn_verify(Oid relid, int64 *missing, int64 *unexpected);
+
+/* First fill, by dyntable_create: as dyn_run on one table with trigger CREATION. */
+#endif							/* DYN_REFRESH_H */

@@ -1,0 +1,132 @@
+/*
+ * catalog.sql: the tables in which dyntable keeps what it knows.
+ *
+ * Only src/catalog reads and writes them (and the views of monitor.sql read
+ * them).  Rows that a dump must carry are in dynamic_table alone; everything
+ * else is rebuilt by the first refresh after a restore.
+ */
+
+CREATE TABLE dyntable.warehouse (
+    name              text PRIMARY KEY,
+    owner             regrole NOT NULL DEFAULT current_user::regrole,
+    max_workers       integer CHECK (max_workers > 0),
+    settings          jsonb NOT NULL DEFAULT '{}',
+    statement_timeout interval,
+    auto_suspend      interval NOT NULL DEFAULT '1 minute',
+    suspended         boolean NOT NULL DEFAULT false
+);
+COMMENT ON TABLE dyntable.warehouse IS 'pools of refresh workers';
+INSERT INTO dyntable.warehouse (name) VALUES ('default');
+
+-- What a dynamic table is.  target_lag NULL with schedule NULL: downstream.
+CREATE TABLE dyntable.dynamic_table (
+    relid         regclass PRIMARY KEY,
+    query         text NOT NULL,
+    tree          text NOT NULL,
+    tree_version  integer NOT NULL,
+    settings      text[] NOT NULL,
+    target_lag    interval,
+    schedule      text,
+    refresh_mode  text NOT NULL CHECK (refresh_mode IN ('auto', 'incremental', 'full')),
+    incremental   boolean NOT NULL,
+    reason_code   text,
+    reason        text,
+    initialize    text NOT NULL CHECK (initialize IN ('on_create', 'on_schedule')),
+    warehouse     text NOT NULL DEFAULT 'default' REFERENCES dyntable.warehouse,
+    state         text NOT NULL DEFAULT 'ACTIVE' CHECK (state IN ('ACTIVE', 'SUSPENDED')),
+    state_code    text,
+    state_since   timestamptz NOT NULL DEFAULT clock_timestamp(),
+    created       timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+COMMENT ON TABLE dyntable.dynamic_table IS 'definition and scheduling state of each dynamic table';
+
+-- Where a dynamic table stands.  One row each, updated by every refresh that
+-- changed something; never dumped.
+CREATE TABLE dyntable.position (
+    relid           oid PRIMARY KEY,
+    generation      bigint NOT NULL DEFAULT 0,
+    snapshot        pg_snapshot,
+    data_timestamp  timestamptz,
+    refresh_no      bigint NOT NULL DEFAULT 0,
+    populated       boolean NOT NULL DEFAULT false,
+    plan_hash       bigint NOT NULL DEFAULT 0,
+    reinit_reason   text,
+    failures        integer NOT NULL DEFAULT 0,
+    retry_at        timestamptz
+) WITH (fillfactor = 50);
+COMMENT ON TABLE dyntable.position IS 'snapshot, data timestamp and refresh number that each dynamic table has reached';
+
+-- What a dynamic table reads: base tables ('b'), dynamic tables ('d'), or
+-- sources that can only be read in full ('f').  refresh_no: up to which of a
+-- dynamic source's refreshes this table has read.
+CREATE TABLE dyntable.edge (
+    relid      oid NOT NULL,
+    source     oid NOT NULL,
+    kind       "char" NOT NULL CHECK (kind IN ('b', 'd', 'f')),
+    columns    smallint[] NOT NULL,
+    refresh_no bigint NOT NULL DEFAULT 0,
+    PRIMARY KEY (relid, source)
+);
+CREATE INDEX edge_source ON dyntable.edge (source);
+COMMENT ON TABLE dyntable.edge IS 'which relations each dynamic table reads';
+
+-- Base tables under capture, written by the registrar only.
+CREATE TABLE dyntable.source (
+    relid          oid PRIMARY KEY,
+    log            oid NOT NULL,
+    columns        smallint[] NOT NULL,
+    registered_lsn pg_lsn NOT NULL,
+    registered_xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    old_identity   "char" NOT NULL
+);
+COMMENT ON TABLE dyntable.source IS 'base tables under change capture and their change logs';
+
+-- A transaction that fills a table from a source: trimming waits for it.
+CREATE TABLE dyntable.hold (
+    source oid NOT NULL,
+    xid    xid8 NOT NULL,
+    PRIMARY KEY (source, xid)
+);
+COMMENT ON TABLE dyntable.hold IS 'transactions for whose sake the change log of a source is kept';
+
+-- State tables of a dynamic table, one a non-linear operator of its plan,
+-- and with no = 0 the log of its own delta that downstream tables read.
+CREATE TABLE dyntable.stage (
+    relid oid NOT NULL,
+    no    integer NOT NULL,
+    stage oid NOT NULL,
+    PRIMARY KEY (relid, no)
+);
+COMMENT ON TABLE dyntable.stage IS 'state tables beside each dynamic table';
+
+-- The replication slot of this database, as its capture worker made it.
+CREATE TABLE dyntable.slot (
+    name       name NOT NULL,
+    generation bigint NOT NULL,
+    systemid   bigint NOT NULL,
+    dboid      oid NOT NULL
+);
+COMMENT ON TABLE dyntable.slot IS 'the replication slot of this database and its generation';
+
+CREATE TABLE dyntable.history (
+    id             bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    relid          oid NOT NULL,
+    state          text NOT NULL,
+    action         text,
+    trigger        text NOT NULL,
+    code           text,
+    message        text,
+    data_timestamp timestamptz,
+    started        timestamptz NOT NULL,
+    ended          timestamptz NOT NULL,
+    rows_inserted  bigint,
+    rows_updated   bigint,
+    rows_deleted   bigint,
+    reason         text,
+    phases         jsonb,
+    completion_target timestamptz,
+    repeats        integer NOT NULL DEFAULT 1
+);
+CREATE INDEX history_relid ON dyntable.history (relid, id);
+CREATE INDEX history_ended ON dyntable.history (ended);
+COMMENT ON TABLE dyntable.history IS 'every refresh; refreshes in a row that found nothing share one row';
