@@ -1,0 +1,208 @@
+/*
+ * dyn_edge.c
+ *	  Who reads what (dyntable.edge), what is captured (dyntable.source) and
+ *	  the state tables beside dynamic tables (dyntable.stage).
+ *
+ * Rows of dyntable.source are written by the capture room's registrar alone;
+ * they are only read here.
+ */
+#include <postgres.h>
+
+#include <catalog/pg_type.h>
+#include <utils/builtins.h>
+#include <utils/pg_lsn.h>
+#include <utils/xid8.h>
+
+#include "catalog/dyn_catalog.h"
+#include "catalog/dyn_spi.h"
+
+List *
+dyn_edges_of(Oid relid)
+{
+	static DynStatement select = {
+		"SELECT relid, source, kind, columns, refresh_no FROM dyntable.edge"
+		" WHERE relid = $1 ORDER BY source", 1, {OIDOID}
+	};
+	Datum		values[] = {ObjectIdGetDatum(relid)};
+	DynCall		call;
+	List	   *edges = NIL;
+
+	dyn_spi_begin(&call, &select, values, NULL);
+	for (uint64 row = 0; row < call.nrows; row++)
+	{
+		DynEdge    *edge = palloc0(sizeof(DynEdge));
+		bool		isnull;
+
+		edge->relid = dyn_spi_oid(row, 1);
+		edge->source = dyn_spi_oid(row, 2);
+		edge->kind = DatumGetChar(dyn_spi_datum(row, 3, &isnull));
+		edge->columns = dyn_spi_int2_list(row, 4);
+		edge->refresh_no = dyn_spi_int8(row, 5);
+		edges = lappend(edges, edge);
+	}
+	dyn_spi_end(&call);
+	return edges;
+}
+
+List *
+dyn_readers_of(Oid source)
+{
+	static DynStatement select = {
+		"SELECT relid FROM dyntable.edge WHERE source = $1 ORDER BY relid", 1, {OIDOID}
+	};
+	Datum		values[] = {ObjectIdGetDatum(source)};
+	DynCall		call;
+	List	   *relids = NIL;
+
+	dyn_spi_begin(&call, &select, values, NULL);
+	for (uint64 row = 0; row < call.nrows; row++)
+		relids = lappend_oid(relids, dyn_spi_oid(row, 1));
+	dyn_spi_end(&call);
+	return relids;
+}
+
+void
+dyn_edges_replace(Oid relid, List *edges)
+{
+	static DynStatement delete = {
+		"DELETE FROM dyntable.edge WHERE relid = $1", 1, {OIDOID}
+	};
+	static DynStatement insert = {
+		"INSERT INTO dyntable.edge (relid, source, kind, columns, refresh_no)"
+		" VALUES ($1, $2, $3, $4, $5)", 5, {OIDOID, OIDOID, CHAROID, INT2ARRAYOID, INT8OID}
+	};
+	Datum		values[5] = {ObjectIdGetDatum(relid)};
+	ListCell   *cell;
+
+	dyn_spi_run(&delete, values, NULL);
+	foreach(cell, edges)
+	{
+		DynEdge    *edge = lfirst(cell);
+
+		values[1] = ObjectIdGetDatum(edge->source);
+		values[2] = CharGetDatum(edge->kind);
+		values[3] = dyn_int2_array_value(edge->columns);
+		values[4] = Int64GetDatum(edge->refresh_no);
+		dyn_spi_run(&insert, values, NULL);
+	}
+}
+
+void
+dyn_edge_store_refresh_no(Oid relid, Oid source, int64 refresh_no)
+{
+	static DynStatement update = {
+		"UPDATE dyntable.edge SET refresh_no = $3"
+		" WHERE relid = $1 AND source = $2 AND refresh_no <> $3", 3, {OIDOID, OIDOID, INT8OID}
+	};
+	Datum		values[] = {ObjectIdGetDatum(relid), ObjectIdGetDatum(source),
+	Int64GetDatum(refresh_no)};
+
+	dyn_spi_run(&update, values, NULL);
+}
+
+#define SOURCE_COLUMNS \
+	"relid, log, columns, registered_lsn, registered_xid, old_identity"
+
+static DynSource *
+source_from_row(uint64 row)
+{
+	DynSource  *source = palloc0(sizeof(DynSource));
+	bool		isnull;
+
+	source->relid = dyn_spi_oid(row, 1);
+	source->log = dyn_spi_oid(row, 2);
+	source->columns = dyn_spi_int2_list(row, 3);
+	source->registered_lsn = DatumGetLSN(dyn_spi_datum(row, 4, &isnull));
+	source->registered_xid =
+		U64FromFullTransactionId(DatumGetFullTransactionId(dyn_spi_datum(row, 5, &isnull)));
+	source->old_identity = DatumGetChar(dyn_spi_datum(row, 6, &isnull));
+	return source;
+}
+
+DynSource *
+dyn_source_get(Oid relid)
+{
+	static DynStatement select = {
+		"SELECT " SOURCE_COLUMNS " FROM dyntable.source WHERE relid = $1", 1, {OIDOID}
+	};
+	Datum		values[] = {ObjectIdGetDatum(relid)};
+	DynCall		call;
+	DynSource  *source;
+
+	dyn_spi_begin(&call, &select, values, NULL);
+	source = call.nrows > 0 ? source_from_row(0) : NULL;
+	dyn_spi_end(&call);
+	return source;
+}
+
+List *
+dyn_source_all(void)
+{
+	static DynStatement select = {
+		"SELECT " SOURCE_COLUMNS " FROM dyntable.source ORDER BY relid", 0
+	};
+	DynCall		call;
+	List	   *sources = NIL;
+
+	dyn_spi_begin(&call, &select, NULL, NULL);
+	for (uint64 row = 0; row < call.nrows; row++)
+		sources = lappend(sources, source_from_row(row));
+	dyn_spi_end(&call);
+	return sources;
+}
+
+Oid
+dyn_stage_get(Oid relid, int no)
+{
+	static DynStatement select = {
+		"SELECT stage FROM dyntable.stage WHERE relid = $1 AND no = $2", 2, {OIDOID, INT4OID}
+	};
+	Datum		values[] = {ObjectIdGetDatum(relid), Int32GetDatum(no)};
+	DynCall		call;
+	Oid			stage;
+
+	dyn_spi_begin(&call, &select, values, NULL);
+	stage = call.nrows > 0 ? dyn_spi_oid(0, 1) : InvalidOid;
+	dyn_spi_end(&call);
+	return stage;
+}
+
+void
+dyn_stage_insert(Oid relid, int no, Oid stage)
+{
+	static DynStatement insert = {
+		"INSERT INTO dyntable.stage (relid, no, stage) VALUES ($1, $2, $3)",
+		3, {OIDOID, INT4OID, OIDOID}
+	};
+	Datum		values[] = {ObjectIdGetDatum(relid), Int32GetDatum(no), ObjectIdGetDatum(stage)};
+
+	dyn_spi_run(&insert, values, NULL);
+}
+
+List *
+dyn_stages_of(Oid relid)
+{
+	static DynStatement select = {
+		"SELECT stage FROM dyntable.stage WHERE relid = $1 ORDER BY no", 1, {OIDOID}
+	};
+	Datum		values[] = {ObjectIdGetDatum(relid)};
+	DynCall		call;
+	List	   *stages = NIL;
+
+	dyn_spi_begin(&call, &select, values, NULL);
+	for (uint64 row = 0; row < call.nrows; row++)
+		stages = lappend_oid(stages, dyn_spi_oid(row, 1));
+	dyn_spi_end(&call);
+	return stages;
+}
+
+void
+dyn_stages_forget(Oid relid)
+{
+	static DynStatement delete = {
+		"DELETE FROM dyntable.stage WHERE relid = $1", 1, {OIDOID}
+	};
+	Datum		values[] = {ObjectIdGetDatum(relid)};
+
+	dyn_spi_run(&delete, values, NULL);
+}

@@ -1,0 +1,120 @@
+/*
+ * dyn_position.c
+ *	  dyntable.position: how far each dynamic table has come.
+ *
+ * The row is the lock of a run: dyn_position_claim updates it before anything
+ * else happens, so that of two runs in REPEATABLE READ the second fails with
+ * a serialization error instead of applying the same delta twice.
+ */
+#include <postgres.h>
+
+#include <catalog/pg_type.h>
+#include <utils/builtins.h>
+#include <utils/timestamp.h>
+
+#include "catalog/dyn_catalog.h"
+#include "catalog/dyn_spi.h"
+
+void
+dyn_position_insert(Oid relid)
+{
+	static DynStatement insert = {
+		"INSERT INTO dyntable.position (relid) VALUES ($1)", 1, {OIDOID}
+	};
+	Datum		values[] = {ObjectIdGetDatum(relid)};
+
+	dyn_spi_run(&insert, values, NULL);
+}
+
+/* Raise what a run is told whose table went away before it had the row. */
+static void
+position_missing(Oid relid)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_TABLE),
+			 errmsg("dynamic table with OID %u does not exist", relid),
+			 errdetail("It may have been dropped concurrently.")));
+}
+
+DynPosition *
+dyn_position_get(Oid relid)
+{
+	static DynStatement select = {
+		"SELECT generation, snapshot::text, data_timestamp, refresh_no, populated, plan_hash,"
+		" reinit_reason, failures FROM dyntable.position WHERE relid = $1",
+		1, {OIDOID}
+	};
+	Datum		values[] = {ObjectIdGetDatum(relid)};
+	DynCall		call;
+	DynPosition *position = palloc0(sizeof(DynPosition));
+	char	   *snapshot;
+
+	dyn_spi_begin(&call, &select, values, NULL);
+	if (call.nrows == 0)
+		position_missing(relid);
+	position->relid = relid;
+	position->generation = dyn_spi_int8(0, 1);
+	snapshot = dyn_spi_text(0, 2);
+	position->snapshot = snapshot ? dyn_snapshot_from_text(snapshot) : NULL;
+	position->data_timestamp = dyn_spi_timestamp(0, 3);
+	position->refresh_no = dyn_spi_int8(0, 4);
+	position->populated = dyn_spi_bool(0, 5);
+	position->plan_hash = dyn_spi_int8(0, 6);
+	position->reinit_reason = dyn_spi_text(0, 7);
+	position->failures = dyn_spi_int4(0, 8);
+	dyn_spi_end(&call);
+	return position;
+}
+
+void
+dyn_position_claim(Oid relid)
+{
+	static DynStatement update = {
+		"UPDATE dyntable.position SET refresh_no = refresh_no WHERE relid = $1", 1, {OIDOID}
+	};
+	Datum		values[] = {ObjectIdGetDatum(relid)};
+
+	if (dyn_spi_run(&update, values, NULL) != 1)
+		position_missing(relid);
+}
+
+void
+dyn_position_store(const DynPosition *position)
+{
+	static DynStatement update = {
+		"UPDATE dyntable.position SET generation = $2, snapshot = $3::pg_snapshot,"
+		" data_timestamp = $4, refresh_no = $5, populated = $6, plan_hash = $7,"
+		" reinit_reason = $8, failures = $9,"
+		" retry_at = CASE WHEN $9 = 0 THEN NULL ELSE retry_at END WHERE relid = $1",
+		9, {OIDOID, INT8OID, TEXTOID, TIMESTAMPTZOID, INT8OID, BOOLOID, INT8OID, TEXTOID, INT4OID}
+	};
+	Datum		values[9];
+	char		nulls[9];
+
+	memset(nulls, ' ', sizeof(nulls));
+	values[0] = ObjectIdGetDatum(position->relid);
+	values[1] = Int64GetDatum(position->generation);
+	values[2] = dyn_text_value(position->snapshot ? dyn_snapshot_to_text(position->snapshot) : NULL,
+							   &nulls[2]);
+	values[3] = dyn_timestamp_value(position->data_timestamp, &nulls[3]);
+	values[4] = Int64GetDatum(position->refresh_no);
+	values[5] = BoolGetDatum(position->populated);
+	values[6] = Int64GetDatum(position->plan_hash);
+	values[7] = dyn_text_value(position->reinit_reason, &nulls[7]);
+	values[8] = Int32GetDatum(position->failures);
+	if (dyn_spi_run(&update, values, nulls) != 1)
+		position_missing(position->relid);
+}
+
+/* The first reason stays: it is the one to look into. */
+void
+dyn_position_set_reinit(Oid relid, const char *reason)
+{
+	static DynStatement update = {
+		"UPDATE dyntable.position SET reinit_reason = $2"
+		" WHERE relid = $1 AND reinit_reason IS NULL", 2, {OIDOID, TEXTOID}
+	};
+	Datum		values[] = {ObjectIdGetDatum(relid), CStringGetTextDatum(reason)};
+
+	dyn_spi_run(&update, values, NULL);
+}

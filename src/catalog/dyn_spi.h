@@ -1,0 +1,60 @@
+/*
+ * dyn_spi.h
+ *	  The one way in which this room runs SQL: saved plans with pinned rights.
+ */
+#ifndef DYN_SPI_H
+#define DYN_SPI_H
+
+#include <datatype/timestamp.h>
+#include <executor/spi.h>
+#include <nodes/pg_list.h>
+
+#define DYN_MAX_ARGS 18
+
+/* A statement, prepared at its first use in a backend and kept. */
+typedef struct DynStatement
+{
+	const char *sql;
+	int			nargs;
+	Oid			argtypes[DYN_MAX_ARGS];
+	SPIPlanPtr	plan;
+} DynStatement;
+
+/* What dyn_spi_end restores. */
+typedef struct DynCall
+{
+	Oid			userid;
+	int			sec_context;
+	int			guc_level;
+	uint64		nrows;			/* rows returned or changed */
+} DynCall;
+
+/*
+ * Run a statement.  nulls as in SPI_execute_plan, or NULL.  On return the
+ * caller's memory context is current again and the result can be read with
+ * the functions below until dyn_spi_end.
+ */
+extern void dyn_spi_begin(DynCall *call, DynStatement *statement, Datum *values, const char *nulls);
+extern void dyn_spi_end(DynCall *call);
+
+/* Both in one, for statements whose rows nobody reads.  Returns their number. */
+extern uint64 dyn_spi_run(DynStatement *statement, Datum *values, const char *nulls);
+
+/* Columns of the result, counted from 0 and 1; allocated in the current context. */
+extern Datum dyn_spi_datum(uint64 row, int column, bool *isnull);	/* by value or in SPI's memory */
+extern char *dyn_spi_text(uint64 row, int column);	/* NULL when null; column of type text */
+extern Oid	dyn_spi_oid(uint64 row, int column);
+extern int32 dyn_spi_int4(uint64 row, int column);
+extern int64 dyn_spi_int8(uint64 row, int column);
+extern bool dyn_spi_bool(uint64 row, int column);
+extern TimestampTz dyn_spi_timestamp(uint64 row, int column);	/* DT_NOBEGIN when null */
+extern List *dyn_spi_int2_list(uint64 row, int column);	/* smallint[] to List of int */
+extern List *dyn_spi_text_list(uint64 row, int column);	/* text[] to List of char * */
+
+/* Values for parameters; a NULL string gives a null. */
+extern Datum dyn_text_value(const char *string, char *null);
+extern Datum dyn_timestamp_value(TimestampTz timestamp, char *null);	/* DT_NOBEGIN gives a null */
+extern Datum dyn_int2_array_value(const List *list);
+extern Datum dyn_text_array_value(const List *list);
+
+#endif							/* DYN_SPI_H */

@@ -1,0 +1,353 @@
+/*
+ * dyn_table.c
+ *	  dyntable.dynamic_table, and which relations are dynamic tables.
+ *
+ * Every statement of every user asks whether it writes to a dynamic table, so
+ * the answer comes from a set of OIDs in the backend's memory.  It is thrown
+ * away when the relation cache is told of a change to dyntable.dynamic_table
+ * (whoever inserts or deletes a row sends that message) or of any change to
+ * schemas (which covers CREATE and DROP EXTENSION), and read again at the next
+ * question.
+ */
+#include <postgres.h>
+
+#include <access/genam.h>
+#include <access/htup_details.h>
+#include <access/table.h>
+#include <access/xact.h>
+#include <catalog/dependency.h>
+#include <catalog/namespace.h>
+#include <catalog/pg_namespace.h>
+#include <catalog/pg_type.h>
+#include <commands/extension.h>
+#include <utils/hsearch.h>
+#include <utils/inval.h>
+#include <utils/lsyscache.h>
+#include <utils/memutils.h>
+#include <utils/rel.h>
+#include <utils/syscache.h>
+#include <utils/timestamp.h>
+
+#include "catalog/dyn_catalog.h"
+#include "catalog/dyn_spi.h"
+
+#define TABLE_COLUMNS \
+	"relid::oid, query, tree, tree_version, settings, target_lag, schedule, refresh_mode," \
+	" incremental, reason_code, reason, initialize, warehouse, state, state_code"
+
+/* The set of dynamic tables as this backend knows it. */
+static struct
+{
+	bool		registered;		/* callbacks */
+	bool		valid;
+	bool		disturbed;
+	Oid			extension;
+	Oid			schema;
+	Oid			catalog;		/* dyntable.dynamic_table */
+	MemoryContext context;
+	HTAB	   *relids;
+}			known;
+
+static void
+known_relation_changed(Datum arg, Oid relid)
+{
+	if (relid == InvalidOid || relid == known.catalog)
+	{
+		known.valid = false;
+		known.disturbed = true;
+	}
+}
+
+static void
+known_schema_changed(Datum arg, int cacheid, uint32 hashvalue)
+{
+	known.valid = false;
+	known.disturbed = true;
+}
+
+/* Read dyntable.dynamic_table's OIDs into known.relids. */
+static void
+known_read(void)
+{
+	HASHCTL		control = {.keysize = sizeof(Oid),.entrysize = sizeof(Oid),.hcxt = known.context};
+	Relation	catalog = table_open(known.catalog, AccessShareLock);
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	known.relids = hash_create("dynamic tables", 64, &control,
+							   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	scan = systable_beginscan(catalog, InvalidOid, false, NULL, 0, NULL);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		bool		isnull;
+		Oid			relid = DatumGetObjectId(heap_getattr(tuple, 1, RelationGetDescr(catalog),
+														  &isnull));
+
+		hash_search(known.relids, &relid, HASH_ENTER, NULL);
+	}
+	systable_endscan(scan);
+	table_close(catalog, AccessShareLock);
+}
+
+/* Make `known` true, unless it is. */
+static void
+known_look(void)
+{
+	Oid			schema;
+	Oid			extension;
+
+	if (known.valid)
+		return;
+	Assert(IsTransactionState());
+	if (!known.registered)
+	{
+		CacheRegisterRelcacheCallback(known_relation_changed, (Datum) 0);
+		CacheRegisterSyscacheCallback(NAMESPACEOID, known_schema_changed, (Datum) 0);
+		known.context = AllocSetContextCreate(TopMemoryContext, "dynamic tables known",
+											  ALLOCSET_SMALL_SIZES);
+		known.registered = true;
+	}
+
+	MemoryContextReset(known.context);
+	known.relids = NULL;
+	known.disturbed = false;
+	known.extension = known.schema = known.catalog = InvalidOid;
+
+	/* A schema of this name may be anybody's: the extension must own it. */
+	schema = get_namespace_oid("dyntable", true);
+	if (OidIsValid(schema) &&
+		OidIsValid(extension = get_extension_oid("dyntable", true)) &&
+		getExtensionOfObject(NamespaceRelationId, schema) == extension)
+	{
+		known.extension = extension;
+		known.schema = schema;
+		known.catalog = get_relname_relid("dynamic_table", schema);
+
+		/* While CREATE EXTENSION is at work, look again next time. */
+		if (!OidIsValid(known.catalog))
+			return;
+		known_read();
+	}
+	known.valid = !known.disturbed;
+}
+
+Oid
+dyn_extension_oid(void)
+{
+	known_look();
+	return known.extension;
+}
+
+Oid
+dyn_schema_oid(void)
+{
+	known_look();
+	return known.schema;
+}
+
+bool
+dyn_is_dynamic_table(Oid relid)
+{
+	known_look();
+	return known.relids != NULL && hash_search(known.relids, &relid, HASH_FIND, NULL) != NULL;
+}
+
+/*
+ * Tell every backend that the set of dynamic tables changes.  To be called
+ * before the statement that changes it: the message then belongs to that
+ * command and is obeyed here when it ends, and again if it is rolled back.
+ */
+static void
+known_tell(void)
+{
+	known_look();
+	if (OidIsValid(known.catalog))
+		CacheInvalidateRelcacheByRelid(known.catalog);
+}
+
+static const char *
+mode_name(DynRefreshMode mode)
+{
+	switch (mode)
+	{
+		case DYN_MODE_AUTO:
+			return "auto";
+		case DYN_MODE_INCREMENTAL:
+			return "incremental";
+		case DYN_MODE_FULL:
+			return "full";
+	}
+	elog(ERROR, "unexpected refresh mode %d", (int) mode);
+	return NULL;
+}
+
+static DynTable *
+table_from_row(uint64 row)
+{
+	DynTable   *table = palloc0(sizeof(DynTable));
+	bool		isnull;
+	Datum		lag;
+	char	   *mode;
+
+	table->relid = dyn_spi_oid(row, 1);
+	table->query = dyn_spi_text(row, 2);
+	table->tree = dyn_spi_text(row, 3);
+	table->tree_version = dyn_spi_int4(row, 4);
+	table->settings = dyn_spi_text_list(row, 5);
+	lag = dyn_spi_datum(row, 6, &isnull);
+	if (!isnull)
+	{
+		table->target_lag = palloc(sizeof(Interval));
+		*table->target_lag = *DatumGetIntervalP(lag);
+	}
+	table->schedule = dyn_spi_text(row, 7);
+	mode = dyn_spi_text(row, 8);
+	table->mode = strcmp(mode, "full") == 0 ? DYN_MODE_FULL :
+		strcmp(mode, "incremental") == 0 ? DYN_MODE_INCREMENTAL : DYN_MODE_AUTO;
+	table->incremental = dyn_spi_bool(row, 9);
+	table->reason_code = dyn_spi_text(row, 10);
+	table->reason = dyn_spi_text(row, 11);
+	table->on_schedule = strcmp(dyn_spi_text(row, 12), "on_schedule") == 0;
+	table->warehouse = dyn_spi_text(row, 13);
+	table->suspended = strcmp(dyn_spi_text(row, 14), "SUSPENDED") == 0;
+	table->state_code = dyn_spi_text(row, 15);
+	return table;
+}
+
+DynTable *
+dyn_table_get(Oid relid, bool missing_ok)
+{
+	static DynStatement select = {
+		"SELECT " TABLE_COLUMNS " FROM dyntable.dynamic_table WHERE relid = $1",
+		1, {OIDOID}
+	};
+	Datum		values[] = {ObjectIdGetDatum(relid)};
+	DynTable   *table = NULL;
+
+	if (dyn_is_dynamic_table(relid))
+	{
+		DynCall		call;
+
+		dyn_spi_begin(&call, &select, values, NULL);
+		if (call.nrows > 0)
+			table = table_from_row(0);
+		dyn_spi_end(&call);
+	}
+	if (table == NULL && !missing_ok)
+	{
+		char	   *name = get_rel_name(relid);
+
+		if (name == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_TABLE),
+					 errmsg("dynamic table with OID %u does not exist", relid)));
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" is not a dynamic table", name)));
+	}
+	return table;
+}
+
+List *
+dyn_table_all(void)
+{
+	static DynStatement select = {
+		"SELECT relid::oid FROM dyntable.dynamic_table ORDER BY relid::oid", 0
+	};
+	DynCall		call;
+	List	   *relids = NIL;
+
+	if (!OidIsValid(dyn_extension_oid()))
+		return NIL;
+	dyn_spi_begin(&call, &select, NULL, NULL);
+	for (uint64 row = 0; row < call.nrows; row++)
+		relids = lappend_oid(relids, dyn_spi_oid(row, 1));
+	dyn_spi_end(&call);
+	return relids;
+}
+
+#define TABLE_NARGS 15
+#define TABLE_ARGTYPES \
+	{OIDOID, TEXTOID, TEXTOID, INT4OID, TEXTARRAYOID, INTERVALOID, TEXTOID, TEXTOID, BOOLOID, \
+	TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID}
+
+static void
+table_to_values(const DynTable *table, Datum *values, char *nulls)
+{
+	memset(nulls, ' ', TABLE_NARGS);
+	values[0] = ObjectIdGetDatum(table->relid);
+	values[1] = dyn_text_value(table->query, &nulls[1]);
+	values[2] = dyn_text_value(table->tree, &nulls[2]);
+	values[3] = Int32GetDatum(table->tree_version);
+	values[4] = dyn_text_array_value(table->settings);
+	values[5] = PointerGetDatum(table->target_lag);
+	if (table->target_lag == NULL)
+		nulls[5] = 'n';
+	values[6] = dyn_text_value(table->schedule, &nulls[6]);
+	values[7] = dyn_text_value(mode_name(table->mode), &nulls[7]);
+	values[8] = BoolGetDatum(table->incremental);
+	values[9] = dyn_text_value(table->reason_code, &nulls[9]);
+	values[10] = dyn_text_value(table->reason, &nulls[10]);
+	values[11] = dyn_text_value(table->on_schedule ? "on_schedule" : "on_create", &nulls[11]);
+	values[12] = dyn_text_value(table->warehouse ? table->warehouse : "default", &nulls[12]);
+	values[13] = dyn_text_value(table->suspended ? "SUSPENDED" : "ACTIVE", &nulls[13]);
+	values[14] = dyn_text_value(table->state_code, &nulls[14]);
+}
+
+void
+dyn_table_insert(const DynTable *table)
+{
+	static DynStatement insert = {
+		"INSERT INTO dyntable.dynamic_table (relid, query, tree, tree_version, settings,"
+		" target_lag, schedule, refresh_mode, incremental, reason_code, reason, initialize,"
+		" warehouse, state, state_code)"
+		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+		TABLE_NARGS, TABLE_ARGTYPES
+	};
+	Datum		values[TABLE_NARGS];
+	char		nulls[TABLE_NARGS];
+
+	table_to_values(table, values, nulls);
+	known_tell();
+	dyn_spi_run(&insert, values, nulls);
+}
+
+void
+dyn_table_update(const DynTable *table)
+{
+	static DynStatement update = {
+		"UPDATE dyntable.dynamic_table SET query = $2, tree = $3, tree_version = $4,"
+		" settings = $5, target_lag = $6, schedule = $7, refresh_mode = $8, incremental = $9,"
+		" reason_code = $10, reason = $11, initialize = $12, warehouse = $13, state = $14,"
+		" state_code = $15,"
+		" state_since = CASE WHEN (state, state_code) IS DISTINCT FROM ($14, $15)"
+		" THEN clock_timestamp() ELSE state_since END"
+		" WHERE relid = $1",
+		TABLE_NARGS, TABLE_ARGTYPES
+	};
+	Datum		values[TABLE_NARGS];
+	char		nulls[TABLE_NARGS];
+
+	table_to_values(table, values, nulls);
+	if (dyn_spi_run(&update, values, nulls) != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("dynamic table with OID %u does not exist", table->relid)));
+}
+
+/* Everything about a dynamic table but its history. */
+void
+dyn_table_delete(Oid relid)
+{
+	static DynStatement deletes[] = {
+		{"DELETE FROM dyntable.stage WHERE relid = $1", 1, {OIDOID}},
+		{"DELETE FROM dyntable.edge WHERE relid = $1", 1, {OIDOID}},
+		{"DELETE FROM dyntable.position WHERE relid = $1", 1, {OIDOID}},
+		{"DELETE FROM dyntable.dynamic_table WHERE relid = $1", 1, {OIDOID}},
+	};
+	Datum		values[] = {ObjectIdGetDatum(relid)};
+
+	known_tell();
+	for (int i = lengthof(deletes) - 1; i >= 0; i--)
+		dyn_spi_run(&deletes[i], values, NULL);
+}
