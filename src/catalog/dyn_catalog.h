@@ -149,6 +149,52 @@ extern void dyn_stages_forget(Oid relid);
 /* history */
 extern void dyn_history_insert(const DynHistory *entry);
 
+/* What the scheduler knows of a dynamic table. */
+typedef struct DynScheduleRow
+{
+	Oid			relid;
+	int64		lag;			/* microseconds; 0: schedule, or downstream */
+	char	   *schedule;
+	char	   *warehouse;
+	bool		suspended;		/* it or its warehouse */
+	bool		still;			/* depends on nothing but captured sources */
+	bool		populated;
+	TimestampTz data_timestamp; /* DT_NOBEGIN before the first fill */
+	int			failures;
+	TimestampTz retry_at;		/* DT_NOBEGIN: none */
+	int64		duration;		/* microseconds that a refresh takes; 0: unknown */
+} DynScheduleRow;
+
+/* schedule */
+extern List *dyn_schedule_rows(void);	/* of DynScheduleRow *, all tables */
+extern List *dyn_schedule_positions(const List *relids);	/* the same, only what a refresh moves */
+extern List *dyn_schedule_edges(void);	/* of DynEdge *, between dynamic tables, without columns */
+
+/*
+ * Failure accounting.  A failed table is not tried again before its lag (in
+ * microseconds), doubled with each counted failure, at most cap, has passed;
+ * returns the counted failures in a row.
+ */
+extern int	dyn_position_failed(Oid relid, bool counted, int64 lag, int64 cap);
+extern void dyn_position_succeeded(const List *relids);
+extern void dyn_table_suspend_failed(Oid relid);
+extern uint64 dyn_history_purge(TimestampTz before);
+
+/* One row of dyntable.warehouse. */
+typedef struct DynWarehouse
+{
+	char	   *name;
+	Oid			owner;
+	int			max_workers;	/* 0: no bound of its own */
+	List	   *setting_names;	/* of char * */
+	List	   *setting_values;
+	int			statement_timeout;	/* milliseconds; 0: none */
+	int			auto_suspend;	/* milliseconds */
+	bool		suspended;
+} DynWarehouse;
+
+extern DynWarehouse *dyn_warehouse_get(const char *name);	/* NULL when missing */
+
 /* snapshots */
 extern DynSnapshot *dyn_snapshot_from_text(const char *text);
 extern char *dyn_snapshot_to_text(const DynSnapshot *snapshot);

@@ -1,0 +1,96 @@
+/*
+ * dyn_queue.h
+ *	  The shared memory of scheduling: who schedules which database, which
+ *	  refresh workers there are and what they are asked to do.
+ */
+#ifndef DYN_QUEUE_H
+#define DYN_QUEUE_H
+
+#include <datatype/timestamp.h>
+#include <storage/condition_variable.h>
+#include <storage/latch.h>
+#include <storage/lwlock.h>
+
+/*
+ * Tables of one run.  Each is refreshed in a subtransaction, and more than 64
+ * of those make every backend's snapshots slow.
+ */
+#define DYN_TASK_TABLES 60
+
+/* One run, as the scheduler asks for it. */
+typedef struct DynTask
+{
+	int			ntables;
+	Oid			tables[DYN_TASK_TABLES];
+	bool		has_failures;	/* some table's failures are to be reset by success */
+	TimestampTz dispatched;
+} DynTask;
+
+/*
+ * FREE -> STARTING (registered with the postmaster, task given) -> BUSY ->
+ * IDLE (waiting for the next task) -> BUSY ... -> FREE.  A worker that ends
+ * in the middle of a task leaves LOST, which the scheduler turns into FREE.
+ */
+typedef enum DynWorkerState
+{
+	DYN_WORKER_FREE,
+	DYN_WORKER_STARTING,
+	DYN_WORKER_BUSY,
+	DYN_WORKER_IDLE,
+	DYN_WORKER_LOST,
+} DynWorkerState;
+
+/* A refresh worker, or room for one.  Everything is under the queue's lock. */
+typedef struct DynWorker
+{
+	DynWorkerState state;
+	uint32		generation;		/* moved when the slot is given away anew */
+	Oid			database;
+	Oid			owner;			/* of the extension: the worker's session user */
+	char		warehouse[NAMEDATALEN];
+	int			pid;
+	Latch	   *latch;
+	bool		quit;			/* to end as soon as it is idle */
+	bool		finished;		/* task is done and the scheduler has not looked yet */
+	TimestampTz idle_since;
+	DynTask		task;
+} DynWorker;
+
+/* The scheduler of one database. */
+typedef struct DynScheduler
+{
+	Oid			database;		/* InvalidOid: free */
+	int			pid;
+	Latch	   *latch;
+	bool		changed;		/* definitions are to be read again */
+	bool		waiting;		/* found no worker: wake it when one ends */
+	ConditionVariable progress; /* some table's data timestamp moved */
+} DynScheduler;
+
+typedef struct DynQueue
+{
+	LWLock		lock;
+	int			nslots;			/* of workers and of schedulers */
+	DynScheduler *schedulers;
+	DynWorker  *workers;
+} DynQueue;
+
+extern DynQueue *dyn_queue;		/* NULL unless the library is preloaded */
+
+/* For dyn_shmem: size, and set-up within the shared-memory start-up hook. */
+extern Size dyn_queue_size(void);
+extern void dyn_queue_init(void);
+
+/* Become the scheduler of this database; false if there is one.  Undone at exit. */
+extern bool dyn_queue_attach_scheduler(void);
+
+/* The scheduler of a database, or NULL; the caller holds the lock. */
+extern DynScheduler *dyn_queue_scheduler(Oid database);
+
+/* Definitions changed: have the scheduler of a database read them again. */
+extern void dyn_schedule_wake(Oid database);
+
+/* The same for this database when the current transaction commits. */
+extern void dyn_schedule_wake_at_commit(void);
+
+#endif							/* DYN_QUEUE_H */

@@ -1,0 +1,209 @@
+/*
+ * dyn_schedule_rows.c
+ *	  What the scheduler reads and writes of dyntable's tables.
+ *
+ * Definitions are read all at once and rarely; positions of a few tables
+ * before and after each run.  Failure accounting changes only the columns it
+ * is about, so that it does not undo what a refresh committed meanwhile.
+ */
+#include <postgres.h>
+
+#include <catalog/pg_type.h>
+#include <nodes/bitmapset.h>
+#include <utils/array.h>
+#include <utils/builtins.h>
+#include <utils/timestamp.h>
+
+#include "catalog/dyn_catalog.h"
+#include "catalog/dyn_spi.h"
+
+/*
+ * A table is still when the same sources always give the same result, however
+ * late it is: maintained incrementally from captured sources, and nothing in
+ * its query looks at the clock.  1299, 2647, 2648 and 2649 are now(),
+ * transaction_timestamp(), statement_timestamp() and clock_timestamp().  What
+ * views hide is not looked at: a query over views is not still.
+ */
+#define IS_STILL \
+	"t.incremental AND t.tree !~ ':funcid (1299|2647|2648|2649) |SQLVALUEFUNCTION|:relkind v'" \
+	" AND NOT EXISTS (SELECT FROM dyntable.edge e WHERE e.relid = t.relid AND e.kind = 'f')"
+
+/* The mean of the last few real refreshes, in microseconds. */
+#define EXPECTED_DURATION \
+	"(SELECT (extract(epoch FROM avg(h.ended - h.started)) * 1000000)::int8" \
+	" FROM (SELECT h.started, h.ended FROM dyntable.history h" \
+	" WHERE h.relid = t.relid AND h.state = 'SUCCEEDED' AND h.action IN ('INCREMENTAL', 'FULL')" \
+	" ORDER BY h.id DESC LIMIT 5) h)"
+
+List *
+dyn_schedule_rows(void)
+{
+	static DynStatement select = {
+		"SELECT t.relid::oid, coalesce((extract(epoch FROM t.target_lag) * 1000000)::int8, 0),"
+		" t.schedule, t.warehouse, t.state = 'SUSPENDED' OR w.suspended, " IS_STILL ","
+		" p.populated, p.data_timestamp, p.failures, p.retry_at,"
+		" coalesce(" EXPECTED_DURATION ", 0)"
+		" FROM dyntable.dynamic_table t JOIN dyntable.position p ON p.relid = t.relid"
+		" JOIN dyntable.warehouse w ON w.name = t.warehouse"
+		" ORDER BY 1", 0
+	};
+	DynCall		call;
+	List	   *rows = NIL;
+
+	dyn_spi_begin(&call, &select, NULL, NULL);
+	for (uint64 i = 0; i < call.nrows; i++)
+	{
+		DynScheduleRow *row = palloc0(sizeof(DynScheduleRow));
+
+		row->relid = dyn_spi_oid(i, 1);
+		row->lag = dyn_spi_int8(i, 2);
+		row->schedule = dyn_spi_text(i, 3);
+		row->warehouse = dyn_spi_text(i, 4);
+		row->suspended = dyn_spi_bool(i, 5);
+		row->still = dyn_spi_bool(i, 6);
+		row->populated = dyn_spi_bool(i, 7);
+		row->data_timestamp = dyn_spi_timestamp(i, 8);
+		row->failures = dyn_spi_int4(i, 9);
+		row->retry_at = dyn_spi_timestamp(i, 10);
+		row->duration = dyn_spi_int8(i, 11);
+		rows = lappend(rows, row);
+	}
+	dyn_spi_end(&call);
+	return rows;
+}
+
+static Datum
+oid_array_value(const List *relids)
+{
+	Datum	   *elements = palloc(sizeof(Datum) * (list_length(relids) + 1));
+	int			count = 0;
+	ListCell   *cell;
+
+	foreach(cell, relids)
+		elements[count++] = ObjectIdGetDatum(lfirst_oid(cell));
+	return PointerGetDatum(construct_array(elements, count, OIDOID, sizeof(Oid), true,
+										   TYPALIGN_INT));
+}
+
+/* As dyn_schedule_rows, but only what a refresh moves. */
+List *
+dyn_schedule_positions(const List *relids)
+{
+	static DynStatement select = {
+		"SELECT relid, populated, data_timestamp, failures, retry_at"
+		" FROM dyntable.position WHERE relid = ANY ($1)", 1, {OIDARRAYOID}
+	};
+	Datum		values[] = {oid_array_value(relids)};
+	DynCall		call;
+	List	   *rows = NIL;
+
+	dyn_spi_begin(&call, &select, values, NULL);
+	for (uint64 i = 0; i < call.nrows; i++)
+	{
+		DynScheduleRow *row = palloc0(sizeof(DynScheduleRow));
+
+		row->relid = dyn_spi_oid(i, 1);
+		row->populated = dyn_spi_bool(i, 2);
+		row->data_timestamp = dyn_spi_timestamp(i, 3);
+		row->failures = dyn_spi_int4(i, 4);
+		row->retry_at = dyn_spi_timestamp(i, 5);
+		rows = lappend(rows, row);
+	}
+	dyn_spi_end(&call);
+	return rows;
+}
+
+/* Every edge from a dynamic table to a dynamic table; of DynEdge *, without columns. */
+List *
+dyn_schedule_edges(void)
+{
+	static DynStatement select = {
+		"SELECT e.relid, e.source FROM dyntable.edge e"
+		" JOIN dyntable.dynamic_table t ON t.relid = e.source ORDER BY 1, 2", 0
+	};
+	DynCall		call;
+	List	   *edges = NIL;
+
+	dyn_spi_begin(&call, &select, NULL, NULL);
+	for (uint64 i = 0; i < call.nrows; i++)
+	{
+		DynEdge    *edge = palloc0(sizeof(DynEdge));
+
+		edge->relid = dyn_spi_oid(i, 1);
+		edge->source = dyn_spi_oid(i, 2);
+		edge->kind = DYN_EDGE_DYNAMIC;
+		edges = lappend(edges, edge);
+	}
+	dyn_spi_end(&call);
+	return edges;
+}
+
+/* A run on this table failed: not before retry_at again.  Returns the failures in a row. */
+int
+dyn_position_failed(Oid relid, bool counted, int64 lag, int64 cap)
+{
+	/* The n-th failure in a row waits lag * 2^(n-1), up to the cap. */
+	static DynStatement update = {
+		"UPDATE dyntable.position SET failures = failures + $2::int,"
+		" retry_at = clock_timestamp() + least($4, $3 *"
+		" (2 ^ least(greatest(failures + $2::int - 1, 0), 30))::int8)::float8"
+		" * interval '1 microsecond'"
+		" WHERE relid = $1 RETURNING failures", 4, {OIDOID, BOOLOID, INT8OID, INT8OID}
+	};
+	Datum		values[] = {
+		ObjectIdGetDatum(relid), BoolGetDatum(counted), Int64GetDatum(lag), Int64GetDatum(cap)
+	};
+	DynCall		call;
+	int			failures = 0;
+
+	dyn_spi_begin(&call, &update, values, NULL);
+	if (call.nrows > 0)
+		failures = dyn_spi_int4(0, 1);
+	dyn_spi_end(&call);
+	return failures;
+}
+
+void
+dyn_position_succeeded(const List *relids)
+{
+	static DynStatement update = {
+		"UPDATE dyntable.position SET failures = 0, retry_at = NULL"
+		" WHERE relid = ANY ($1) AND (failures <> 0 OR retry_at IS NOT NULL)",
+		1, {OIDARRAYOID}
+	};
+	Datum		values[] = {oid_array_value(relids)};
+
+	dyn_spi_run(&update, values, NULL);
+}
+
+/* Suspend a table and all active ones downstream of it because of its failures. */
+void
+dyn_table_suspend_failed(Oid relid)
+{
+	static DynStatement update = {
+		"WITH RECURSIVE down (relid) AS ("
+		" SELECT $1 UNION SELECT e.relid FROM dyntable.edge e JOIN down d ON e.source = d.relid)"
+		" UPDATE dyntable.dynamic_table t SET state = 'SUSPENDED', state_code ="
+		" CASE WHEN t.relid = $1 THEN 'SUSPENDED_DUE_TO_ERRORS'"
+		" ELSE 'UPSTREAM_SUSPENDED_DUE_TO_ERRORS' END, state_since = clock_timestamp()"
+		" FROM down d WHERE t.relid = d.relid AND t.state = 'ACTIVE'", 1, {OIDOID}
+	};
+	Datum		values[] = {ObjectIdGetDatum(relid)};
+
+	dyn_spi_run(&update, values, NULL);
+}
+
+/* Forget a bounded number of refreshes that ended before; the last one of each table stays. */
+uint64
+dyn_history_purge(TimestampTz before)
+{
+	static DynStatement delete = {
+		"DELETE FROM dyntable.history WHERE id IN ("
+		" SELECT h.id FROM dyntable.history h WHERE h.ended < $1 AND EXISTS ("
+		" SELECT FROM dyntable.history n WHERE n.relid = h.relid AND n.id > h.id)"
+		" ORDER BY h.ended LIMIT 10000)", 1, {TIMESTAMPTZOID}
+	};
+	Datum		values[] = {TimestampTzGetDatum(before)};
+
+	return dyn_spi_run(&delete, values, NULL);
+}
