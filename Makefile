@@ -25,6 +25,9 @@ with_llvm = no
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 ifneq ($(wildcard $(PGXS)),)
 include $(PGXS)
+else
+all:
+	@echo "PostgreSQL's headers are missing: run scripts/setup, or name a server by PG_CONFIG=..."; exit 1
 endif
 
 $(OBJS): $(wildcard src/*/*.h) Makefile
@@ -38,4 +41,20 @@ tree: all
 	scripts/tree $(PG_CONFIG) build/pg
 	$(MAKE) -s install DESTDIR=$(CURDIR)/build/pg PG_CONFIG=$(PG_CONFIG)
 
-.PHONY: tree
+# Each of these begins on a machine that may have nothing but make.  The build
+# is a make of its own, for it can find the server only after the set-up.
+prepared:
+	@scripts/setup
+	@mkdir -p build
+	@echo "building" && $(MAKE) -s -j2 tree >build/build.log 2>&1 || { cat build/build.log; exit 1; }
+
+demo: prepared
+	@examples/staging/demo
+
+test: prepared
+	@test/run
+
+check-regress check-isolation check-pgtap check-tap: check-%: prepared
+	@test/run $*
+
+.PHONY: tree prepared demo test check-regress check-isolation check-pgtap check-tap

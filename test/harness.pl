@@ -1,0 +1,51 @@
+# harness.pl COUNTS FILE...: run TAP tests and write "passed failed" to COUNTS.
+#
+# Perl scripts run by this perl, SQL scripts by psql (pgTAP).  A file that dies,
+# breaks its plan or exits with an error without a failed assertion counts as
+# one failure.  prove prints no counts that a script could rely on.
+use strict;
+use warnings;
+use TAP::Harness;
+
+my ($counts, @files) = @ARGV;
+
+# Told to end, let the running tests end their servers first (the signal went
+# to them too), with somebody at the other end of their pipes.
+my $interrupted = 0;
+$SIG{INT} = $SIG{TERM} = sub { $interrupted = 1; };
+
+my $harness = TAP::Harness->new(
+	{
+		verbosity => $ENV{VERBOSE} ? 1 : 0,
+		failures  => 1,
+		timer     => 1,
+		jobs      => $ENV{PROVE_JOBS} || 2,
+		merge     => $ENV{VERBOSE} ? 0 : 1,
+		exec      => sub {
+			my ($self, $file) = @_;
+			die "interrupted\n" if $interrupted;
+			return $file =~ /\.sql$/
+			  ? [qw(psql -X -A -t -q -v ON_ERROR_STOP=1 -P pager=off -f), $file]
+			  : [ $^X, $file ];
+		},
+	});
+my $result = $harness->runtests(map { [ $_, name($_) ] } @files);
+
+my $failed = $result->failed;
+foreach my $parser ($result->parsers)
+{
+	next unless $parser->parse_errors || $parser->exit || $parser->wait;
+	$failed++ unless $parser->failed;
+}
+
+open(my $out, '>', $counts) or die "could not write $counts: $!";
+print $out scalar($result->passed), " $failed\n";
+close($out) or die "could not write $counts: $!";
+exit($failed ? 1 : 0);
+
+# The last folder and the file, so that the report is readable.
+sub name
+{
+	my ($file) = @_;
+	return $file =~ m{([^/]+/[^/]+)$} ? $1 : $file;
+}
