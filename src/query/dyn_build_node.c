@@ -1,0 +1,503 @@
+/*
+ * dyn_build_node.c
+ *	  Making nodes: SELECTs are merged and simplified here, conditions on
+ *	  now() get a node of their own, and a row number compared with 1 becomes
+ *	  FIRST.
+ */
+#include <postgres.h>
+
+#include <access/htup_details.h>
+#include <catalog/pg_attribute.h>
+#include <catalog/pg_type.h>
+#include <nodes/makefuncs.h>
+#include <nodes/nodeFuncs.h>
+#include <optimizer/optimizer.h>
+#include <utils/fmgroids.h>
+#include <utils/lsyscache.h>
+#include <utils/syscache.h>
+
+#include "compat/dyn_compat_planner.h"
+#include "query/dyn_build.h"
+#include "query/dyn_expr.h"
+
+/* Replacement of Vars: by input number, the expressions of its columns. */
+typedef struct Substitution
+{
+	List	   *inputs;			/* of List of Expr */
+} Substitution;
+
+static Node *relocate_mutator(Node *node, void *context);
+static Node *substitute_mutator(Node *node, void *context);
+static void merge_selects(List **inputs, List **quals, List **targets);
+static void recognise_first(List *inputs, List **quals);
+static bool is_first_row_test(Node *qual, List *inputs, int *input);
+static bool is_identity(List *inputs, List *quals, List *targets);
+static DynColumn column_of(Node *expr, List *inputs);
+static bool uses_written_at_walker(Node *node, void *context);
+static void note_not_null(List *quals, DynNode *node);
+
+DynNode *
+dyn_node_new(DynNodeKind kind, int ncolumns)
+{
+	DynNode    *node = palloc0(sizeof(DynNode));
+
+	node->kind = kind;
+	node->ncolumns = ncolumns;
+	node->columns = palloc0(sizeof(DynColumn) * Max(ncolumns, 1));
+	return node;
+}
+
+/* The columns of a node as Vars of the given input number. */
+List *
+dyn_column_vars(DynNode *node, int input)
+{
+	List	   *vars = NIL;
+
+	for (int i = 0; i < node->ncolumns; i++)
+		vars = lappend(vars, makeVar(input, i + 1, node->columns[i].type,
+									 node->columns[i].typmod, node->columns[i].collation, 0));
+	return vars;
+}
+
+/*
+ * dyn_make_select makes the node for SELECT targets FROM inputs WHERE quals,
+ * all over the inputs' columns, or a simpler one that says the same.
+ */
+DynNode *
+dyn_make_select(DynContext *ctx, List *inputs, List *quals, List *targets)
+{
+	List	   *moving = NIL;
+	DynNode    *node;
+	ListCell   *lc;
+	int			i = 0;
+
+	if (ctx->refusal->code)
+		return NULL;
+	if (!dyn_check_written_at(ctx, (Node *) quals, inputs))
+		return NULL;
+	merge_selects(&inputs, &quals, &targets);
+	recognise_first(inputs, &quals);
+	if (!dyn_split_moving(ctx, &inputs, &quals, &moving))
+		return NULL;
+
+	/* conditions on now() over several inputs stand above their join */
+	if (moving != NIL)
+	{
+		Substitution whole = {NIL};
+		List	   *all = NIL;
+		int			n = 0;
+
+		foreach(lc, inputs)
+		{
+			DynNode    *input = lfirst(lc);
+			List	   *vars = dyn_column_vars(input, ++n);
+			List	   *above = NIL;
+			ListCell   *lv;
+
+			foreach(lv, vars)
+			{
+				Var		   *var = copyObject(lfirst_node(Var, lv));
+
+				var->varno = 1;
+				var->varattno = list_length(all) + foreach_current_index(lv) + 1;
+				above = lappend(above, var);
+			}
+			all = list_concat(all, vars);
+			whole.inputs = lappend(whole.inputs, above);
+		}
+		node = dyn_make_select(ctx, inputs, quals, all);
+		foreach(lc, moving)
+			node = dyn_make_moving(ctx, node, substitute_mutator(lfirst(lc), &whole));
+		return dyn_make_select(ctx, list_make1(node), NIL,
+							   (List *) substitute_mutator((Node *) targets, &whole));
+	}
+
+	if (is_identity(inputs, quals, targets))
+		return linitial(inputs);
+	node = dyn_node_new(DYN_NODE_SELECT, list_length(targets));
+	node->inputs = inputs;
+	node->quals = quals;
+	node->targets = targets;
+	foreach(lc, targets)
+		node->columns[i++] = column_of(lfirst(lc), inputs);
+	note_not_null(quals, node);
+	return node;
+}
+
+/* Put the inputs of unshared SELECTs in their place. */
+static void
+merge_selects(List **inputs, List **quals, List **targets)
+{
+	Substitution substitution = {NIL};
+	List	   *merged = NIL;
+	List	   *extra = NIL;
+	bool		any = false;
+	ListCell   *lc;
+
+	foreach(lc, *inputs)
+	{
+		DynNode    *input = lfirst(lc);
+		Substitution shift = {NIL};
+		ListCell   *li;
+
+		if (input->kind != DYN_NODE_SELECT || input->shared || input->inputs == NIL ||
+			expression_returns_set((Node *) input->targets))
+		{
+			merged = lappend(merged, input);
+			substitution.inputs = lappend(substitution.inputs,
+										  dyn_column_vars(input, list_length(merged)));
+			continue;
+		}
+		any = true;
+		foreach(li, input->inputs)
+		{
+			merged = lappend(merged, lfirst(li));
+			shift.inputs = lappend(shift.inputs,
+								   dyn_column_vars(lfirst(li), list_length(merged)));
+		}
+		extra = list_concat(extra, (List *) substitute_mutator((Node *) input->quals, &shift));
+		substitution.inputs = lappend(substitution.inputs,
+									  substitute_mutator((Node *) input->targets, &shift));
+	}
+	if (!any)
+		return;
+	*quals = list_concat(extra, (List *) substitute_mutator((Node *) *quals, &substitution));
+	*targets = (List *) substitute_mutator((Node *) *targets, &substitution);
+	*inputs = merged;
+}
+
+static Node *
+substitute_mutator(Node *node, void *context)
+{
+	Substitution *substitution = context;
+
+	if (node == NULL)
+		return NULL;
+	if (IsA(node, Var))
+		return copyObject(list_nth(list_nth(substitution->inputs, ((Var *) node)->varno - 1),
+								   ((Var *) node)->varattno - 1));
+	return expression_tree_mutator(node, substitute_mutator, context);
+}
+
+/*
+ * A condition that keeps the first row of each partition: the window node
+ * below then need not keep the others.
+ */
+static void
+recognise_first(List *inputs, List **quals)
+{
+	List	   *rest = NIL;
+	ListCell   *lc;
+	int			input;
+
+	foreach(lc, *quals)
+		if (is_first_row_test(lfirst(lc), inputs, &input))
+			dyn_input(&(DynNode){.inputs = inputs}, input)->kind = DYN_NODE_FIRST;
+		else
+			rest = lappend(rest, lfirst(lc));
+	*quals = rest;
+}
+
+/* row_number() = 1, <= 1 or < 2, the number being the only function of its node */
+static bool
+is_first_row_test(Node *qual, List *inputs, int *input)
+{
+	OpExpr	   *op = (OpExpr *) qual;
+	Var		   *var;
+	Const	   *bound;
+	DynNode    *node;
+	int64		value;
+	char	   *name;
+
+	if (!IsA(qual, OpExpr) || list_length(op->args) != 2 ||
+		!IsA(linitial(op->args), Var) || !IsA(lsecond(op->args), Const))
+		return false;
+	var = linitial(op->args);
+	bound = lsecond(op->args);
+	node = list_nth(inputs, var->varno - 1);
+	if (node->kind != DYN_NODE_WINDOW || node->shared || list_length(node->functions) != 1 ||
+		var->varattno != node->ncolumns || bound->constisnull ||
+		linitial_node(WindowFunc, node->functions)->winfnoid != F_ROW_NUMBER)
+		return false;
+	if (bound->consttype == INT4OID)
+		value = DatumGetInt32(bound->constvalue);
+	else if (bound->consttype == INT8OID)
+		value = DatumGetInt64(bound->constvalue);
+	else
+		return false;
+	name = get_opname(op->opno);
+	*input = var->varno;
+	return (value == 1 && (strcmp(name, "=") == 0 || strcmp(name, "<=") == 0)) ||
+		(value == 2 && strcmp(name, "<") == 0);
+}
+
+/*
+ * dyn_split_moving takes the conditions on now() out of quals: those over one
+ * input become a MOVING node around it, the others are returned in *moving.
+ */
+bool
+dyn_split_moving(DynContext *ctx, List **inputs, List **quals, List **moving)
+{
+	List	   *rest = NIL;
+	ListCell   *lc;
+
+	*moving = NIL;
+	foreach(lc, *quals)
+	{
+		Node	   *qual = lfirst(lc);
+		int			input;
+
+		if (!dyn_expr_has_now(qual))
+			rest = lappend(rest, qual);
+		else if (bms_get_singleton_member(dyn_expr_relations(qual), &input))
+		{
+			ListCell   *slot = list_nth_cell(*inputs, input - 1);
+
+			*inputs = list_copy(*inputs);
+			slot = list_nth_cell(*inputs, input - 1);
+			lfirst(slot) = dyn_make_moving(ctx, lfirst(slot), dyn_renumber_input(qual, input, 1));
+		}
+		else if (*inputs == NIL)
+		{
+			dyn_refuse(ctx, "NOW_WITHOUT_SOURCE", "a condition on now() stands in a query without FROM");
+			return false;
+		}
+		else
+			*moving = lappend(*moving, qual);
+	}
+	*quals = rest;
+	return true;
+}
+
+DynNode *
+dyn_make_moving(DynContext *ctx, DynNode *input, Node *qual)
+{
+	DynNode    *node;
+
+	if (input == NULL)
+		return NULL;
+	node = dyn_node_new(DYN_NODE_MOVING, input->ncolumns);
+	memcpy(node->columns, input->columns, sizeof(DynColumn) * input->ncolumns);
+	node->inputs = list_make1(input);
+	node->quals = list_make1(qual);
+	return node;
+}
+
+/* SELECT of all columns of one input, in order, without a condition. */
+static bool
+is_identity(List *inputs, List *quals, List *targets)
+{
+	ListCell   *lc;
+	int			i = 0;
+
+	if (list_length(inputs) != 1 || quals != NIL ||
+		((DynNode *) linitial(inputs))->ncolumns != list_length(targets))
+		return false;
+	foreach(lc, targets)
+	{
+		i++;
+		if (!IsA(lfirst(lc), Var) || ((Var *) lfirst(lc))->varattno != i)
+			return false;
+	}
+	return true;
+}
+
+static DynColumn
+column_of(Node *expr, List *inputs)
+{
+	DynColumn	column = {
+		.type = exprType(expr), .typmod = exprTypmod(expr),
+		.collation = exprCollation(expr), .nullable = true
+	};
+
+	if (IsA(expr, Var))
+		column.nullable = ((DynNode *) list_nth(inputs, ((Var *) expr)->varno - 1))
+			->columns[((Var *) expr)->varattno - 1].nullable;
+	else if (IsA(expr, Const))
+		column.nullable = ((Const *) expr)->constisnull;
+	column.written_at = dyn_expr_has_now(expr) || uses_written_at_walker(expr, inputs);
+	return column;
+}
+
+/* x IS NOT NULL among the conditions. */
+static void
+note_not_null(List *quals, DynNode *node)
+{
+	ListCell   *lc;
+	ListCell   *lt;
+
+	foreach(lc, quals)
+	{
+		NullTest   *test = lfirst(lc);
+
+		if (!IsA(test, NullTest) || test->nulltesttype != IS_NOT_NULL || !IsA(test->arg, Var))
+			continue;
+		foreach(lt, node->targets)
+			if (equal(lfirst(lt), test->arg))
+				node->columns[foreach_current_index(lt)].nullable = false;
+	}
+}
+
+/*
+ * dyn_block_node makes one node of a block, all columns of all its inputs;
+ * the places of the block's relations follow.
+ */
+DynNode *
+dyn_block_node(DynLevel *level, DynBlock *block)
+{
+	List	   *quals = (List *) dyn_relocate(level, (Node *) block->quals);
+	List	   *targets = NIL;
+	ListCell   *lc;
+	int			rti = -1;
+
+	if (list_length(block->inputs) == 1 && quals == NIL)
+		return linitial(block->inputs);
+	foreach(lc, block->inputs)
+		targets = list_concat(targets, dyn_column_vars(lfirst(lc), foreach_current_index(lc) + 1));
+	while ((rti = bms_next_member(block->rels, rti)) >= 0)
+	{
+		DynPlace   *place = &level->places[rti];
+
+		for (int i = 0; i < place->input - 1; i++)
+			place->offset += ((DynNode *) list_nth(block->inputs, i))->ncolumns;
+		place->input = 1;
+	}
+	return dyn_make_select(level->ctx, block->inputs, quals, targets);
+}
+
+/* ------------------------------------------------------------------------
+ * Vars
+ * ------------------------------------------------------------------------
+ */
+Node *
+dyn_relocate(DynLevel *level, Node *expr)
+{
+	return relocate_mutator(expr, level);
+}
+
+static Node *
+relocate_mutator(Node *node, void *context)
+{
+	DynLevel   *level = context;
+
+	if (node == NULL)
+		return NULL;
+	if (IsA(node, Var))
+	{
+		Var		   *var = (Var *) node;
+		DynPlace   *place;
+		int			column = var->varattno;
+
+		if (var->varlevelsup > 0)
+		{
+			dyn_refuse(level->ctx, "LATERAL", "the query uses LATERAL");
+			return node;
+		}
+		place = &level->places[var->varno];
+		if (column > 0 && place->leaf->kind == DYN_NODE_SCAN)
+		{
+			ListCell   *lc;
+
+			column = 0;
+			foreach(lc, place->leaf->attnums)
+				if (lfirst_int(lc) == var->varattno)
+					column = foreach_current_index(lc) + 1;
+		}
+		if (column <= 0)
+		{
+			dyn_refuse(level->ctx, var->varattno == 0 ? "WHOLE_ROW" : "SYSTEM_COLUMN",
+					   var->varattno == 0 ? "the query uses a row of a table as a whole; name its columns" :
+					   "the query uses a system column");
+			return node;
+		}
+		return (Node *) makeVar(place->input, place->offset + column, var->vartype,
+								var->vartypmod, var->varcollid, 0);
+	}
+	return expression_tree_mutator(node, relocate_mutator, context);
+}
+
+typedef struct Renumbering
+{
+	int			from;
+	int			to;
+} Renumbering;
+
+static Node *
+renumber_mutator(Node *node, void *context)
+{
+	Renumbering *numbers = context;
+
+	if (node == NULL)
+		return NULL;
+	if (IsA(node, Var))
+	{
+		Var		   *var = copyObject((Var *) node);
+
+		if (var->varno == numbers->from)
+			var->varno = numbers->to;
+		return (Node *) var;
+	}
+	return expression_tree_mutator(node, renumber_mutator, context);
+}
+
+Node *
+dyn_renumber_input(Node *expr, int from, int to)
+{
+	Renumbering numbers = {from, to};
+
+	return renumber_mutator(expr, &numbers);
+}
+
+Relids
+dyn_expr_relations(Node *expr)
+{
+	return pull_varnos(NULL, expr);
+}
+
+/* Does the expression use a column whose value is a row's time of writing? */
+static bool
+uses_written_at_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Var))
+		return ((DynNode *) list_nth((List *) context, ((Var *) node)->varno - 1))
+			->columns[((Var *) node)->varattno - 1].written_at;
+	return expression_tree_walker(node, uses_written_at_walker, context);
+}
+
+bool
+dyn_check_written_at(DynContext *ctx, Node *expr, List *inputs)
+{
+	if (!uses_written_at_walker(expr, inputs))
+		return true;
+	dyn_refuse(ctx, "NOW_COLUMN_IN_CONDITION",
+			   "a column computed from now() in a select list is used in a condition, key, window or aggregate");
+	return false;
+}
+
+bool
+dyn_attribute_not_null(Oid relid, AttrNumber attnum)
+{
+	HeapTuple	tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(relid), Int16GetDatum(attnum));
+	bool		result;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	result = ((Form_pg_attribute) GETSTRUCT(tuple))->attnotnull;
+	ReleaseSysCache(tuple);
+	return result;
+}
+
+/* A copy of the query in which Vars of joins are what they stand for. */
+Query *
+dyn_flatten_join_aliases(Query *query)
+{
+	Query	   *result = copyObject(query);
+
+	result->targetList = (List *) dyn_compat_flatten_aliases(result, (Node *) result->targetList);
+	result->havingQual = dyn_compat_flatten_aliases(result, result->havingQual);
+	if (result->jointree)
+		result->jointree = (FromExpr *) dyn_compat_flatten_aliases(result, (Node *) result->jointree);
+	return result;
+}

@@ -1,0 +1,373 @@
+/*
+ * dyn_expr.c
+ *	  What differentiation asks of expressions.
+ *
+ * Which functions may stand in an incremental definition:
+ *	 - immutable ones, anywhere;
+ *	 - now() and its kin: the caller replaces them by the data timestamp;
+ *	 - stable ones of pg_catalog that depend on nothing but settings, which
+ *	   are pinned at creation (to_char, timestamptz arithmetic, ...);
+ *	 - nothing else: a user's stable function may read tables whose changes
+ *	   we do not see, and a volatile one has no value to maintain.
+ */
+#include <postgres.h>
+
+#include <access/transam.h>
+#include <catalog/pg_operator.h>
+#include <catalog/pg_proc.h>
+#include <catalog/pg_type.h>
+#include <nodes/makefuncs.h>
+#include <nodes/nodeFuncs.h>
+#include <optimizer/optimizer.h>
+#include <parser/parse_coerce.h>
+#include <utils/builtins.h>
+#include <utils/datum.h>
+#include <utils/fmgroids.h>
+#include <utils/lsyscache.h>
+#include <utils/numeric.h>
+#include <utils/ruleutils.h>
+#include <utils/syscache.h>
+#include <utils/timestamp.h>
+
+#include "query/dyn_expr.h"
+
+typedef struct RefusalSearch
+{
+	const char *code;
+	char	   *reason;
+} RefusalSearch;
+
+static bool has_now_walker(Node *node, void *context);
+static Node *at_mutator(Node *node, void *context);
+static bool refusal_walker(Node *node, void *context);
+static bool function_refused(Oid funcid, void *context);
+static bool session_function(const char *name, int nargs);
+static Node *value_at(SQLValueFunction *value, TimestampTz t);
+
+bool
+dyn_expr_is_now(Node *node)
+{
+	if (IsA(node, FuncExpr))
+	{
+		Oid			funcid = castNode(FuncExpr, node)->funcid;
+
+		return funcid == F_NOW || funcid == F_TRANSACTION_TIMESTAMP ||
+			funcid == F_STATEMENT_TIMESTAMP;
+	}
+	if (IsA(node, SQLValueFunction))
+		switch (castNode(SQLValueFunction, node)->op)
+		{
+			case SVFOP_CURRENT_DATE:
+			case SVFOP_CURRENT_TIME:
+			case SVFOP_CURRENT_TIME_N:
+			case SVFOP_CURRENT_TIMESTAMP:
+			case SVFOP_CURRENT_TIMESTAMP_N:
+			case SVFOP_LOCALTIME:
+			case SVFOP_LOCALTIME_N:
+			case SVFOP_LOCALTIMESTAMP:
+			case SVFOP_LOCALTIMESTAMP_N:
+				return true;
+			default:
+				return false;
+		}
+	return false;
+}
+
+bool
+dyn_expr_has_now(Node *node)
+{
+	return has_now_walker(node, NULL);
+}
+
+static bool
+has_now_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (dyn_expr_is_now(node))
+		return true;
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, has_now_walker, context, 0);
+	return expression_tree_walker(node, has_now_walker, context);
+}
+
+Node *
+dyn_expr_at(Node *node, TimestampTz t)
+{
+	if (node && IsA(node, Query))
+		return (Node *) query_tree_mutator((Query *) node, at_mutator, &t, 0);
+	return at_mutator(node, &t);
+}
+
+static Node *
+at_mutator(Node *node, void *context)
+{
+	TimestampTz t = *(TimestampTz *) context;
+
+	if (node == NULL)
+		return NULL;
+	if (dyn_expr_is_now(node))
+	{
+		if (IsA(node, SQLValueFunction))
+			return value_at((SQLValueFunction *) node, t);
+		return (Node *) makeConst(TIMESTAMPTZOID, -1, InvalidOid, sizeof(TimestampTz),
+								  TimestampTzGetDatum(t), false, FLOAT8PASSBYVAL);
+	}
+	if (IsA(node, Query))
+		return (Node *) query_tree_mutator((Query *) node, at_mutator, context, 0);
+	return expression_tree_mutator(node, at_mutator, context);
+}
+
+/* CURRENT_DATE and the like at a moment: that moment, cast as the server casts it. */
+static Node *
+value_at(SQLValueFunction *value, TimestampTz t)
+{
+	Node	   *moment = (Node *) makeConst(TIMESTAMPTZOID, -1, InvalidOid, sizeof(TimestampTz),
+											TimestampTzGetDatum(t), false, FLOAT8PASSBYVAL);
+	Node	   *cast = coerce_to_target_type(NULL, moment, TIMESTAMPTZOID,
+											 value->type, value->typmod,
+											 COERCION_EXPLICIT, COERCE_EXPLICIT_CAST, -1);
+
+	if (cast == NULL)
+		elog(ERROR, "could not cast a timestamp to type %u", value->type);
+	return cast;
+}
+
+char *
+dyn_expr_refusal(Query *query, const char **code)
+{
+	RefusalSearch search = {NULL, NULL};
+
+	(void) query_tree_walker(query, refusal_walker, &search, 0);
+	*code = search.code;
+	return search.reason;
+}
+
+static bool
+refusal_walker(Node *node, void *context)
+{
+	RefusalSearch *search = context;
+
+	if (node == NULL)
+		return false;
+	if (dyn_expr_is_now(node))
+		return false;
+	if (IsA(node, SQLValueFunction))
+	{
+		search->code = "SESSION_FUNCTION";
+		search->reason = pstrdup("the query asks who or where the session is (CURRENT_USER or the like)");
+		return true;
+	}
+	if (IsA(node, NextValueExpr))
+	{
+		search->code = "VOLATILE_FUNCTION";
+		search->reason = pstrdup("the query reads a sequence");
+		return true;
+	}
+	if (IsA(node, TableSampleClause))
+	{
+		search->code = "TABLESAMPLE";
+		search->reason = pstrdup("the query uses TABLESAMPLE, whose result is not determined");
+		return true;
+	}
+	if (check_functions_in_node(node, function_refused, context))
+		return true;
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, refusal_walker, context, 0);
+	return expression_tree_walker(node, refusal_walker, context);
+}
+
+static bool
+function_refused(Oid funcid, void *context)
+{
+	RefusalSearch *search = context;
+	char		volatility = func_volatile(funcid);
+	char	   *name;
+
+	if (volatility == PROVOLATILE_IMMUTABLE)
+		return false;
+	name = get_func_name(funcid);
+	if (volatility == PROVOLATILE_VOLATILE)
+	{
+		search->code = "VOLATILE_FUNCTION";
+		search->reason = psprintf("function %s is volatile", name);
+		return true;
+	}
+	if (funcid >= FirstUnpinnedObjectId)
+	{
+		search->code = "STABLE_FUNCTION";
+		search->reason = psprintf("function %s is declared stable and may depend on what is not watched; declare it immutable if its result depends on its arguments alone",
+								  name);
+		return true;
+	}
+	if (session_function(name, get_func_nargs(funcid)))
+	{
+		search->code = "SESSION_FUNCTION";
+		search->reason = psprintf("the result of function %s depends on the session or the catalogs", name);
+		return true;
+	}
+	return false;
+}
+
+/* Stable functions of pg_catalog that look at more than their arguments and settings. */
+static bool
+session_function(const char *name, int nargs)
+{
+	static const char *const prefixes[] = {
+		"pg_", "has_", "current_", "session_", "inet_client", "inet_server", "txid_", "to_reg",
+		"obj_description", "col_description", "shobj_description", "format_type", "query_to_",
+		"table_to_", "schema_to_", "database_to_", "cursor_to_", "row_security", "reg", "getdatabase",
+		"version", "lastval", "mxid_age", "ts_stat", "makeaclitem", "aclitem",
+	};
+
+	/* age(x) counts from today; age(x, y) does not */
+	if (strcmp(name, "age") == 0 && nargs == 1)
+		return true;
+	for (int i = 0; i < lengthof(prefixes); i++)
+		if (strncmp(name, prefixes[i], strlen(prefixes[i])) == 0)
+			return true;
+	return false;
+}
+
+Node *
+dyn_expr_not(Node *qual)
+{
+	BooleanTest *test;
+
+	/*
+	 * A row is asked only if the condition was true for it at the other
+	 * moment, so a single comparison is not NULL here and its negator (which
+	 * an index can serve) says the same as IS NOT TRUE.
+	 */
+	if (IsA(qual, OpExpr))
+	{
+		OpExpr	   *op = (OpExpr *) qual;
+		Oid			negator = get_negator(op->opno);
+
+		if (OidIsValid(negator) && op_strict(op->opno) && list_length(op->args) == 2)
+		{
+			OpExpr	   *result = copyObject(op);
+
+			result->opno = negator;
+			result->opfuncid = get_opcode(negator);
+			return (Node *) result;
+		}
+	}
+	test = makeNode(BooleanTest);
+	test->arg = (Expr *) copyObject(qual);
+	test->booltesttype = IS_NOT_TRUE;
+	test->location = -1;
+	return (Node *) test;
+}
+
+int
+dyn_expr_fixed_scale(Node *expr)
+{
+	int32		typmod;
+
+	if (exprType(expr) != NUMERICOID)
+		return -1;
+	typmod = exprTypmod(expr);
+	if (typmod >= (int32) VARHDRSZ)
+		return (typmod - VARHDRSZ) & 0x7ff;
+	if (IsA(expr, Const) && !castNode(Const, expr)->constisnull)
+		return DatumGetInt32(DirectFunctionCall1(numeric_scale, castNode(Const, expr)->constvalue));
+	if (IsA(expr, FuncExpr))
+		switch (castNode(FuncExpr, expr)->funcid)
+		{
+			case F_NUMERIC_INT2:
+			case F_NUMERIC_INT4:
+			case F_NUMERIC_INT8:
+				return 0;
+			default:
+				return -1;
+		}
+	if (IsA(expr, OpExpr) && list_length(castNode(OpExpr, expr)->args) == 2)
+	{
+		int			left = dyn_expr_fixed_scale(linitial(castNode(OpExpr, expr)->args));
+		int			right = dyn_expr_fixed_scale(lsecond(castNode(OpExpr, expr)->args));
+
+		if (left < 0 || right < 0)
+			return -1;
+		switch (get_opcode(castNode(OpExpr, expr)->opno))
+		{
+			case F_NUMERIC_ADD:
+			case F_NUMERIC_SUB:
+				return Max(left, right);
+			case F_NUMERIC_MUL:
+				return left + right;
+			default:
+				return -1;
+		}
+	}
+	return -1;
+}
+
+List *
+dyn_expr_conjuncts(Node *qual)
+{
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	if (qual == NULL)
+		return NIL;
+	if (IsA(qual, List))
+	{
+		foreach(lc, (List *) qual)
+			result = list_concat(result, dyn_expr_conjuncts(lfirst(lc)));
+		return result;
+	}
+	if (is_andclause(qual))
+		return dyn_expr_conjuncts((Node *) castNode(BoolExpr, qual)->args);
+	return list_make1(qual);
+}
+
+/*
+ * dyn_expr_text prints the expression with the server's own deparser: as the
+ * WHERE clause of a query without columns whose FROM is WITH entries of our
+ * naming.  What stands behind the first WHERE is the text.
+ */
+char *
+dyn_expr_text(Node *expr, const char *prefix, int ninputs, const int *ncolumns,
+			  List *windows, List *window_tlist)
+{
+	Query	   *query = makeNode(Query);
+	FromExpr   *from = makeNode(FromExpr);
+	char	   *text;
+	char	   *where;
+
+	query->commandType = CMD_SELECT;
+	query->canSetTag = true;
+
+	/* one entry more than is referenced, so that columns print qualified */
+	for (int i = 1; i <= ninputs + 1; i++)
+	{
+		RangeTblEntry *rte = makeNode(RangeTblEntry);
+		List	   *names = NIL;
+
+		for (int c = 1; i <= ninputs && c <= ncolumns[i - 1]; c++)
+			names = lappend(names, makeString(psprintf("c%d", c)));
+		rte->rtekind = RTE_CTE;
+		rte->ctename = i <= ninputs ? psprintf("%s%d", prefix, i) : "dyn_none";
+		rte->eref = makeAlias(rte->ctename, names);
+		rte->inFromCl = true;
+		query->rtable = lappend(query->rtable, rte);
+		if (i <= ninputs)
+		{
+			RangeTblRef *ref = makeNode(RangeTblRef);
+
+			ref->rtindex = i;
+			from->fromlist = lappend(from->fromlist, ref);
+		}
+	}
+	from->quals = expr;
+	query->jointree = from;
+	query->windowClause = windows;
+	query->targetList = window_tlist;
+
+	text = pg_get_querydef(query, false);
+	where = strstr(text, " WHERE ");
+	if (where == NULL)
+		elog(ERROR, "could not find the condition in \"%s\"", text);
+	return where + strlen(" WHERE ");
+}

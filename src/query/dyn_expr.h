@@ -1,0 +1,40 @@
+/*
+ * dyn_expr.h
+ *	  What differentiation asks of expressions: whether they depend on the
+ *	  clock or on anything else that can change under us, and their text.
+ */
+#ifndef DYN_EXPR_H
+#define DYN_EXPR_H
+
+#include <datatype/timestamp.h>
+#include <nodes/parsenodes.h>
+
+/* now() and its kin: their value is the data timestamp of a refresh. */
+extern bool dyn_expr_is_now(Node *node);
+extern bool dyn_expr_has_now(Node *node);
+
+/* The expression or query with now() and its kin replaced by the moment t (a copy). */
+extern Node *dyn_expr_at(Node *node, TimestampTz t);
+
+/* The first function or construct in the query that no delta can follow, or NULL; *code is its reason code. */
+extern char *dyn_expr_refusal(Query *query, const char **code);
+
+/* The condition's complement among rows for which it was true at another moment. */
+extern Node *dyn_expr_not(Node *qual);
+
+/* The scale that every value of a numeric expression has, or -1 when it varies. */
+extern int	dyn_expr_fixed_scale(Node *expr);
+
+/* AND flattened into a list. */
+extern List *dyn_expr_conjuncts(Node *qual);
+
+/*
+ * The text of an expression whose Vars name columns of inputs (dyn_node.h):
+ * varno n, varattno m prints as <prefix>n.c<m>.  windows and window_tlist as
+ * in a Query, for expressions with window functions.  Every name comes out
+ * qualified unless it is in pg_catalog (the caller's search_path is pinned).
+ */
+extern char *dyn_expr_text(Node *expr, const char *prefix, int ninputs, const int *ncolumns,
+						   List *windows, List *window_tlist);
+
+#endif							/* DYN_EXPR_H */

@@ -1,0 +1,349 @@
+/*
+ * dyn_key.c
+ *	  Keys of nodes: columns in which no two rows of the result agree (NULLs
+ *	  counted as equal).
+ *
+ * A key makes a row's identity cheap: the row of a dynamic table that a delta
+ * changes is found by it.  Where none can be derived the row's image serves.
+ */
+#include <postgres.h>
+
+#include <access/genam.h>
+#include <access/table.h>
+#include <catalog/pg_index.h>
+#include <nodes/nodeFuncs.h>
+#include <optimizer/optimizer.h>
+#include <utils/lsyscache.h>
+#include <utils/rel.h>
+#include <utils/relcache.h>
+
+#include "query/dyn_build.h"
+
+static void scan_key(DynNode *node);
+static void select_key(DynNode *node);
+static bool determined_elsewhere(DynNode *node, int input, Relids dropped);
+static int	target_for(DynNode *node, int input, int column);
+static int	equated(DynNode *node, int input, int column, int skip, Relids dropped);
+static void outer_key(DynNode *node);
+static int	coalesced_key(DynNode *node);
+
+/*
+ * dyn_node_order_total tells whether the order of a WINDOW or FIRST node
+ * decides between any two rows of a partition.
+ */
+bool
+dyn_node_order_total(DynNode *node)
+{
+	DynNode    *input = dyn_input(node, 1);
+	List	   *columns = list_copy(node->partition);
+	ListCell   *lc;
+
+	foreach(lc, linitial_node(WindowClause, node->window_clauses)->orderClause)
+	{
+		Node	   *expr = get_sortgroupclause_expr(lfirst(lc), node->window_tlist);
+
+		if (IsA(expr, Var))
+			columns = list_append_unique_int(columns, ((Var *) expr)->varattno);
+	}
+	if (list_length(columns) == input->ncolumns)
+		return true;			/* rows that tie are the same */
+	return input->has_key && list_difference_int(input->key, columns) == NIL;
+}
+
+/*
+ * A function of the order gives what any order would only if rows that tie
+ * do not matter: ranks count peers, ROW_NUMBER and its like do not.
+ */
+bool
+dyn_node_order_matters(DynNode *node)
+{
+	ListCell   *lc;
+
+	foreach(lc, node->functions)
+	{
+		char	   *name = get_func_name(lfirst_node(WindowFunc, lc)->winfnoid);
+
+		if (strcmp(name, "rank") != 0 && strcmp(name, "dense_rank") != 0 &&
+			strcmp(name, "percent_rank") != 0 && strcmp(name, "cume_dist") != 0 &&
+			(!lfirst_node(WindowFunc, lc)->winagg ||
+			 (linitial_node(WindowClause, node->window_clauses)->frameOptions & FRAMEOPTION_ROWS)))
+			return true;
+	}
+	return false;
+}
+
+void
+dyn_node_derive_key(DynNode *node)
+{
+	switch (node->kind)
+	{
+		case DYN_NODE_SCAN:
+			scan_key(node);
+			break;
+		case DYN_NODE_SELECT:
+			select_key(node);
+			break;
+		case DYN_NODE_OUTER:
+			outer_key(node);
+			break;
+		case DYN_NODE_MOVING:
+		case DYN_NODE_WINDOW:
+			node->has_key = dyn_input(node, 1)->has_key;
+			node->key = dyn_input(node, 1)->key;
+			break;
+		case DYN_NODE_FIRST:
+			node->has_key = true;
+			node->key = node->partition;
+			break;
+		case DYN_NODE_AGGREGATE:
+			node->has_key = true;
+			for (int i = 1; i <= node->nkeys; i++)
+				node->key = lappend_int(node->key, i);
+			break;
+		case DYN_NODE_CONSTANT:
+		case DYN_NODE_UNION:
+			break;
+	}
+}
+
+/* A unique index of the relation, immediate and whole, whose columns are read and not null. */
+static void
+scan_key(DynNode *node)
+{
+	Relation	rel = table_open(node->relid, NoLock);
+	ListCell   *lc;
+
+	/* the key of an inheritance parent does not bind its children */
+	if (rel->rd_rel->relkind == RELKIND_RELATION && rel->rd_rel->relhassubclass)
+	{
+		table_close(rel, NoLock);
+		return;
+	}
+	foreach(lc, RelationGetIndexList(rel))
+	{
+		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
+		Form_pg_index form = index->rd_index;
+		List	   *key = NIL;
+		bool		usable = form->indisunique && form->indimmediate && form->indisvalid &&
+			RelationGetIndexPredicate(index) == NIL;
+
+		for (int i = 0; usable && i < form->indnkeyatts; i++)
+		{
+			AttrNumber	attnum = form->indkey.values[i];
+			ListCell   *la;
+			int			column = 0;
+
+			foreach(la, node->attnums)
+				if (lfirst_int(la) == attnum)
+					column = foreach_current_index(la) + 1;
+			usable = attnum > 0 && column > 0 &&
+				(form->indnullsnotdistinct || !node->columns[column - 1].nullable);
+			key = lappend_int(key, column);
+		}
+		if (usable && (!node->has_key || form->indisprimary))
+		{
+			node->has_key = true;
+			node->key = key;
+		}
+		index_close(index, AccessShareLock);
+	}
+	table_close(rel, NoLock);
+}
+
+/*
+ * The keys of all inputs together, without those of inputs whose key the join
+ * condition fixes, as far as they are in the select list.
+ */
+static void
+select_key(DynNode *node)
+{
+	Relids		dropped = NULL;
+	List	   *key = NIL;
+	int			n = list_length(node->inputs);
+	int			column;
+
+	if (expression_returns_set((Node *) node->targets))
+		return;
+	if (n == 1 && (column = coalesced_key(node)) > 0)
+	{
+		node->has_key = true;
+		node->key = list_make1_int(column);
+		return;
+	}
+	for (int i = n; i >= 1; i--)
+	{
+		if (!dyn_input(node, i)->has_key)
+			return;
+		if (determined_elsewhere(node, i, dropped))
+			dropped = bms_add_member(dropped, i);
+	}
+	for (int i = 1; i <= n; i++)
+	{
+		ListCell   *lc;
+
+		if (bms_is_member(i, dropped))
+			continue;
+		foreach(lc, dyn_input(node, i)->key)
+		{
+			column = target_for(node, i, lfirst_int(lc));
+			if (column == 0)
+				return;
+			key = list_append_unique_int(key, column);
+		}
+	}
+	node->has_key = true;
+	node->key = key;
+}
+
+/* Is every key column of the input equal to a column of an input that stays, or to a constant? */
+static bool
+determined_elsewhere(DynNode *node, int input, Relids dropped)
+{
+	ListCell   *lc;
+
+	foreach(lc, dyn_input(node, input)->key)
+		if (equated(node, input, lfirst_int(lc), input, dropped) == 0)
+			return false;
+	return true;
+}
+
+/* 1 + the number of a condition that equates the column with one of another input or a constant. */
+static int
+equated(DynNode *node, int input, int column, int skip, Relids dropped)
+{
+	ListCell   *lc;
+
+	foreach(lc, node->quals)
+	{
+		OpExpr	   *op = lfirst(lc);
+
+		if (!IsA(op, OpExpr) || list_length(op->args) != 2 ||
+			!op_mergejoinable(op->opno, exprType(linitial(op->args))))
+			continue;
+		for (int side = 0; side < 2; side++)
+		{
+			Var		   *mine = list_nth(op->args, side);
+			Node	   *other = list_nth(op->args, 1 - side);
+
+			if (!IsA(mine, Var) || mine->varno != input || mine->varattno != column)
+				continue;
+			if (IsA(other, Const))
+				return foreach_current_index(lc) + 1;
+			if (IsA(other, Var) && ((Var *) other)->varno != skip &&
+				!bms_is_member(((Var *) other)->varno, dropped))
+				return foreach_current_index(lc) + 1;
+		}
+	}
+	return 0;
+}
+
+/* The target (from 1) that is the input's column, or one the join makes equal to it. */
+static int
+target_for(DynNode *node, int input, int column)
+{
+	ListCell   *lt;
+	ListCell   *lc;
+
+	foreach(lt, node->targets)
+	{
+		Var		   *var = lfirst(lt);
+
+		if (!IsA(var, Var))
+			continue;
+		if (var->varno == input && var->varattno == column)
+			return foreach_current_index(lt) + 1;
+		foreach(lc, node->quals)
+		{
+			OpExpr	   *op = lfirst(lc);
+
+			if (!IsA(op, OpExpr) || list_length(op->args) != 2 ||
+				!op_mergejoinable(op->opno, exprType(linitial(op->args))))
+				continue;
+			for (int side = 0; side < 2; side++)
+			{
+				Var		   *mine = list_nth(op->args, side);
+				Var		   *other = list_nth(op->args, 1 - side);
+
+				if (IsA(mine, Var) && IsA(other, Var) && mine->varno == input &&
+					mine->varattno == column && other->vartype == mine->vartype &&
+					other->varno == var->varno && other->varattno == var->varattno)
+					return foreach_current_index(lt) + 1;
+			}
+		}
+	}
+	return 0;
+}
+
+/*
+ * An outer join has the keys of both sides; the right one is not needed where
+ * the condition fixes it for each left row and unmatched right rows are not
+ * kept.
+ */
+static void
+outer_key(DynNode *node)
+{
+	DynNode    *left = dyn_input(node, 1);
+	DynNode    *right = dyn_input(node, 2);
+	bool		fixed = !node->full;
+	ListCell   *lc;
+
+	if (!left->has_key || !right->has_key)
+		return;
+	foreach(lc, right->key)
+	{
+		bool		found = false;
+		ListCell   *lk;
+
+		foreach(lk, node->right_keys)
+			if (IsA(lfirst(lk), Var) && ((Var *) lfirst(lk))->varattno == lfirst_int(lc))
+				found = true;
+		fixed &= found;
+	}
+	node->has_key = true;
+	node->key = list_copy(left->key);
+	if (!fixed)
+		foreach(lc, right->key)
+			node->key = lappend_int(node->key, left->ncolumns + lfirst_int(lc));
+}
+
+/*
+ * SELECT coalesce(l.k, r.k) … FROM l FULL JOIN r ON l.k = r.k, k being a key
+ * of either side and never NULL there: the merged column is a key.
+ */
+static int
+coalesced_key(DynNode *node)
+{
+	DynNode    *join = dyn_input(node, 1);
+	DynNode    *left;
+	DynNode    *right;
+	ListCell   *lc;
+
+	if (join->kind != DYN_NODE_OUTER || !join->full || list_length(join->left_keys) != 1 ||
+		!join->keys_only)
+		return 0;
+	left = dyn_input(join, 1);
+	right = dyn_input(join, 2);
+	if (list_length(left->key) != 1 || list_length(right->key) != 1 ||
+		!IsA(linitial(join->left_keys), Var) || !IsA(linitial(join->right_keys), Var) ||
+		((Var *) linitial(join->left_keys))->varattno != linitial_int(left->key) ||
+		((Var *) linitial(join->right_keys))->varattno != linitial_int(right->key) ||
+		left->columns[linitial_int(left->key) - 1].nullable ||
+		right->columns[linitial_int(right->key) - 1].nullable)
+		return 0;
+	foreach(lc, node->targets)
+	{
+		CoalesceExpr *merged = lfirst(lc);
+		Var		   *a;
+		Var		   *b;
+
+		if (!IsA(merged, CoalesceExpr) || list_length(merged->args) != 2)
+			continue;
+		a = linitial(merged->args);
+		b = lsecond(merged->args);
+		if (IsA(a, Var) && IsA(b, Var) &&
+			Min(a->varattno, b->varattno) == linitial_int(left->key) &&
+			Max(a->varattno, b->varattno) == left->ncolumns + linitial_int(right->key))
+			return foreach_current_index(lc) + 1;
+	}
+	return 0;
+}

@@ -1,0 +1,142 @@
+/*
+ * dyn_node.h
+ *	  The algebra: a defining query as a graph of operators.
+ *
+ * Expressions stay PostgreSQL node trees.  Inside a node's expressions a Var
+ * has varno = number of the input (from 1) and varattno = column of that
+ * input (from 1); nothing else about it counts.  A node may have several
+ * parents (a relation or a WITH query that is named twice).
+ *
+ * In SQL a node's columns are called c1 .. cn, and in a delta w stands before
+ * them: the weight, how often the row came (+) or went (-).
+ */
+#ifndef DYN_NODE_H
+#define DYN_NODE_H
+
+#include <nodes/parsenodes.h>
+#include <nodes/pg_list.h>
+
+typedef enum DynNodeKind
+{
+	DYN_NODE_SCAN,				/* a relation */
+	DYN_NODE_CONSTANT,			/* VALUES or a function: never changes */
+	DYN_NODE_SELECT,			/* inner join of inputs, filter, projection */
+	DYN_NODE_MOVING,			/* filter whose condition contains now() */
+	DYN_NODE_OUTER,				/* left or full join of two inputs */
+	DYN_NODE_UNION,				/* UNION ALL */
+	DYN_NODE_AGGREGATE,			/* GROUP BY, DISTINCT */
+	DYN_NODE_WINDOW,			/* window functions over one partitioning */
+	DYN_NODE_FIRST,				/* the first row of each partition */
+} DynNodeKind;
+
+typedef struct DynColumn
+{
+	Oid			type;
+	int32		typmod;
+	Oid			collation;
+	bool		nullable;
+
+	/*
+	 * The expression contains now() in a select list: the value is that of
+	 * the row's last write, and takes no part in the row's identity.
+	 */
+	bool		written_at;
+} DynColumn;
+
+/* How an aggregate is kept up to date. */
+typedef enum DynAggKind
+{
+	DYN_AGG_COUNT,				/* signed sum of 1 */
+	DYN_AGG_SUM,				/* signed sum */
+	DYN_AGG_AVG,				/* signed sum over count */
+	DYN_AGG_EXTREMUM,			/* min, max: an insert compares, losing it reads the group */
+	DYN_AGG_REREAD,				/* touched groups are computed again */
+} DynAggKind;
+
+typedef struct DynAgg
+{
+	DynAggKind	kind;
+	Aggref	   *ref;			/* over the node's input */
+	int			arg;			/* input column, 0 for count(*) or DYN_AGG_REREAD */
+	bool		is_max;
+
+	/* A minus may change what a sum cannot undo (display scale): read the group. */
+	bool		minus_rereads;
+} DynAgg;
+
+typedef struct DynNode
+{
+	DynNodeKind kind;
+	int			no;				/* position in the plan, inputs first; from 1 */
+	List	   *inputs;			/* of DynNode * */
+	int			ncolumns;
+	DynColumn  *columns;
+	bool		has_key;
+	List	   *key;			/* of int: columns no two rows agree in */
+	bool		shared;			/* may have several parents: not to be merged or changed */
+
+	/* SCAN */
+	Oid			relid;
+	bool		dynamic;		/* the relation is a dynamic table */
+	bool		inherits;		/* print without ONLY */
+	List	   *attnums;		/* of int, the columns in order */
+
+	/* CONSTANT */
+	RangeTblEntry *rte;
+
+	/* SELECT: targets and quals.  MOVING: quals (one).  OUTER: quals of ON. */
+	List	   *targets;
+	List	   *quals;
+
+	/* OUTER */
+	bool		full;
+	List	   *left_keys;		/* expressions over input 1 (as varno 1) ... */
+	List	   *right_keys;		/* ... equal to these over input 2 (as varno 1) ... */
+	List	   *key_operators;	/* ... by these operators (oid), left then right */
+	bool		keys_only;		/* ON is nothing but these equalities */
+
+	/* AGGREGATE: the input's first nkeys columns are the group's */
+	int			nkeys;
+	List	   *aggs;			/* of DynAgg *, the columns behind the keys */
+
+	/*
+	 * WINDOW, FIRST: the columns are the input's and one per function.  FIRST
+	 * keeps the rows whose row_number(), its only function, is 1.
+	 */
+	List	   *partition;		/* of int: columns of the input */
+	List	   *functions;		/* of WindowFunc * */
+	List	   *window_tlist;	/* what the window clauses refer to */
+	List	   *window_clauses;
+} DynNode;
+
+/* A plan: its nodes with inputs before their parents; the last is the top. */
+typedef struct DynPlan
+{
+	List	   *nodes;
+	DynNode    *top;
+	List	   *notices;		/* of char * */
+	List	   *warnings;		/* of char * */
+} DynPlan;
+
+/* Why a query has no plan. */
+typedef struct DynRefusal
+{
+	const char *code;			/* reason code, upper case */
+	char	   *reason;			/* the construct and what to write instead */
+} DynRefusal;
+
+#define dyn_node_staged(node) \
+	((node)->kind == DYN_NODE_AGGREGATE || (node)->kind == DYN_NODE_WINDOW || \
+	 (node)->kind == DYN_NODE_FIRST)
+
+#define dyn_input(node, i) ((DynNode *) list_nth((node)->inputs, (i) - 1))
+
+/* dyn_build.c: NULL and *refusal when it cannot be incremental.  query: rewritten; sources: its DynEdges. */
+extern DynPlan *dyn_plan_build(Query *query, List *sources, DynRefusal *refusal);
+
+/* dyn_key.c: fills in has_key and key, inputs being done. */
+extern void dyn_node_derive_key(DynNode *node);
+extern bool dyn_node_order_total(DynNode *node);
+extern bool dyn_node_order_matters(DynNode *node);
+
+#endif							/* DYN_NODE_H */

@@ -1,0 +1,21 @@
+/*
+ * dyn_plan.h
+ *	  What a refresh asks of a definition.
+ */
+#ifndef DYN_PLAN_H
+#define DYN_PLAN_H
+
+#include <nodes/parsenodes.h>
+
+#include "query/dyn_node.h"
+
+/* The analysed query with views expanded (a copy; relations get locked ACCESS SHARE). */
+extern Query *dyn_query_expand(Query *query);
+
+/* Changes when the definition's meaning does: a view replaced, a policy added. */
+extern int64 dyn_query_hash(Query *expanded);
+
+/* Raise an error unless the current user may run the (expanded) query, views counting as their owners. */
+extern void dyn_query_check_permissions(Query *expanded);
+
+#endif							/* DYN_PLAN_H */

@@ -1,0 +1,97 @@
+/*
+ * dyn_query.c
+ *	  A defining query as the rest of dyntable sees it: expanded, judged,
+ *	  planned.
+ *
+ * The stored definition is the analysed Query; views in it are expanded anew
+ * each time, so that a replaced view is noticed and today's permissions and
+ * policies hold.
+ */
+#include <postgres.h>
+
+#include <catalog/pg_class.h>
+#include <common/hashfn.h>
+#include <nodes/nodeFuncs.h>
+#include <rewrite/rewriteHandler.h>
+#include <utils/lsyscache.h>
+
+#include "compat/dyn_compat_planner.h"
+#include "query/dyn_node.h"
+#include "query/dyn_plan.h"
+#include "query/dyn_query.h"
+
+static bool check_permissions_walker(Node *node, void *context);
+
+Query *
+dyn_query_expand(Query *query)
+{
+	List	   *rewritten;
+
+	query = copyObject(query);
+	AcquireRewriteLocks(query, true, false);
+	rewritten = QueryRewrite(query);
+	if (list_length(rewritten) != 1)
+		elog(ERROR, "a defining query became %d queries", list_length(rewritten));
+	return linitial_node(Query, rewritten);
+}
+
+int64
+dyn_query_hash(Query *expanded)
+{
+	char	   *text = nodeToString(expanded);
+
+	return (int64) hash_bytes_extended((unsigned char *) text, strlen(text), 0);
+}
+
+void
+dyn_query_check_permissions(Query *expanded)
+{
+	(void) check_permissions_walker((Node *) expanded, NULL);
+}
+
+static bool
+check_permissions_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Query))
+	{
+		dyn_compat_check_permissions((Query *) node);
+		return query_tree_walker((Query *) node, check_permissions_walker, context, 0);
+	}
+	return expression_tree_walker(node, check_permissions_walker, context);
+}
+
+bool
+dyn_query_incremental(Query *query, const char **code, char **reason,
+					  List **notices, List **warnings)
+{
+	DynRefusal	refusal;
+	List	   *sources = dyn_query_sources(query);
+	DynPlan    *plan;
+	List	   *names = NIL;
+	ListCell   *lc;
+
+	*notices = NIL;
+	*warnings = NIL;
+	plan = dyn_plan_build(dyn_query_expand(query), sources, &refusal);
+	if (plan == NULL)
+	{
+		*code = refusal.code;
+		*reason = refusal.reason;
+		return false;
+	}
+	foreach(lc, query->targetList)
+		if (!lfirst_node(TargetEntry, lc)->resjunk)
+			names = lappend(names, lfirst_node(TargetEntry, lc)->resname);
+	for (int i = 0; i < plan->top->ncolumns; i++)
+		if (plan->top->columns[i].written_at)
+			*notices = lappend(*notices,
+							   psprintf("column \"%s\" holds the data timestamp of the refresh that last wrote its row",
+										(char *) list_nth(names, i)));
+	foreach(lc, plan->warnings)
+		*warnings = lappend(*warnings, strVal(lfirst(lc)));
+	*code = NULL;
+	*reason = NULL;
+	return true;
+}

@@ -1,0 +1,640 @@
+/*
+ * dyn_sql.c
+ *	  The SQL of nodes.
+ *
+ * The formulas are those of differential query evaluation on bags (Griffin
+ * and Libkin 1995; outer joins: Larson and Zhou 2007).  R' is content now, ΔR
+ * the delta, R° = R' − ΔR content before; a term whose delta is empty is not
+ * written at all.
+ *
+ * Statements are written so that the planner can take them apart: sub-selects
+ * without aggregation are pulled up, a UNION ALL over a table keeps its
+ * indexes usable, and every delta is an ephemeral relation whose true number
+ * of rows the planner knows, so that a small one probes the tables by index.
+ */
+#include <postgres.h>
+
+#include <catalog/pg_operator.h>
+#include <nodes/makefuncs.h>
+#include <nodes/nodeFuncs.h>
+#include <utils/builtins.h>
+#include <utils/lsyscache.h>
+#include <utils/ruleutils.h>
+#include <utils/syscache.h>
+#include <utils/typcache.h>
+
+#include "query/dyn_build.h"
+#include "query/dyn_expr.h"
+#include "query/dyn_sql.h"
+
+static char *scan_content(DynNode *node);
+static char *constant_content(DynNode *node);
+static char *select_statement(DynSql *sql, DynNode *node, int changed);
+static char *select_delta(DynSql *sql, DynNode *node);
+static char *moving_statement(DynSql *sql, DynNode *node, const char *source, const char *weight,
+							  TimestampTz t, bool and_not, TimestampTz not_t);
+static char *moving_delta(DynSql *sql, DynNode *node);
+static char *outer_content(DynSql *sql, DynNode *node);
+static char *outer_delta(DynSql *sql, DynNode *node);
+static char *existence_delta(DynSql *sql, DynNode *node, int side);
+static char *existence_by_scan(DynSql *sql, DynNode *node, int side);
+static char *union_delta(DynSql *sql, DynNode *node);
+static char *old_content(DynSql *sql, DynNode *node);
+static char *node_expr_text(DynNode *node, Node *expr, TimestampTz t);
+static char *quals_text(DynSql *sql, DynNode *node);
+static char *key_text(DynNode *node, int side, int i);
+static char *qualified_operator(Oid operator);
+static char *padded_columns(DynNode *node, int side, const char *alias);
+static void add_term(StringInfo buf, char *term);
+
+char *
+dyn_sql_content(DynSql *sql, DynNode *node)
+{
+	StringInfoData buf;
+	ListCell   *lc;
+
+	if (dyn_node_staged(node))
+		return psprintf("SELECT %s FROM %s", dyn_sql_columns(NULL, node->ncolumns),
+						sql->stages[node->no]);
+	switch (node->kind)
+	{
+		case DYN_NODE_SCAN:
+			return scan_content(node);
+		case DYN_NODE_CONSTANT:
+			return constant_content(node);
+		case DYN_NODE_SELECT:
+			return select_statement(sql, node, 0);
+		case DYN_NODE_MOVING:
+			return moving_statement(sql, node,
+									psprintf("(%s)", dyn_sql_content(sql, dyn_input(node, 1))),
+									NULL, sql->upto, false, 0);
+		case DYN_NODE_OUTER:
+			return outer_content(sql, node);
+		case DYN_NODE_UNION:
+			initStringInfo(&buf);
+			foreach(lc, node->inputs)
+				add_term(&buf, psprintf("SELECT %s FROM (%s) i1",
+										dyn_sql_columns("i1", node->ncolumns),
+										dyn_sql_content(sql, lfirst(lc))));
+			return buf.data;
+		default:
+			break;
+	}
+	elog(ERROR, "node kind %d has no content", node->kind);
+}
+
+char *
+dyn_sql_delta(DynSql *sql, DynNode *node)
+{
+	switch (node->kind)
+	{
+		case DYN_NODE_CONSTANT:
+			return NULL;
+		case DYN_NODE_SELECT:
+			return select_delta(sql, node);
+		case DYN_NODE_MOVING:
+			return moving_delta(sql, node);
+		case DYN_NODE_OUTER:
+			return outer_delta(sql, node);
+		case DYN_NODE_UNION:
+			return union_delta(sql, node);
+		default:
+			break;
+	}
+	elog(ERROR, "node kind %d has no delta statement", node->kind);
+}
+
+/* ------------------------------------------------------------------------
+ * Sources
+ * ------------------------------------------------------------------------
+ */
+static char *
+scan_content(DynNode *node)
+{
+	StringInfoData buf;
+	ListCell   *lc;
+
+	initStringInfo(&buf);
+	appendStringInfoString(&buf, "SELECT ");
+	foreach(lc, node->attnums)
+		appendStringInfo(&buf, "%s%s AS c%d", foreach_current_index(lc) ? ", " : "",
+						 quote_identifier(get_attname(node->relid, lfirst_int(lc), false)),
+						 foreach_current_index(lc) + 1);
+	appendStringInfo(&buf, " FROM %s%s", node->inherits ? "" : "ONLY ",
+					 quote_qualified_identifier(get_namespace_name(get_rel_namespace(node->relid)),
+												get_rel_name(node->relid)));
+	return buf.data;
+}
+
+/* VALUES or a function, printed with the server's deparser as a query of its own. */
+static char *
+constant_content(DynNode *node)
+{
+	Query	   *query = makeNode(Query);
+	FromExpr   *from = makeNode(FromExpr);
+	RangeTblRef *ref = makeNode(RangeTblRef);
+	StringInfoData names;
+
+	query->commandType = CMD_SELECT;
+	query->rtable = list_make1(copyObject(node->rte));
+	ref->rtindex = 1;
+	from->fromlist = list_make1(ref);
+	query->jointree = from;
+	for (int i = 1; i <= node->ncolumns; i++)
+	{
+		DynColumn  *column = &node->columns[i - 1];
+		Var		   *var = makeVar(1, i, column->type, column->typmod, column->collation, 0);
+
+		query->targetList = lappend(query->targetList,
+									makeTargetEntry((Expr *) var, i, psprintf("c%d", i), false));
+	}
+	initStringInfo(&names);
+	appendStringInfo(&names, "SELECT * FROM (%s) i1", pg_get_querydef(query, false));
+	return names.data;
+}
+
+/* ------------------------------------------------------------------------
+ * SELECT
+ *
+ * Content, or one term of the delta: the inputs before the changed one new,
+ * itself its delta, those after it old.  Unchanged inputs are what they are.
+ * ------------------------------------------------------------------------
+ */
+static char *
+select_statement(DynSql *sql, DynNode *node, int changed)
+{
+	StringInfoData buf;
+	StringInfoData from;
+	StringInfoData weight;
+	ListCell   *lc;
+
+	initStringInfo(&buf);
+	initStringInfo(&from);
+	initStringInfo(&weight);
+	foreach(lc, node->inputs)
+	{
+		DynNode    *input = lfirst(lc);
+		int			i = foreach_current_index(lc) + 1;
+
+		appendStringInfoString(&from, i > 1 ? ", " : " FROM ");
+		if (i == changed)
+			appendStringInfo(&from, "d%d i%d", input->no, i);
+		else if (changed > 0 && i > changed && sql->changed[input->no])
+			appendStringInfo(&from, "(%s) i%d", old_content(sql, input), i);
+		else
+		{
+			appendStringInfo(&from, "(%s) i%d", dyn_sql_content(sql, input), i);
+			continue;
+		}
+		appendStringInfo(&weight, "%si%d.w", weight.len ? " * " : "", i);
+	}
+	appendStringInfoString(&buf, "SELECT ");
+	if (changed > 0)
+		appendStringInfo(&buf, "%s AS w", weight.data);
+	foreach(lc, node->targets)
+		appendStringInfo(&buf, "%s%s AS c%d", changed > 0 || foreach_current_index(lc) ? ", " : "",
+						 node_expr_text(node, lfirst(lc), sql->upto), foreach_current_index(lc) + 1);
+	appendStringInfoString(&buf, from.data);
+	if (node->quals)
+		appendStringInfo(&buf, " WHERE %s", quals_text(sql, node));
+	return buf.data;
+}
+
+static char *
+select_delta(DynSql *sql, DynNode *node)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	for (int i = 1; i <= list_length(node->inputs); i++)
+		if (sql->changed[dyn_input(node, i)->no])
+			add_term(&buf, select_statement(sql, node, i));
+	return buf.len ? buf.data : NULL;
+}
+
+/* ------------------------------------------------------------------------
+ * MOVING: σφ(t)(ΔR) + σ(φ(t') ∧ ¬φ(t))(R') − σ(φ(t) ∧ ¬φ(t'))(R')
+ * ------------------------------------------------------------------------
+ */
+static char *
+moving_statement(DynSql *sql, DynNode *node, const char *source, const char *weight,
+				 TimestampTz t, bool and_not, TimestampTz not_t)
+{
+	StringInfoData buf;
+	Node	   *qual = linitial(node->quals);
+
+	initStringInfo(&buf);
+	appendStringInfo(&buf, "SELECT %s%s%s FROM %s i1 WHERE %s",
+					 weight ? weight : "", weight ? " AS w, " : "",
+					 dyn_sql_columns("i1", node->ncolumns), source,
+					 node_expr_text(node, qual, t));
+	if (and_not)
+		appendStringInfo(&buf, " AND %s", node_expr_text(node, dyn_expr_not(qual), not_t));
+	return buf.data;
+}
+
+static char *
+moving_delta(DynSql *sql, DynNode *node)
+{
+	DynNode    *input = dyn_input(node, 1);
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	if (sql->changed[input->no])
+		add_term(&buf, moving_statement(sql, node, psprintf("d%d", input->no), "i1.w",
+										sql->since, false, 0));
+	if (sql->since != sql->upto)
+	{
+		char	   *content = psprintf("(%s)", dyn_sql_content(sql, input));
+
+		add_term(&buf, moving_statement(sql, node, content, "1::bigint",
+										sql->upto, true, sql->since));
+		add_term(&buf, moving_statement(sql, node, content, "(-1)::bigint",
+										sql->since, true, sql->upto));
+	}
+	return buf.len ? buf.data : NULL;
+}
+
+/* ------------------------------------------------------------------------
+ * OUTER
+ *
+ * L ⟕ R is linear in L, and in R but for the left rows that have no partner:
+ *	 Δ(L ⟕ R) = ΔL ⟕ R'  +  L° ⋈ ΔR  +  (those of L° that gained or lost their
+ *				only partners) × NULL.
+ * A full join adds the right rows without partner, Δ(R ▷ L) × NULL:
+ *	 ΔR ▷ L'  +  (those of R° that gained or lost their only partners).
+ * ------------------------------------------------------------------------
+ */
+static char *
+outer_content(DynSql *sql, DynNode *node)
+{
+	StringInfoData buf;
+	DynNode    *left = dyn_input(node, 1);
+	DynNode    *right = dyn_input(node, 2);
+
+	initStringInfo(&buf);
+	appendStringInfoString(&buf, "SELECT ");
+	for (int i = 1; i <= node->ncolumns; i++)
+		appendStringInfo(&buf, "%si%d.c%d AS c%d", i > 1 ? ", " : "",
+						 i <= left->ncolumns ? 1 : 2,
+						 i <= left->ncolumns ? i : i - left->ncolumns, i);
+	appendStringInfo(&buf, " FROM (%s) i1 %s JOIN (%s) i2 ON %s",
+					 dyn_sql_content(sql, left), node->full ? "FULL" : "LEFT",
+					 dyn_sql_content(sql, right), quals_text(sql, node));
+	return buf.data;
+}
+
+static char *
+outer_delta(DynSql *sql, DynNode *node)
+{
+	DynNode    *left = dyn_input(node, 1);
+	DynNode    *right = dyn_input(node, 2);
+	char	   *quals = quals_text(sql, node);
+	char	   *both = dyn_sql_columns("i1", left->ncolumns);
+	StringInfoData buf;
+
+	if (right->ncolumns > 0)
+		both = psprintf("%s%s%s", both, left->ncolumns ? ", " : "",
+						dyn_sql_columns("i2", right->ncolumns));
+	initStringInfo(&buf);
+	if (sql->changed[left->no])
+		add_term(&buf, psprintf("SELECT i1.w AS w, %s FROM d%d i1 LEFT JOIN (%s) i2 ON %s",
+								both, left->no, dyn_sql_content(sql, right), quals));
+	if (sql->changed[right->no])
+	{
+		add_term(&buf, psprintf("SELECT i1.w * i2.w AS w, %s FROM (%s) i1 JOIN d%d i2 ON %s",
+								both, old_content(sql, left), right->no, quals));
+		add_term(&buf, existence_delta(sql, node, 1));
+		if (node->full)
+			add_term(&buf, psprintf("SELECT i2.w AS w, %s FROM d%d i2 WHERE NOT EXISTS (SELECT FROM (%s) i1 WHERE %s)",
+									padded_columns(node, 2, "i2"), right->no,
+									dyn_sql_content(sql, left), quals));
+	}
+	if (node->full && sql->changed[left->no])
+		add_term(&buf, existence_delta(sql, node, 2));
+	return buf.len ? buf.data : NULL;
+}
+
+/*
+ * existence_delta writes the rows of one side's old content (1: left, 2:
+ * right) whose number of partners on the other side became, or ceased to be,
+ * zero by the other side's delta, with NULLs for the other side.
+ *
+ * Where ON is nothing but equalities, partners are counted per key of the
+ * delta: n now, n − Σw before.
+ */
+static char *
+existence_delta(DynSql *sql, DynNode *node, int side)
+{
+	DynNode    *mine = dyn_input(node, side);
+	DynNode    *other = dyn_input(node, 3 - side);
+	int			nkeys = list_length(node->key_operators);
+	StringInfoData keys,
+				names,
+				join,
+				match;
+
+	if (!node->keys_only)
+		return existence_by_scan(sql, node, side);
+	initStringInfo(&keys);
+	initStringInfo(&names);
+	initStringInfo(&join);
+	initStringInfo(&match);
+	appendStringInfoString(&join, "true");
+	appendStringInfoString(&match, "true");
+	for (int i = 0; i < nkeys; i++)
+	{
+		char	   *operator = qualified_operator(list_nth_oid(node->key_operators, i));
+		Node	   *other_key = list_nth(side == 1 ? node->right_keys : node->left_keys, i);
+		char	   *mine_text = key_text(node, side, i);
+
+		appendStringInfo(&keys, "%s AS k%d, ", key_text(node, 3 - side, i), i + 1);
+		appendStringInfo(&names, "%sk.k%d", i ? ", " : "", i + 1);
+		appendStringInfo(&join, " AND n.k%d %s k.k%d", i + 1,
+						 dyn_sql_equality(exprType(other_key)), i + 1);
+		if (side == 1)
+			appendStringInfo(&match, " AND %s %s f.k%d", mine_text, operator, i + 1);
+		else
+			appendStringInfo(&match, " AND f.k%d %s %s", i + 1, operator, mine_text);
+	}
+	return psprintf("SELECT i%d.w * f.flip AS w, %s FROM (%s) i%d JOIN ("
+					"SELECT %s%s(count(n.one) = 0)::int - (count(n.one) - k.dw = 0)::int AS flip"
+					" FROM (SELECT %s, sum(k.w) AS dw FROM (SELECT %sw FROM d%d i%d) k%s%s HAVING count(*) > 0) k"
+					" LEFT JOIN (SELECT %s1 AS one FROM (%s) i%d) n ON %s"
+					" GROUP BY %s%sk.dw) f ON %s WHERE f.flip <> 0",
+					side, padded_columns(node, side, psprintf("i%d", side)),
+					old_content(sql, mine), side,
+					names.data, nkeys ? ", " : "",
+					nkeys ? names.data : "1 AS one", keys.data, other->no, 3 - side,
+					nkeys ? " GROUP BY " : "", names.data,
+					keys.data, dyn_sql_content(sql, other), 3 - side, join.data,
+					names.data, nkeys ? ", " : "", match.data);
+}
+
+/* The same for any condition: the candidates are the rows that meet a row of the delta. */
+static char *
+existence_by_scan(DynSql *sql, DynNode *node, int side)
+{
+	DynNode    *mine = dyn_input(node, side);
+	DynNode    *other = dyn_input(node, 3 - side);
+	char	   *quals = quals_text(sql, node);
+	int			there = 3 - side;
+
+	return psprintf("SELECT x.w * ((x.n = 0)::int - (x.n - x.dn = 0)::int) AS w, %s FROM ("
+					"SELECT i%d.*, (SELECT count(*) FROM (%s) i%d WHERE %s) AS n,"
+					" (SELECT sum(i%d.w) FROM d%d i%d WHERE %s) AS dn"
+					" FROM (%s) i%d WHERE EXISTS (SELECT FROM d%d i%d WHERE %s) OFFSET 0) x"
+					" WHERE (x.n = 0) <> (x.n - x.dn = 0)",
+					padded_columns(node, side, "x"),
+					side, dyn_sql_content(sql, other), there, quals,
+					there, other->no, there, quals,
+					old_content(sql, mine), side, other->no, there, quals);
+}
+
+/* One side's columns and NULLs in place of the other's. */
+static char *
+padded_columns(DynNode *node, int side, const char *alias)
+{
+	int			nleft = dyn_input(node, 1)->ncolumns;
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	for (int i = 1; i <= node->ncolumns; i++)
+	{
+		if (i > 1)
+			appendStringInfoString(&buf, ", ");
+		if ((i <= nleft) == (side == 1))
+			appendStringInfo(&buf, "%s.c%d", alias, i <= nleft ? i : i - nleft);
+		else
+			appendStringInfo(&buf, "NULL::%s",
+							 format_type_extended(node->columns[i - 1].type, node->columns[i - 1].typmod,
+												  FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY));
+		appendStringInfo(&buf, " AS c%d", i);
+	}
+	return buf.data;
+}
+
+/* ------------------------------------------------------------------------
+ * UNION ALL
+ * ------------------------------------------------------------------------
+ */
+static char *
+union_delta(DynSql *sql, DynNode *node)
+{
+	StringInfoData buf;
+	ListCell   *lc;
+
+	initStringInfo(&buf);
+	foreach(lc, node->inputs)
+		if (sql->changed[((DynNode *) lfirst(lc))->no])
+			add_term(&buf, psprintf("SELECT i1.w AS w, %s FROM d%d i1",
+									dyn_sql_columns("i1", node->ncolumns),
+									((DynNode *) lfirst(lc))->no));
+	return buf.len ? buf.data : NULL;
+}
+
+/* ------------------------------------------------------------------------
+ * WINDOW and FIRST
+ * ------------------------------------------------------------------------
+ */
+char *
+dyn_sql_window(DynSql *sql, DynNode *node, const char *source)
+{
+	int			ninput = dyn_input(node, 1)->ncolumns;
+	StringInfoData buf;
+	ListCell   *lc;
+
+	initStringInfo(&buf);
+	appendStringInfo(&buf, "SELECT %s", dyn_sql_columns("i1", ninput));
+	foreach(lc, node->functions)
+		appendStringInfo(&buf, "%s%s AS c%d", ninput || foreach_current_index(lc) ? ", " : "",
+						 dyn_expr_text(lfirst(lc), "i", 1, &ninput,
+									   node->window_clauses, node->window_tlist),
+						 ninput + foreach_current_index(lc) + 1);
+	appendStringInfo(&buf, " FROM (%s) i1", source);
+	if (node->kind == DYN_NODE_FIRST)
+		return psprintf("SELECT %s FROM (%s) i1 WHERE i1.c%d = 1",
+						dyn_sql_columns("i1", node->ncolumns), buf.data, node->ncolumns);
+	return buf.data;
+}
+
+/* ------------------------------------------------------------------------
+ * Parts
+ * ------------------------------------------------------------------------
+ */
+
+/* SELECT w, c1, …: the content before the delta. */
+static char *
+old_content(DynSql *sql, DynNode *node)
+{
+	char	   *now = psprintf("SELECT 1::bigint AS w%s%s FROM (%s) i1",
+							   node->ncolumns ? ", " : "",
+							   dyn_sql_columns("i1", node->ncolumns), dyn_sql_content(sql, node));
+
+	if (!sql->changed[node->no])
+		return now;
+	return psprintf("%s UNION ALL SELECT -i1.w%s%s FROM d%d i1", now,
+					node->ncolumns ? ", " : "", dyn_sql_columns("i1", node->ncolumns), node->no);
+}
+
+/* An expression over a node's inputs, which stand in FROM as i1 .. in. */
+static char *
+node_expr_text(DynNode *node, Node *expr, TimestampTz t)
+{
+	int			n = list_length(node->inputs);
+	int		   *ncolumns = palloc(sizeof(int) * (n + 1));
+
+	for (int i = 0; i < n; i++)
+		ncolumns[i] = dyn_input(node, i + 1)->ncolumns;
+	return dyn_expr_text(dyn_expr_at(expr, t), "i", n, ncolumns, NIL, NIL);
+}
+
+static char *
+quals_text(DynSql *sql, DynNode *node)
+{
+	StringInfoData buf;
+	ListCell   *lc;
+
+	initStringInfo(&buf);
+	foreach(lc, node->quals)
+		appendStringInfo(&buf, "%s(%s)", buf.len ? " AND " : "",
+						 node_expr_text(node, lfirst(lc), sql->upto));
+	return buf.len ? buf.data : pstrdup("true");
+}
+
+/* The i-th join key of a side, over that side under its alias. */
+static char *
+key_text(DynNode *node, int side, int i)
+{
+	Node	   *key = list_nth(side == 1 ? node->left_keys : node->right_keys, i);
+	int			ncolumns[2];
+
+	/* keys are stored as over input 1 */
+	ncolumns[0] = dyn_input(node, 1)->ncolumns;
+	ncolumns[1] = dyn_input(node, 2)->ncolumns;
+	if (side == 2)
+		key = dyn_renumber_input(key, 1, 2);
+	return psprintf("(%s)", dyn_expr_text(key, "i", 2, ncolumns, NIL, NIL));
+}
+
+static char *
+qualified_operator(Oid operator)
+{
+	HeapTuple	tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(operator));
+	Form_pg_operator form;
+	char	   *result;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for operator %u", operator);
+	form = (Form_pg_operator) GETSTRUCT(tuple);
+	result = psprintf("OPERATOR(%s.%s)", quote_identifier(get_namespace_name(form->oprnamespace)),
+					  NameStr(form->oprname));
+	ReleaseSysCache(tuple);
+	return result;
+}
+
+char *
+dyn_sql_equality(Oid type)
+{
+	TypeCacheEntry *entry = lookup_type_cache(type, TYPECACHE_EQ_OPR);
+
+	if (!OidIsValid(entry->eq_opr))
+		elog(ERROR, "type %u has no equality operator", type);
+	return qualified_operator(entry->eq_opr);
+}
+
+char *
+dyn_sql_columns(const char *alias, int ncolumns)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	for (int i = 1; i <= ncolumns; i++)
+		appendStringInfo(&buf, "%s%s%sc%d", i > 1 ? ", " : "", alias ? alias : "", alias ? "." : "", i);
+	return buf.data;
+}
+
+List *
+dyn_sql_names(const char *prefix, List *numbers)
+{
+	List	   *names = NIL;
+	ListCell   *lc;
+
+	foreach(lc, numbers)
+		names = lappend(names, psprintf("%s%d", prefix, lfirst_int(lc)));
+	return names;
+}
+
+List *
+dyn_sql_types(DynNode *node, List *columns)
+{
+	List	   *types = NIL;
+	ListCell   *lc;
+
+	foreach(lc, columns)
+		types = lappend_oid(types, node->columns[lfirst_int(lc) - 1].type);
+	return types;
+}
+
+char *
+dyn_sql_match(const char *a, List *a_names, const char *b, List *b_names, List *types, bool nulls)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	for (int i = 0; i < list_length(types); i++)
+	{
+		char	   *x = psprintf("%s.%s", a, (char *) list_nth(a_names, i));
+		char	   *y = psprintf("%s.%s", b, (char *) list_nth(b_names, i));
+		char	   *equality = dyn_sql_equality(list_nth_oid(types, i));
+
+		if (i > 0)
+			appendStringInfoString(&buf, " AND ");
+		if (nulls)
+			appendStringInfo(&buf, "(%s %s %s OR (%s IS NULL AND %s IS NULL))", x, equality, y, x, y);
+		else
+			appendStringInfo(&buf, "%s %s %s", x, equality, y);
+	}
+	return buf.len ? buf.data : pstrdup("true");
+}
+
+char *
+dyn_sql_not_null(const char *alias, List *names)
+{
+	StringInfoData buf;
+	ListCell   *lc;
+
+	initStringInfo(&buf);
+	foreach(lc, names)
+		appendStringInfo(&buf, "%s%s.%s IS NOT NULL", buf.len ? " AND " : "(", alias, (char *) lfirst(lc));
+	appendStringInfoString(&buf, buf.len ? ")" : "true");
+	return buf.data;
+}
+
+char *
+dyn_sql_restrict(const char *content, int ncolumns, List *names, List *types,
+				 const char *keys, bool nulls)
+{
+	List	   *key_names = NIL;
+	char	   *columns = dyn_sql_columns("i", ncolumns);
+	char	   *plain;
+
+	for (int i = 1; i <= list_length(names); i++)
+		key_names = lappend(key_names, psprintf("k%d", i));
+	plain = psprintf("SELECT %s FROM %s k JOIN (%s) i ON %s", columns, keys, content,
+					 dyn_sql_match("i", names, "k", key_names, types, false));
+	if (!nulls)
+		return plain;
+	return psprintf("%s WHERE %s UNION ALL SELECT %s FROM %s k JOIN (%s) i ON %s WHERE NOT %s",
+					plain, dyn_sql_not_null("k", key_names), columns, keys, content,
+					dyn_sql_match("i", names, "k", key_names, types, true),
+					dyn_sql_not_null("k", key_names));
+}
+
+static void
+add_term(StringInfo buf, char *term)
+{
+	if (buf->len)
+		appendStringInfoString(buf, " UNION ALL ");
+	appendStringInfoString(buf, term);
+}

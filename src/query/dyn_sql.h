@@ -1,0 +1,63 @@
+/*
+ * dyn_sql.h
+ *	  The SQL of nodes: their content, and their deltas.
+ *
+ * Columns are c1 .. cn, a delta's weight is w.  Deltas that have been computed
+ * are ephemeral relations d<no>, sets of keys k<no>, groups g<no>, u<no>.
+ */
+#ifndef DYN_SQL_H
+#define DYN_SQL_H
+
+#include <datatype/timestamp.h>
+#include <lib/stringinfo.h>
+
+#include "query/dyn_node.h"
+
+typedef struct DynSql
+{
+	DynPlan    *plan;
+	TimestampTz since;			/* data timestamp that the stored state has */
+	TimestampTz upto;			/* ... and that it is brought to */
+	char	  **stages;			/* by node number: qualified name of its state table */
+	bool	   *changed;		/* by node number: its delta is not empty */
+	const char *hash;			/* qualified name of row_hash */
+} DynSql;
+
+/* SELECT c1, …: the content of a node, now. */
+extern char *dyn_sql_content(DynSql *sql, DynNode *node);
+
+/*
+ * SELECT w, c1, …: the delta of a node without state, from its inputs'
+ * deltas; NULL when it is known to be empty.
+ */
+extern char *dyn_sql_delta(DynSql *sql, DynNode *node);
+
+/* SELECT c1, …: a window's or first's rows from the rows of its input that source yields. */
+extern char *dyn_sql_window(DynSql *sql, DynNode *node, const char *source);
+
+/* "a.c1, a.c2, …" with a NULL or empty alias: unqualified. */
+extern char *dyn_sql_columns(const char *alias, int ncolumns);
+
+/* a.x1 = b.y1 AND …, by the types' own equality; nulls: NULL equals NULL. */
+extern char *dyn_sql_match(const char *a, List *a_names, const char *b, List *b_names,
+						   List *types, bool nulls);
+
+/* names of columns c<i>, of char * */
+extern List *dyn_sql_names(const char *prefix, List *numbers);
+
+/* (a.x IS NOT NULL AND …), or true */
+extern char *dyn_sql_not_null(const char *alias, List *names);
+
+/*
+ * SELECT i.* FROM (content) i for the rows whose columns names match a row of
+ * the ephemeral relation keys (columns k1 ..); nulls: keys holds NULLs.
+ */
+extern char *dyn_sql_restrict(const char *content, int ncolumns, List *names, List *types,
+							  const char *keys, bool nulls);
+
+extern List *dyn_sql_types(DynNode *node, List *columns);
+
+/* OPERATOR(schema.=) of a type */
+extern char *dyn_sql_equality(Oid type);
+
+#endif							/* DYN_SQL_H */

@@ -1,0 +1,418 @@
+/*
+ * dyn_apply.c
+ *	  Applying a delta to a table.
+ *
+ * With a key, a retraction and an insertion of the same key are an UPDATE;
+ * what is left over are DELETEs and INSERTs.  Deletes go first, so that a
+ * right delta never trips over a unique index; for the same reason a change
+ * of a column that stands in another unique index is a delete and an insert.
+ * Without a key the row's image finds the rows, by an index on its hash, and
+ * a weight of −n removes n of those that are equal.
+ *
+ * The statements are ordinary DML: indexes, constraints and a user's triggers
+ * see them as any other.
+ */
+#include <postgres.h>
+
+#include <executor/executor.h>
+#include <executor/nodeHash.h>
+#include <miscadmin.h>
+#include <utils/datum.h>
+#include <utils/memutils.h>
+
+#include "query/dyn_sql.h"
+#include "refresh/dyn_apply.h"
+
+/* A retraction that waits for an insertion of the same key. */
+typedef struct Retraction
+{
+	MinimalTuple tuple;
+	uint64		hash;
+	bool		paired;
+	struct Retraction *next;
+} Retraction;
+
+/* The parts of a delta with a key. */
+typedef struct Split
+{
+	DynRows    *deletes;
+	DynRows    *updates;
+	DynRows    *inserts;
+} Split;
+
+static void split_delta(DynSink *sink, DynRows *delta, Split *split);
+static void split_pass(DynSink *sink, DynRows *delta, Split *split, uint32 part, uint32 nparts,
+					   TupleTableSlot *slot, TupleTableSlot *other);
+static bool same_columns(DynRows *rows, List *columns, TupleTableSlot *a, TupleTableSlot *b);
+static uint64 key_hash(DynSink *sink, DynRows *rows, TupleTableSlot *slot);
+static void apply_by_key(DynExecution *execution, DynSink *sink, DynRows *delta, DynCounts *counts);
+static void apply_by_image(DynExecution *execution, DynSink *sink, DynRows *delta, DynCounts *counts);
+static int64 execute_keyed(DynExecution *execution, DynSink *sink, DynRows *rows,
+						   const char *before, const char *from);
+static int64 insert_rows(DynExecution *execution, DynSink *sink, DynRows *rows);
+static char *matching_ctids(DynSink *sink, const char *rows);
+static void check_count(DynSink *sink, const char *what, int64 done, int64 expected);
+static List *key_names(DynSink *sink, bool of_delta);
+static bool key_has_null(DynSink *sink, DynRows *rows);
+
+void
+dyn_apply(DynExecution *execution, DynSink *sink, DynRows *delta, DynCounts *counts)
+{
+	if (delta->count == 0)
+		return;
+	if (sink->key)
+		apply_by_key(execution, sink, delta, counts);
+	else
+		apply_by_image(execution, sink, delta, counts);
+}
+
+/* ------------------------------------------------------------------------
+ * By key
+ * ------------------------------------------------------------------------
+ */
+static void
+apply_by_key(DynExecution *execution, DynSink *sink, DynRows *delta, DynCounts *counts)
+{
+	Split		split;
+	StringInfoData set;
+	ListCell   *lc;
+
+	if (delta->repeated)
+		ereport(ERROR,
+				errcode(ERRCODE_DYN_STATE_DIVERGED),
+				errmsg("a refresh of %s would store a key twice", sink->name));
+	split_delta(sink, delta, &split);
+
+	if (split.deletes->count > 0)
+	{
+		dyn_rows_register(split.deletes, execution->env);
+		check_count(sink, "delete", execute_keyed(execution, sink, split.deletes, "DELETE FROM", "USING"),
+					split.deletes->count);
+		counts->deleted += split.deletes->count;
+	}
+	if (split.updates->count > 0)
+	{
+		initStringInfo(&set);
+		foreach(lc, sink->names)
+		{
+			int			i = foreach_current_index(lc) + 1;
+
+			if (!list_member_int(sink->key, i))
+				appendStringInfo(&set, "%s%s = d.c%d", set.len ? ", " : "", (char *) lfirst(lc), i);
+		}
+		dyn_rows_register(split.updates, execution->env);
+		check_count(sink, "update",
+					execute_keyed(execution, sink, split.updates, "UPDATE",
+								  psprintf("SET %s FROM", set.data)),
+					split.updates->count);
+		counts->updated += split.updates->count;
+	}
+	if (split.inserts->count > 0)
+	{
+		dyn_rows_register(split.inserts, execution->env);
+		counts->inserted += insert_rows(execution, sink, split.inserts);
+	}
+	dyn_rows_end(split.deletes);
+	dyn_rows_end(split.updates);
+	dyn_rows_end(split.inserts);
+}
+
+/*
+ * DELETE or UPDATE by key.  NULLs in keys need a comparison that no index
+ * serves, so rows that have one go by a statement of their own.
+ */
+static int64
+execute_keyed(DynExecution *execution, DynSink *sink, DynRows *rows, const char *before, const char *from)
+{
+	List	   *mine = key_names(sink, false);
+	List	   *theirs = key_names(sink, true);
+	List	   *types = NIL;
+	char	   *not_null = dyn_sql_not_null("d", theirs);
+	bool		nulls = key_has_null(sink, rows);
+	int64		done;
+	ListCell   *lc;
+
+	foreach(lc, sink->key)
+		types = lappend_oid(types, list_nth_oid(sink->types, lfirst_int(lc) - 1));
+	done = dyn_execute(execution,
+					   psprintf("%s %s t %s %s d WHERE %s%s%s", before, sink->name, from, rows->name,
+								dyn_sql_match("t", mine, "d", theirs, types, false),
+								nulls ? " AND " : "", nulls ? not_null : ""),
+					   NULL, NULL);
+	if (nulls)
+		done += dyn_execute(execution,
+							psprintf("%s %s t %s %s d WHERE %s AND NOT %s", before, sink->name, from,
+									 rows->name,
+									 dyn_sql_match("t", mine, "d", theirs, types, true), not_null),
+							NULL, NULL);
+	return done;
+}
+
+static void
+split_delta(DynSink *sink, DynRows *delta, Split *split)
+{
+	TupleTableSlot *slot = dyn_rows_slot(delta);
+	TupleTableSlot *other = dyn_rows_slot(delta);
+	uint32		nparts;
+
+	split->deletes = dyn_rows_begin("x_delete", delta->desc, delta->identity);
+	split->updates = dyn_rows_begin("x_update", delta->desc, delta->identity);
+	split->inserts = dyn_rows_begin("x_insert", delta->desc, delta->identity);
+	nparts = 1 + (uint32) (delta->minus * (100 + 8 * delta->desc->natts) / get_hash_memory_limit());
+	for (uint32 part = 0; part < nparts; part++)
+		split_pass(sink, delta, split, part, nparts, slot, other);
+	ExecDropSingleTupleTableSlot(slot);
+	ExecDropSingleTupleTableSlot(other);
+}
+
+static void
+split_pass(DynSink *sink, DynRows *delta, Split *split, uint32 part, uint32 nparts,
+		   TupleTableSlot *slot, TupleTableSlot *other)
+{
+	MemoryContext pass = AllocSetContextCreate(CurrentMemoryContext, "dyntable split",
+											   ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(pass);
+	uint32		nbuckets = pg_nextpower2_32(Max(16, (uint32) Min(delta->minus / nparts, 1 << 24)));
+	Retraction **buckets = palloc0(sizeof(Retraction *) * nbuckets);
+
+	dyn_rows_rewind(delta);
+	while (delta->minus > 0 && dyn_rows_next(delta, slot))
+	{
+		uint64		hash = key_hash(sink, delta, slot);
+		Retraction *entry;
+
+		if (DatumGetInt64(slot->tts_values[0]) > 0 || (hash >> 32) % nparts != part)
+			continue;
+		entry = palloc(sizeof(Retraction));
+		entry->hash = hash;
+		entry->paired = false;
+		entry->tuple = ExecCopySlotMinimalTuple(slot);
+		entry->next = buckets[hash & (nbuckets - 1)];
+		buckets[hash & (nbuckets - 1)] = entry;
+	}
+
+	dyn_rows_rewind(delta);
+	while (delta->plus > 0 && dyn_rows_next(delta, slot))
+	{
+		uint64		hash = key_hash(sink, delta, slot);
+		Retraction *entry;
+
+		if (DatumGetInt64(slot->tts_values[0]) < 0 || (hash >> 32) % nparts != part)
+			continue;
+		for (entry = buckets[hash & (nbuckets - 1)]; entry; entry = entry->next)
+		{
+			if (entry->hash != hash || entry->paired)
+				continue;
+			ExecStoreMinimalTuple(entry->tuple, other, false);
+			slot_getallattrs(other);
+			if (same_columns(delta, sink->key, other, slot) &&
+				same_columns(delta, sink->unique, other, slot))
+				break;
+		}
+		if (entry)
+			entry->paired = true;
+		dyn_rows_put(entry ? split->updates : split->inserts, slot);
+	}
+
+	for (uint32 i = 0; i < nbuckets; i++)
+		for (Retraction *entry = buckets[i]; entry; entry = entry->next)
+			if (!entry->paired)
+			{
+				ExecStoreMinimalTuple(entry->tuple, other, false);
+				dyn_rows_put(split->deletes, other);
+			}
+	ExecClearTuple(other);
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(pass);
+}
+
+static uint64
+key_hash(DynSink *sink, DynRows *rows, TupleTableSlot *slot)
+{
+	uint64		hash = 0;
+	ListCell   *lc;
+
+	foreach(lc, sink->key)
+	{
+		int			i = lfirst_int(lc);
+		Form_pg_attribute att = TupleDescAttr(rows->desc, i);
+
+		hash = hash * UINT64CONST(0x9e3779b97f4a7c15) +
+			dyn_image_hash(slot->tts_values[i], slot->tts_isnull[i], att->attbyval, att->attlen);
+	}
+	return hash;
+}
+
+/* Are the columns (from 1, behind w) the same in both, by image? */
+static bool
+same_columns(DynRows *rows, List *columns, TupleTableSlot *a, TupleTableSlot *b)
+{
+	ListCell   *lc;
+
+	foreach(lc, columns)
+	{
+		int			i = lfirst_int(lc);
+		Form_pg_attribute att = TupleDescAttr(rows->desc, i);
+
+		if (a->tts_isnull[i] != b->tts_isnull[i])
+			return false;
+		if (!a->tts_isnull[i] &&
+			!datum_image_eq(a->tts_values[i], b->tts_values[i], att->attbyval, att->attlen))
+			return false;
+	}
+	return true;
+}
+
+/* ------------------------------------------------------------------------
+ * By image
+ * ------------------------------------------------------------------------
+ */
+static int64
+total_weight(DynRows *delta, int sign)
+{
+	TupleTableSlot *slot;
+	int64		total = 0;
+
+	if (!delta->repeated)
+		return sign > 0 ? delta->plus : delta->minus;
+	slot = dyn_rows_slot(delta);
+	dyn_rows_rewind(delta);
+	while (dyn_rows_next(delta, slot))
+		total += Max(sign * DatumGetInt64(slot->tts_values[0]), 0);
+	ExecDropSingleTupleTableSlot(slot);
+	return total;
+}
+
+static void
+apply_by_image(DynExecution *execution, DynSink *sink, DynRows *delta, DynCounts *counts)
+{
+	dyn_rows_register(delta, execution->env);
+	if (delta->minus > 0)
+	{
+		int64		expected = total_weight(delta, -1);
+
+		check_count(sink, "delete",
+					dyn_execute(execution,
+								psprintf("DELETE FROM %s t USING (%s) z WHERE t.ctid = z.ctid",
+										 sink->name, matching_ctids(sink, delta->name)),
+								NULL, NULL),
+					expected);
+		counts->deleted += expected;
+	}
+	if (delta->plus > 0)
+		counts->inserted += insert_rows(execution, sink, delta);
+}
+
+/* SELECT ctid of as many rows as the minus rows of an ephemeral relation retract. */
+static char *
+matching_ctids(DynSink *sink, const char *rows)
+{
+	char	   *mine = dyn_identity_row(sink, "x", sink->names);
+	char	   *theirs = dyn_identity_row(sink, "d", NIL);
+
+	return psprintf("SELECT y.ctid FROM (SELECT x.ctid, d.w, row_number() OVER (PARTITION BY d.n) AS rn"
+					" FROM (SELECT d.*, %s(%s) AS h, row_number() OVER () AS n FROM %s d WHERE d.w < 0) d"
+					" JOIN %s x ON %s(%s) = d.h AND %s OPERATOR(pg_catalog.*=) %s) y WHERE y.rn <= -y.w",
+					sink->hash, theirs, rows, sink->name, sink->hash, mine, mine, theirs);
+}
+
+char *
+dyn_identity_row(DynSink *sink, const char *alias, List *names)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	for (int i = 0; i < list_length(sink->types); i++)
+		if (sink->identity[i])
+		{
+			appendStringInfo(&buf, "%s%s%s", buf.len ? ", " : "", alias ? alias : "", alias ? "." : "");
+			if (names)
+				appendStringInfoString(&buf, list_nth(names, i));
+			else
+				appendStringInfo(&buf, "c%d", i + 1);
+		}
+	return psprintf("ROW(%s)", buf.data);
+}
+
+/* ------------------------------------------------------------------------
+ * Both
+ * ------------------------------------------------------------------------
+ */
+static int64
+insert_rows(DynExecution *execution, DynSink *sink, DynRows *rows)
+{
+	StringInfoData names;
+	ListCell   *lc;
+
+	initStringInfo(&names);
+	foreach(lc, sink->names)
+		appendStringInfo(&names, "%s%s", names.len ? ", " : "", (char *) lfirst(lc));
+	return dyn_execute(execution,
+					   psprintf("INSERT INTO %s (%s) SELECT %s FROM %s d%s%s", sink->name, names.data,
+								dyn_sql_columns("d", list_length(sink->names)), rows->name,
+								rows->repeated ? ", LATERAL pg_catalog.generate_series(1, d.w)" : "",
+								rows->minus ? " WHERE d.w > 0" : ""),
+					   NULL, NULL);
+}
+
+DynRows *
+dyn_apply_stored(DynExecution *execution, DynSink *sink, DynRows *delta)
+{
+	StringInfoData columns;
+	ListCell   *lc;
+	char	   *statement;
+
+	initStringInfo(&columns);
+	foreach(lc, sink->names)
+		appendStringInfo(&columns, ", t.%s", (char *) lfirst(lc));
+	dyn_rows_register(delta, execution->env);
+	if (sink->key)
+	{
+		List	   *types = NIL;
+
+		foreach(lc, sink->key)
+			types = lappend_oid(types, list_nth_oid(sink->types, lfirst_int(lc) - 1));
+		statement = psprintf("SELECT (-1)::bigint AS w%s FROM %s t JOIN %s d ON %s WHERE d.w < 0",
+							 columns.data, sink->name, delta->name,
+							 dyn_sql_match("t", key_names(sink, false), "d", key_names(sink, true), types,
+										   key_has_null(sink, delta)));
+	}
+	else
+		statement = psprintf("SELECT (-1)::bigint AS w%s FROM %s t JOIN (%s) z ON t.ctid = z.ctid",
+							 columns.data, sink->name, matching_ctids(sink, delta->name));
+	return dyn_execute_rows(execution, "x_stored", statement, delta->desc, delta->identity);
+}
+
+static void
+check_count(DynSink *sink, const char *what, int64 done, int64 expected)
+{
+	if (done != expected)
+		ereport(ERROR,
+				errcode(ERRCODE_DYN_STATE_DIVERGED),
+				errmsg("a refresh of %s would %s rows that are not there", sink->name, what),
+				errdetail("%lld rows were found, %lld were expected.",
+						  (long long) done, (long long) expected));
+}
+
+static List *
+key_names(DynSink *sink, bool of_delta)
+{
+	List	   *names = NIL;
+	ListCell   *lc;
+
+	foreach(lc, sink->key)
+		names = lappend(names, of_delta ? psprintf("c%d", lfirst_int(lc)) :
+						(char *) list_nth(sink->names, lfirst_int(lc) - 1));
+	return names;
+}
+
+static bool
+key_has_null(DynSink *sink, DynRows *rows)
+{
+	ListCell   *lc;
+
+	foreach(lc, sink->key)
+		if (rows->has_null[lfirst_int(lc)])
+			return true;
+	return false;
+}

@@ -1,0 +1,45 @@
+/*
+ * dyn_apply.h
+ *	  Applying a delta to a table: a dynamic table, or the state of an operator.
+ */
+#ifndef DYN_APPLY_H
+#define DYN_APPLY_H
+
+#include "refresh/dyn_execute.h"
+
+typedef struct DynSink
+{
+	Oid			relid;
+	char	   *name;			/* qualified and quoted */
+	List	   *names;			/* of char *: quoted column names, the delta's c1 .. cn in order */
+	List	   *types;			/* of Oid */
+	bool	   *identity;		/* by column from 0: takes part in a row's identity */
+	List	   *key;			/* of int: columns (from 1) that identify a row; NIL: its image does */
+	List	   *unique;			/* of int: columns in unique indexes other than the key */
+	const char *hash;			/* qualified name of row_hash */
+} DynSink;
+
+typedef struct DynCounts
+{
+	int64		inserted;
+	int64		updated;
+	int64		deleted;
+} DynCounts;
+
+/*
+ * Apply a consolidated delta.  Raises an error when a row to be deleted is
+ * not there, or a key would come twice: the stored state is then wrong, and
+ * the caller reinitialises.
+ */
+extern void dyn_apply(DynExecution *execution, DynSink *sink, DynRows *delta, DynCounts *counts);
+
+/* The rows as stored that the minus rows of a delta name, with w = −1. */
+extern DynRows *dyn_apply_stored(DynExecution *execution, DynSink *sink, DynRows *delta);
+
+/* ROW(a.x, a.y, …) of the columns that make a row's identity; names NIL: c1 .. */
+extern char *dyn_identity_row(DynSink *sink, const char *alias, List *names);
+
+/* SQLSTATE of a violated invariant: the table is to be reinitialised. */
+#define ERRCODE_DYN_STATE_DIVERGED MAKE_SQLSTATE('D', 'Y', '0', '0', '1')
+
+#endif							/* DYN_APPLY_H */

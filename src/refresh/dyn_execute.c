@@ -1,0 +1,192 @@
+/*
+ * dyn_execute.c
+ *	  Running the statements of a refresh.
+ *
+ * Not SPI, for three reasons: the statement's own permission checks must go
+ * (its tables may be known to the owner through a view only), its snapshot is
+ * the run's while it must see what the run itself has written, and ephemeral
+ * relations come and go with each step.
+ */
+#include <postgres.h>
+
+#include <access/xact.h>
+#include <executor/executor.h>
+#include <nodes/nodeFuncs.h>
+#include <parser/analyze.h>
+#include <rewrite/rewriteHandler.h>
+#include <tcop/dest.h>
+#include <tcop/tcopprot.h>
+#include <utils/snapmgr.h>
+
+#include "compat/dyn_compat_planner.h"
+#include "refresh/dyn_execute.h"
+
+typedef struct SinkReceiver
+{
+	DestReceiver pub;
+	DynRowSink	sink;
+	void	   *arg;
+} SinkReceiver;
+
+static Query *analyse(DynExecution *execution, const char *statement);
+static int64 run_query(DynExecution *execution, Query *query, const char *text,
+					   DynRowSink sink, void *arg);
+static bool clear_permissions(Node *node, void *context);
+static bool receive_row(TupleTableSlot *slot, DestReceiver *self);
+static void receiver_startup(DestReceiver *self, int operation, TupleDesc desc);
+static void receiver_nothing(DestReceiver *self);
+static void statement_context(void *arg);
+static void put_row(TupleTableSlot *slot, void *arg);
+
+int64
+dyn_execute(DynExecution *execution, const char *statement, DynRowSink sink, void *arg)
+{
+	ErrorContextCallback callback;
+	int64		result;
+
+	if (execution->explaining)
+		execution->explain = lappend(execution->explain, pstrdup(statement));
+	callback.callback = statement_context;
+	callback.arg = unconstify(char *, statement);
+	callback.previous = error_context_stack;
+	error_context_stack = &callback;
+
+	/* each statement sees what those before it wrote */
+	CommandCounterIncrement();
+	PushCopiedSnapshot(execution->snapshot);
+	UpdateActiveSnapshotCommandId();
+	result = run_query(execution, analyse(execution, statement), statement, sink, arg);
+	PopActiveSnapshot();
+
+	error_context_stack = callback.previous;
+	return result;
+}
+
+int64
+dyn_execute_query(DynExecution *execution, Query *query, DynRowSink sink, void *arg)
+{
+	int64		result;
+
+	CommandCounterIncrement();
+	PushCopiedSnapshot(execution->snapshot);
+	UpdateActiveSnapshotCommandId();
+	result = run_query(execution, query, "definition of a dynamic table", sink, arg);
+	PopActiveSnapshot();
+	return result;
+}
+
+static Query *
+analyse(DynExecution *execution, const char *statement)
+{
+	List	   *parsed = pg_parse_query(statement);
+	Query	   *query;
+
+	Assert(list_length(parsed) == 1);
+	query = parse_analyze_fixedparams(linitial_node(RawStmt, parsed), statement, NULL, 0,
+									  execution->env);
+
+	/*
+	 * A generated SELECT names tables only, no views: there is nothing to
+	 * rewrite, and policies have been dealt with in the original query.
+	 */
+	if (query->commandType != CMD_SELECT)
+		query = linitial_node(Query, QueryRewrite(query));
+	(void) clear_permissions((Node *) query, NULL);
+	return query;
+}
+
+static int64
+run_query(DynExecution *execution, Query *query, const char *text, DynRowSink sink, void *arg)
+{
+	PlannedStmt *plan;
+	QueryDesc  *desc;
+	SinkReceiver receiver = {{0}};
+	int64		result;
+
+	plan = pg_plan_query(query, text,
+						 query->commandType == CMD_SELECT ? CURSOR_OPT_PARALLEL_OK : 0, NULL);
+	if (sink)
+	{
+		receiver.pub.receiveSlot = receive_row;
+		receiver.pub.rStartup = receiver_startup;
+		receiver.pub.rShutdown = receiver_nothing;
+		receiver.pub.rDestroy = receiver_nothing;
+		receiver.pub.mydest = DestNone;
+		receiver.sink = sink;
+		receiver.arg = arg;
+	}
+	desc = CreateQueryDesc(plan, text, GetActiveSnapshot(), InvalidSnapshot,
+						   sink ? &receiver.pub : None_Receiver, NULL, execution->env, 0);
+	ExecutorStart(desc, 0);
+	dyn_compat_executor_run(desc);
+	result = desc->estate->es_processed;
+	ExecutorFinish(desc);
+	ExecutorEnd(desc);
+	FreeQueryDesc(desc);
+	return result;
+}
+
+DynRows *
+dyn_execute_rows(DynExecution *execution, const char *name, const char *statement,
+				 TupleDesc desc, const bool *identity)
+{
+	DynRows    *rows = dyn_rows_begin(name, desc, identity);
+
+	if (statement)
+		dyn_execute(execution, statement, put_row, rows);
+	if (identity)
+		dyn_rows_consolidate(rows);
+	dyn_rows_register(rows, execution->env);
+	return rows;
+}
+
+/* All levels of a generated statement. */
+static bool
+clear_permissions(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Query))
+	{
+		dyn_compat_clear_permissions((Query *) node);
+		return query_tree_walker((Query *) node, clear_permissions, context, 0);
+	}
+	return expression_tree_walker(node, clear_permissions, context);
+}
+
+static bool
+receive_row(TupleTableSlot *slot, DestReceiver *self)
+{
+	SinkReceiver *receiver = (SinkReceiver *) self;
+
+	receiver->sink(slot, receiver->arg);
+	return true;
+}
+
+static void
+receiver_startup(DestReceiver *self, int operation, TupleDesc desc)
+{
+}
+
+static void
+receiver_nothing(DestReceiver *self)
+{
+}
+
+static void
+put_row(TupleTableSlot *slot, void *arg)
+{
+	DynRows    *rows = arg;
+
+#ifdef USE_ASSERT_CHECKING
+	for (int i = 0; i < rows->desc->natts; i++)
+		Assert(TupleDescAttr(slot->tts_tupleDescriptor, i)->atttypid == TupleDescAttr(rows->desc, i)->atttypid);
+#endif
+	dyn_rows_put(rows, slot);
+}
+
+static void
+statement_context(void *arg)
+{
+	errcontext("refresh statement \"%s\"", (char *) arg);
+}

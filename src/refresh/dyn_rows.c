@@ -1,0 +1,359 @@
+/*
+ * dyn_rows.c
+ *	  Rows on their way, and the identity of rows by image.
+ *
+ * Two rows are the same when each column has the same bytes after
+ * decompression: 1.0 and 1.00 differ, and json, xml and point, which have no
+ * equality in SQL, can be compared.  The server's record_image_eq means the
+ * same.
+ */
+#include <postgres.h>
+
+#include <access/detoast.h>
+#include <access/htup_details.h>
+#include <common/hashfn.h>
+#include <executor/executor.h>
+#include <executor/nodeHash.h>
+#include <fmgr.h>
+#include <miscadmin.h>
+#include <utils/builtins.h>
+#include <utils/datum.h>
+#include <utils/memutils.h>
+#include <utils/typcache.h>
+
+#include "refresh/dyn_rows.h"
+
+PG_FUNCTION_INFO_V1(dyntable_row_hash);
+
+/* One of the distinct rows while a delta is consolidated. */
+typedef struct Distinct
+{
+	MinimalTuple tuple;
+	uint64		hash;
+	int64		weight;
+	struct Distinct *next;		/* in the bucket */
+	struct Distinct *later;		/* in order of arrival */
+} Distinct;
+
+typedef struct Consolidation
+{
+	DynRows    *rows;
+	Distinct  **buckets;
+	uint32		nbuckets;
+	Distinct   *first;
+	Distinct   *last;
+	MemoryContext pass;			/* lives for one pass over the rows */
+	TupleTableSlot *probe;
+	TupleTableSlot *candidate;
+} Consolidation;
+
+static void consolidate_pass(Consolidation *work, Tuplestorestate *source, uint32 part, uint32 nparts);
+static Distinct *find_distinct(Consolidation *work, uint64 hash);
+static bool same_identity(DynRows *rows, TupleTableSlot *a, TupleTableSlot *b);
+static uint64 identity_hash(DynRows *rows, TupleTableSlot *slot);
+static void count_row(DynRows *rows, TupleTableSlot *slot);
+
+DynRows *
+dyn_rows_begin(const char *name, TupleDesc desc, const bool *identity)
+{
+	DynRows    *rows = palloc0(sizeof(DynRows));
+
+	rows->name = pstrdup(name);
+	rows->desc = desc;
+	rows->store = tuplestore_begin_heap(true, false, work_mem);
+	rows->has_null = palloc0(sizeof(bool) * Max(desc->natts, 1));
+	if (identity)
+	{
+		rows->identity = palloc(sizeof(bool) * desc->natts);
+		memcpy(rows->identity, identity, sizeof(bool) * (desc->natts - 1));
+	}
+	return rows;
+}
+
+void
+dyn_rows_put(DynRows *rows, TupleTableSlot *slot)
+{
+	slot_getallattrs(slot);
+	if (rows->identity && slot->tts_values[0] == Int64GetDatum(0))
+		return;
+	count_row(rows, slot);
+	tuplestore_putvalues(rows->store, rows->desc, slot->tts_values, slot->tts_isnull);
+}
+
+void
+dyn_rows_put_values(DynRows *rows, Datum *values, bool *isnull)
+{
+	TupleTableSlot slot = {.tts_values = values, .tts_isnull = isnull};
+
+	count_row(rows, &slot);
+	tuplestore_putvalues(rows->store, rows->desc, values, isnull);
+}
+
+static void
+count_row(DynRows *rows, TupleTableSlot *slot)
+{
+	rows->count++;
+	for (int i = 0; i < rows->desc->natts; i++)
+		rows->has_null[i] |= slot->tts_isnull[i];
+	if (rows->identity)
+	{
+		int64		weight = DatumGetInt64(slot->tts_values[0]);
+
+		if (weight > 0)
+			rows->plus++;
+		else
+			rows->minus++;
+		rows->repeated |= weight > 1 || weight < -1;
+	}
+}
+
+/* ------------------------------------------------------------------------
+ * Consolidation
+ *
+ * By hashing, in as many passes over the rows as keep the distinct rows of
+ * one pass within work_mem.
+ * ------------------------------------------------------------------------
+ */
+void
+dyn_rows_consolidate(DynRows *rows)
+{
+	Consolidation work = {0};
+	Tuplestorestate *source = rows->store;
+	int64		count = rows->count;
+	uint32		nparts;
+
+	if (rows->plus == 0 || rows->minus == 0)
+		return;
+
+	/* about a hundred bytes for a small row and its entry */
+	nparts = 1 + (uint32) (count * (100 + 8 * rows->desc->natts) / get_hash_memory_limit());
+	work.rows = rows;
+	work.probe = MakeSingleTupleTableSlot(rows->desc, &TTSOpsMinimalTuple);
+	work.candidate = MakeSingleTupleTableSlot(rows->desc, &TTSOpsMinimalTuple);
+	work.pass = AllocSetContextCreate(CurrentMemoryContext, "dyntable consolidation",
+									  ALLOCSET_DEFAULT_SIZES);
+	work.nbuckets = pg_nextpower2_32(Max(16, (uint32) Min(count / nparts, 1 << 24)));
+
+	rows->store = tuplestore_begin_heap(true, false, work_mem);
+	rows->count = rows->plus = rows->minus = 0;
+	rows->repeated = false;
+	memset(rows->has_null, 0, sizeof(bool) * rows->desc->natts);
+	for (uint32 part = 0; part < nparts; part++)
+		consolidate_pass(&work, source, part, nparts);
+
+	ExecDropSingleTupleTableSlot(work.probe);
+	ExecDropSingleTupleTableSlot(work.candidate);
+	MemoryContextDelete(work.pass);
+	tuplestore_end(source);
+}
+
+static void
+consolidate_pass(Consolidation *work, Tuplestorestate *source, uint32 part, uint32 nparts)
+{
+	DynRows    *rows = work->rows;
+	MemoryContext old = MemoryContextSwitchTo(work->pass);
+
+	work->buckets = palloc0(sizeof(Distinct *) * work->nbuckets);
+	work->first = work->last = NULL;
+	tuplestore_rescan(source);
+	while (tuplestore_gettupleslot(source, true, false, work->probe))
+	{
+		uint64		hash = identity_hash(rows, work->probe);
+		Distinct   *entry;
+		int64		weight = DatumGetInt64(work->probe->tts_values[0]);
+
+		CHECK_FOR_INTERRUPTS();
+		if ((hash >> 32) % nparts != part)
+			continue;
+		entry = find_distinct(work, hash);
+		entry->weight += weight;
+
+		/* columns outside the identity come from what is added */
+		if (weight > 0 && memchr(rows->identity, false, rows->desc->natts - 1))
+			entry->tuple = ExecCopySlotMinimalTuple(work->probe);
+	}
+	MemoryContextSwitchTo(old);
+
+	for (Distinct *entry = work->first; entry; entry = entry->later)
+	{
+		if (entry->weight == 0)
+			continue;
+		ExecStoreMinimalTuple(entry->tuple, work->probe, false);
+		slot_getallattrs(work->probe);
+		work->probe->tts_values[0] = Int64GetDatum(entry->weight);
+		count_row(rows, work->probe);
+		tuplestore_putvalues(rows->store, rows->desc, work->probe->tts_values, work->probe->tts_isnull);
+		ExecClearTuple(work->probe);
+	}
+	ExecClearTuple(work->candidate);
+	MemoryContextReset(work->pass);
+}
+
+/* The entry of the row in work->probe, made when there is none. */
+static Distinct *
+find_distinct(Consolidation *work, uint64 hash)
+{
+	Distinct  **bucket = &work->buckets[hash & (work->nbuckets - 1)];
+	Distinct   *entry;
+
+	for (entry = *bucket; entry; entry = entry->next)
+	{
+		if (entry->hash != hash)
+			continue;
+		ExecStoreMinimalTuple(entry->tuple, work->candidate, false);
+		slot_getallattrs(work->candidate);
+		if (same_identity(work->rows, work->candidate, work->probe))
+			return entry;
+	}
+	entry = palloc0(sizeof(Distinct));
+	entry->hash = hash;
+	entry->tuple = ExecCopySlotMinimalTuple(work->probe);
+	entry->next = *bucket;
+	*bucket = entry;
+	if (work->last)
+		work->last->later = entry;
+	else
+		work->first = entry;
+	work->last = entry;
+	return entry;
+}
+
+static bool
+same_identity(DynRows *rows, TupleTableSlot *a, TupleTableSlot *b)
+{
+	for (int i = 1; i < rows->desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(rows->desc, i);
+
+		if (!rows->identity[i - 1])
+			continue;
+		if (a->tts_isnull[i] != b->tts_isnull[i])
+			return false;
+		if (!a->tts_isnull[i] &&
+			!datum_image_eq(a->tts_values[i], b->tts_values[i], att->attbyval, att->attlen))
+			return false;
+	}
+	return true;
+}
+
+static uint64
+identity_hash(DynRows *rows, TupleTableSlot *slot)
+{
+	uint64		hash = 0;
+
+	slot_getallattrs(slot);
+	for (int i = 1; i < rows->desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(rows->desc, i);
+
+		if (rows->identity[i - 1])
+			hash = hash_combine64(hash, dyn_image_hash(slot->tts_values[i], slot->tts_isnull[i],
+													   att->attbyval, att->attlen));
+	}
+	return hash;
+}
+
+uint64
+dyn_image_hash(Datum value, bool isnull, bool byval, int16 typlen)
+{
+	if (isnull)
+		return UINT64CONST(0x9e3779b97f4a7c15);
+	if (byval)
+		return DatumGetUInt64(hash_any_extended((unsigned char *) &value, sizeof(Datum), 0));
+	if (typlen == -1)
+	{
+		struct varlena *bytes = PG_DETOAST_DATUM_PACKED(value);
+		uint64		hash = DatumGetUInt64(hash_any_extended((unsigned char *) VARDATA_ANY(bytes),
+															VARSIZE_ANY_EXHDR(bytes), 0));
+
+		if ((Pointer) bytes != DatumGetPointer(value))
+			pfree(bytes);
+		return hash;
+	}
+	if (typlen == -2)
+		return DatumGetUInt64(hash_any_extended((unsigned char *) DatumGetCString(value),
+												strlen(DatumGetCString(value)), 0));
+	return DatumGetUInt64(hash_any_extended((unsigned char *) DatumGetPointer(value), typlen, 0));
+}
+
+/* ------------------------------------------------------------------------
+ * Reading
+ * ------------------------------------------------------------------------
+ */
+TupleTableSlot *
+dyn_rows_slot(DynRows *rows)
+{
+	return MakeSingleTupleTableSlot(rows->desc, &TTSOpsMinimalTuple);
+}
+
+void
+dyn_rows_rewind(DynRows *rows)
+{
+	tuplestore_select_read_pointer(rows->store, 0);
+	tuplestore_rescan(rows->store);
+}
+
+bool
+dyn_rows_next(DynRows *rows, TupleTableSlot *slot)
+{
+	CHECK_FOR_INTERRUPTS();
+	tuplestore_select_read_pointer(rows->store, 0);
+	if (!tuplestore_gettupleslot(rows->store, true, false, slot))
+		return false;
+	slot_getallattrs(slot);
+	return true;
+}
+
+void
+dyn_rows_register(DynRows *rows, QueryEnvironment *env)
+{
+	EphemeralNamedRelation relation = palloc0(sizeof(EphemeralNamedRelationData));
+
+	if (get_ENR(env, rows->name))
+		unregister_ENR(env, rows->name);
+	relation->md.name = rows->name;
+	relation->md.reliddesc = InvalidOid;
+	relation->md.tupdesc = rows->desc;
+	relation->md.enrtype = ENR_NAMED_TUPLESTORE;
+	relation->md.enrtuples = rows->count;
+	relation->reldata = rows->store;
+	register_ENR(env, relation);
+}
+
+void
+dyn_rows_end(DynRows *rows)
+{
+	tuplestore_end(rows->store);
+	rows->store = NULL;
+}
+
+/*
+ * dyntable_row_hash(record): hash of a row's image.  Dropped columns do not
+ * count; a column that is a composite value counts by its bytes.
+ */
+Datum
+dyntable_row_hash(PG_FUNCTION_ARGS)
+{
+	HeapTupleHeader header = PG_GETARG_HEAPTUPLEHEADER(0);
+	TupleDesc	desc = lookup_rowtype_tupdesc(HeapTupleHeaderGetTypeId(header),
+											  HeapTupleHeaderGetTypMod(header));
+	HeapTupleData tuple;
+	Datum	   *values = palloc(sizeof(Datum) * desc->natts);
+	bool	   *isnull = palloc(sizeof(bool) * desc->natts);
+	uint64		hash = 0;
+
+	tuple.t_len = HeapTupleHeaderGetDatumLength(header);
+	ItemPointerSetInvalid(&tuple.t_self);
+	tuple.t_tableOid = InvalidOid;
+	tuple.t_data = header;
+	heap_deform_tuple(&tuple, desc, values, isnull);
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+
+		if (!att->attisdropped)
+			hash = hash_combine64(hash, dyn_image_hash(values[i], isnull[i], att->attbyval, att->attlen));
+	}
+	ReleaseTupleDesc(desc);
+	PG_RETURN_INT64((int64) hash);
+}

@@ -1,0 +1,56 @@
+/*
+ * dyn_rows.h
+ *	  Rows on their way: the results of a refresh's statements, and deltas.
+ */
+#ifndef DYN_ROWS_H
+#define DYN_ROWS_H
+
+#include <executor/tuptable.h>
+#include <utils/queryenvironment.h>
+#include <utils/tuplestore.h>
+
+typedef struct DynRows
+{
+	char	   *name;			/* as an ephemeral relation */
+	TupleDesc	desc;
+	Tuplestorestate *store;		/* spills beyond work_mem */
+	int64		count;
+	bool	   *has_null;		/* by column, from 0 */
+
+	/*
+	 * A delta's first column is w, the weight; identity tells which of the
+	 * others take part in a row's identity.  Not NULL for deltas only.
+	 */
+	bool	   *identity;
+	int64		plus;			/* rows with w > 0 */
+	int64		minus;			/* rows with w < 0 */
+	bool		repeated;		/* some |w| > 1 */
+} DynRows;
+
+/* Rows with these columns; a delta has identity (one entry per column but w, copied). */
+extern DynRows *dyn_rows_begin(const char *name, TupleDesc desc, const bool *identity);
+
+/* Add a row; the slot's first columns are those of desc, types unchecked. */
+extern void dyn_rows_put(DynRows *rows, TupleTableSlot *slot);
+extern void dyn_rows_put_values(DynRows *rows, Datum *values, bool *isnull);
+
+/*
+ * Consolidate a delta: of equal rows (by image of the identity columns) one
+ * remains, with the sum of their weights; none when it is 0.  A delta that
+ * only adds or only takes away is left as it is.
+ */
+extern void dyn_rows_consolidate(DynRows *rows);
+
+/* Reading: a slot for the rows, and the next row or false. */
+extern TupleTableSlot *dyn_rows_slot(DynRows *rows);
+extern void dyn_rows_rewind(DynRows *rows);
+extern bool dyn_rows_next(DynRows *rows, TupleTableSlot *slot);
+
+/* As an ephemeral relation of an environment, with its true row count. */
+extern void dyn_rows_register(DynRows *rows, QueryEnvironment *env);
+extern void dyn_rows_end(DynRows *rows);
+
+/* Image hash of one value, and of the chosen columns of a row. */
+extern uint64 dyn_image_hash(Datum value, bool isnull, bool byval, int16 typlen);
+
+#endif							/* DYN_ROWS_H */
