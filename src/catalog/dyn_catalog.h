@@ -120,6 +120,10 @@ extern void dyn_table_insert(const DynTable *table);
 extern void dyn_table_update(const DynTable *table);
 extern void dyn_table_delete(Oid relid);	/* with position, edges, stages, history kept */
 extern bool dyn_is_dynamic_table(Oid relid);	/* cached per backend; cheap */
+extern bool dyn_is_populated(Oid relid);	/* of a dynamic table; cached once it is */
+
+/* Suspend or resume; resuming forgets the failures counted. */
+extern void dyn_table_set_state(Oid relid, bool suspended, const char *code);
 
 /* position */
 extern void dyn_position_insert(Oid relid);
@@ -142,7 +146,7 @@ extern List *dyn_source_all(void);	/* of DynSource * */
 
 /* stage */
 extern Oid	dyn_stage_get(Oid relid, int no);	/* InvalidOid when missing */
-extern void dyn_stage_insert(Oid relid, int no, Oid stage);
+extern void dyn_stage_insert(Oid relid, int no, Oid stage);	/* from now on dropped with relid */
 extern List *dyn_stages_of(Oid relid);	/* of Oid */
 extern void dyn_stages_forget(Oid relid);
 

@@ -8,6 +8,8 @@
  */
 #include <postgres.h>
 
+#include <catalog/dependency.h>
+#include <catalog/pg_class.h>
 #include <catalog/pg_type.h>
 #include <utils/builtins.h>
 #include <utils/pg_lsn.h>
@@ -175,8 +177,15 @@ dyn_stage_insert(Oid relid, int no, Oid stage)
 		3, {OIDOID, INT4OID, OIDOID}
 	};
 	Datum		values[] = {ObjectIdGetDatum(relid), Int32GetDatum(no), ObjectIdGetDatum(stage)};
+	ObjectAddress table;
+	ObjectAddress dependent;
 
 	dyn_spi_run(&insert, values, NULL);
+
+	/* Whatever way the dynamic table is dropped, the server drops the stage with it. */
+	ObjectAddressSet(table, RelationRelationId, relid);
+	ObjectAddressSet(dependent, RelationRelationId, stage);
+	recordDependencyOn(&dependent, &table, DEPENDENCY_AUTO);
 }
 
 List *

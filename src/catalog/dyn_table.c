@@ -20,6 +20,7 @@
 #include <catalog/pg_namespace.h>
 #include <catalog/pg_type.h>
 #include <commands/extension.h>
+#include <utils/builtins.h>
 #include <utils/hsearch.h>
 #include <utils/inval.h>
 #include <utils/lsyscache.h>
@@ -34,6 +35,13 @@
 #define TABLE_COLUMNS \
 	"relid::oid, query, tree, tree_version, settings, target_lag, schedule, refresh_mode," \
 	" incremental, reason_code, reason, initialize, warehouse, state, state_code"
+
+/* A dynamic table as this backend knows it. */
+typedef struct KnownTable
+{
+	Oid			relid;
+	bool		populated;		/* false: look */
+} KnownTable;
 
 /* The set of dynamic tables as this backend knows it. */
 static struct
@@ -69,7 +77,7 @@ known_schema_changed(Datum arg, int cacheid, uint32 hashvalue)
 static void
 known_read(void)
 {
-	HASHCTL		control = {.keysize = sizeof(Oid),.entrysize = sizeof(Oid),.hcxt = known.context};
+	HASHCTL		control = {.keysize = sizeof(Oid),.entrysize = sizeof(KnownTable),.hcxt = known.context};
 	Relation	catalog = table_open(known.catalog, AccessShareLock);
 	SysScanDesc scan;
 	HeapTuple	tuple;
@@ -83,7 +91,7 @@ known_read(void)
 		Oid			relid = DatumGetObjectId(heap_getattr(tuple, 1, RelationGetDescr(catalog),
 														  &isnull));
 
-		hash_search(known.relids, &relid, HASH_ENTER, NULL);
+		((KnownTable *) hash_search(known.relids, &relid, HASH_ENTER, NULL))->populated = false;
 	}
 	systable_endscan(scan);
 	table_close(catalog, AccessShareLock);
@@ -150,6 +158,37 @@ dyn_is_dynamic_table(Oid relid)
 {
 	known_look();
 	return known.relids != NULL && hash_search(known.relids, &relid, HASH_FIND, NULL) != NULL;
+}
+
+/*
+ * A table that is populated remains so, hence the answer is kept; but not what
+ * this transaction may have written itself and may roll back.
+ */
+bool
+dyn_is_populated(Oid relid)
+{
+	static DynStatement select = {
+		"SELECT populated FROM dyntable.position WHERE relid = $1", 1, {OIDOID}
+	};
+	Datum		values[] = {ObjectIdGetDatum(relid)};
+	DynCall		call;
+	KnownTable *table;
+	bool		populated;
+
+	known_look();
+	table = known.relids ? hash_search(known.relids, &relid, HASH_FIND, NULL) : NULL;
+	if (table != NULL && table->populated)
+		return true;
+
+	dyn_spi_begin(&call, &select, values, NULL);
+	populated = call.nrows > 0 && dyn_spi_bool(0, 1);
+	dyn_spi_end(&call);
+
+	/* The statement may have brought an invalidation: look for the entry again. */
+	if (populated && !TransactionIdIsValid(GetTopTransactionIdIfAny()) &&
+		known.valid && (table = hash_search(known.relids, &relid, HASH_FIND, NULL)) != NULL)
+		table->populated = true;
+	return populated;
 }
 
 /*
@@ -335,10 +374,38 @@ dyn_table_update(const DynTable *table)
 				 errmsg("dynamic table with OID %u does not exist", table->relid)));
 }
 
-/* Everything about a dynamic table but its history. */
+void
+dyn_table_set_state(Oid relid, bool suspended, const char *code)
+{
+	static DynStatement update = {
+		"UPDATE dyntable.dynamic_table SET state = $2, state_code = $3,"
+		" state_since = clock_timestamp()"
+		" WHERE relid = $1 AND (state, state_code) IS DISTINCT FROM ($2, $3)",
+		3, {OIDOID, TEXTOID, TEXTOID}
+	};
+	static DynStatement forgive = {
+		"UPDATE dyntable.position SET failures = 0, retry_at = NULL"
+		" WHERE relid = $1 AND failures > 0", 1, {OIDOID}
+	};
+	Datum		values[3] = {ObjectIdGetDatum(relid)};
+	char		nulls[3] = {' ', ' ', ' '};
+
+	values[1] = CStringGetTextDatum(suspended ? "SUSPENDED" : "ACTIVE");
+	values[2] = dyn_text_value(code, &nulls[2]);
+	dyn_spi_run(&update, values, nulls);
+	if (!suspended)
+		dyn_spi_run(&forgive, values, NULL);
+}
+
+/*
+ * Everything about a dynamic table but its history.  Called while the table is
+ * dropped, which may be because the extension is: then some of these tables
+ * may be gone already.
+ */
 void
 dyn_table_delete(Oid relid)
 {
+	static const char *const tables[] = {"stage", "edge", "position", "dynamic_table"};
 	static DynStatement deletes[] = {
 		{"DELETE FROM dyntable.stage WHERE relid = $1", 1, {OIDOID}},
 		{"DELETE FROM dyntable.edge WHERE relid = $1", 1, {OIDOID}},
@@ -348,6 +415,7 @@ dyn_table_delete(Oid relid)
 	Datum		values[] = {ObjectIdGetDatum(relid)};
 
 	known_tell();
-	for (int i = lengthof(deletes) - 1; i >= 0; i--)
-		dyn_spi_run(&deletes[i], values, NULL);
+	for (int i = 0; i < lengthof(deletes); i++)
+		if (OidIsValid(get_relname_relid(tables[i], dyn_schema_oid())))
+			dyn_spi_run(&deletes[i], values, NULL);
 }

@@ -10,6 +10,7 @@
 #include <access/htup_details.h>
 #include <access/table.h>
 #include <access/transam.h>
+#include <catalog/heap.h>
 #include <catalog/namespace.h>
 #include <catalog/pg_class.h>
 #include <catalog/pg_inherits.h>
@@ -134,6 +135,12 @@ dyn_query_columns(Query *query)
 						 errmsg("column \"%s\" of the query is specified more than once",
 								target->resname),
 						 errhint("Give each column a name of its own with AS.")));
+		if (SystemAttributeByName(target->resname) != NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_DUPLICATE_COLUMN),
+					 errmsg("column \"%s\" of the query has the name of a system column",
+							target->resname),
+					 errhint("Give it another name with AS.")));
 		if (get_typtype(type) == TYPTYPE_PSEUDO)
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_TABLE_DEFINITION),

@@ -1,0 +1,248 @@
+/*
+ * dyn_alter.c
+ *	  dyntable_alter, and the replacing half of dyntable_create.
+ *
+ * A changed definition is not applied here: the next refresh computes the new
+ * content and applies the difference, so readers see the old rows until then.
+ */
+#include <postgres.h>
+
+#include <access/table.h>
+#include <access/xact.h>
+#include <catalog/dependency.h>
+#include <catalog/pg_class.h>
+#include <commands/comment.h>
+#include <commands/tablecmds.h>
+#include <fmgr.h>
+#include <miscadmin.h>
+#include <storage/lmgr.h>
+#include <utils/builtins.h>
+#include <utils/lsyscache.h>
+#include <utils/rel.h>
+#include <utils/timestamp.h>
+
+#include "base/dyn_queue.h"
+#include "command/dyn_alter.h"
+#include "command/dyn_options.h"
+#include "command/dyn_transaction.h"
+#include "query/dyn_query.h"
+
+PG_FUNCTION_INFO_V1(dyntable_alter);
+
+/*
+ * Compare the table's columns with those of a new query.  Returns the columns
+ * to be added at the end; *mismatch is the name of the first column that
+ * differs, or NULL.
+ */
+static List *
+columns_to_add(Oid relid, List *columns, char **mismatch)
+{
+	Relation	relation = table_open(relid, NoLock);
+	TupleDesc	desc = RelationGetDescr(relation);
+	ListCell   *cell = list_head(columns);
+	List	   *added = NIL;
+
+	*mismatch = NULL;
+	for (int i = 0; i < desc->natts && *mismatch == NULL; i++)
+	{
+		Form_pg_attribute attribute = TupleDescAttr(desc, i);
+		ColumnDef  *column;
+
+		if (attribute->attisdropped)
+			continue;
+		column = cell ? lfirst_node(ColumnDef, cell) : NULL;
+		if (column == NULL ||
+			strcmp(column->colname, NameStr(attribute->attname)) != 0 ||
+			column->typeName->typeOid != attribute->atttypid ||
+			column->typeName->typemod != attribute->atttypmod ||
+			column->collOid != attribute->attcollation)
+			*mismatch = pstrdup(NameStr(attribute->attname));
+		else
+			cell = lnext(columns, cell);
+	}
+	for (; cell != NULL; cell = lnext(columns, cell))
+		added = lappend(added, lfirst(cell));
+	table_close(relation, NoLock);
+	return added;
+}
+
+static void
+add_columns(Oid relid, List *columns)
+{
+	List	   *commands = NIL;
+	ListCell   *cell;
+
+	foreach(cell, columns)
+	{
+		AlterTableCmd *command = makeNode(AlterTableCmd);
+
+		command->subtype = AT_AddColumn;
+		command->def = lfirst(cell);
+		command->behavior = DROP_RESTRICT;
+		commands = lappend(commands, command);
+	}
+	if (commands != NIL)
+		AlterTableInternal(relid, commands, false);
+	CommandCounterIncrement();
+}
+
+/* Put a definition in the place of a table's present one; its columns fit. */
+static void
+apply_definition(DynTable *table, const DynDefinition *definition, List *added)
+{
+	bool		same_query = definition->text == NULL;
+	bool		same_mode = table->incremental == definition->incremental;
+
+	add_columns(table->relid, added);
+	dyn_definition_to_table(definition, table);
+	dyn_definition_record(definition, table->relid);
+	dyn_table_update(table);
+	if (definition->reinit != NULL)
+		dyn_position_set_reinit(table->relid, definition->reinit);
+	else if (!same_query)
+		dyn_position_set_reinit(table->relid, "DEFINITION_CHANGED");
+	else if (!same_mode)
+		dyn_position_set_reinit(table->relid, "REFRESH_MODE_CHANGED");
+}
+
+typedef struct TreeOfText
+{
+	const char *text;
+	char	   *tree;
+} TreeOfText;
+
+static void
+analyse_text(void *arg)
+{
+	TreeOfText *pair = arg;
+
+	pair->tree = nodeToString(dyn_query_analyse(pair->text));
+}
+
+/* Whether the text means what the table's stored definition means. */
+static bool
+same_query(const DynTable *table, const char *text)
+{
+	TreeOfText	pair = {text};
+
+	if (strcmp(table->query, text) != 0)
+		return false;
+
+	/* The locks of the analysis must not be in the way of capture. */
+	dyn_undone(analyse_text, &pair);
+	return strcmp(pair.tree, table->tree) == 0;
+}
+
+bool
+dyn_replace(Oid relid, DynDefinition *definition, DynTableOptions *options)
+{
+	DynTable   *table;
+	List	   *added;
+	char	   *mismatch;
+	ObjectAddress address;
+
+	LockRelationOid(relid, ShareRowExclusiveLock);
+	table = dyn_table_get(relid, false);
+	table->target_lag = options->lag;
+	table->schedule = options->schedule;
+	table->warehouse = options->warehouse;
+	if (table->mode == definition->mode && same_query(table, definition->text))
+	{
+		options->unchanged = true;
+		dyn_table_update(table);
+		return true;
+	}
+
+	definition->relid = relid;
+	dyn_definition_find(definition);
+	added = columns_to_add(relid, definition->columns, &mismatch);
+	if (mismatch == NULL)
+	{
+		apply_definition(table, definition, added);
+		return true;
+	}
+	ereport(NOTICE,
+			(errmsg("dynamic table \"%s\" is made anew, since its column \"%s\" changes",
+					definition->name, mismatch)));
+	ObjectAddressSet(address, RelationRelationId, relid);
+	performDeletion(&address, DROP_RESTRICT, 0);
+	CommandCounterIncrement();
+	definition->relid = InvalidOid;
+	return false;
+}
+
+static void
+alter_definition(DynTable *table, char *query, const char *refresh_mode)
+{
+	DynDefinition definition = {0};
+	List	   *added;
+	char	   *mismatch;
+
+	definition.text = query;
+	definition.stored = table;
+	definition.relid = table->relid;
+	definition.owner = GetUserId();
+	definition.name = get_rel_name(table->relid);
+	definition.mode = refresh_mode ? dyn_option_mode(refresh_mode) : table->mode;
+	dyn_definition_find(&definition);
+	added = columns_to_add(table->relid, definition.columns, &mismatch);
+	if (query == NULL)
+		added = NIL;
+	else if (mismatch != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
+				 errmsg("cannot change column \"%s\" of dynamic table \"%s\"",
+						mismatch, definition.name),
+				 errdetail("The new query must have the table's columns with the same names and types, and may add columns at the end."),
+				 errhint("Use dyntable_create() with or_replace to make the table anew.")));
+	apply_definition(table, &definition, added);
+}
+
+Datum
+dyntable_alter(PG_FUNCTION_ARGS)
+{
+	char	   *query = dyn_argument_text(fcinfo, 1);
+	char	   *target_lag = dyn_argument_text(fcinfo, 2);
+	char	   *refresh_mode = dyn_argument_text(fcinfo, 3);
+	char	   *warehouse = dyn_argument_text(fcinfo, 4);
+	char	   *schedule = dyn_argument_text(fcinfo, 5);
+	char	   *comment = dyn_argument_text(fcinfo, 6);
+	bool		redefine = query != NULL || refresh_mode != NULL;
+	Oid			relid;
+	DynTable   *table;
+
+	dyn_command_check("dyntable_alter()");
+	relid = dyn_argument_owned(fcinfo, 0);
+	dyn_option_check_lag_or_schedule(target_lag, schedule);
+
+	/* A definition waits for a refresh under way, other options only for each other. */
+	LockRelationOid(relid, redefine ? ShareRowExclusiveLock : ShareUpdateExclusiveLock);
+	table = dyn_table_get(relid, false);
+	if (target_lag != NULL)
+	{
+		table->target_lag = dyn_option_lag(target_lag);
+		table->schedule = NULL;
+	}
+	if (schedule != NULL)
+	{
+		dyn_option_check_schedule(schedule);
+		table->target_lag = NULL;
+		table->schedule = schedule;
+	}
+	if (warehouse != NULL)
+	{
+		dyn_option_check_warehouse(warehouse);
+		table->warehouse = warehouse;
+	}
+	if (redefine)
+	{
+		alter_definition(table, query, refresh_mode);
+		dyn_forbid_prepare();
+	}
+	else
+		dyn_table_update(table);
+	if (comment != NULL)
+		CreateComments(relid, RelationRelationId, 0, comment);
+	dyn_wake_at_commit();
+	PG_RETURN_VOID();
+}

@@ -1,0 +1,27 @@
+/*
+ * dyn_alter.h
+ *	  Changing a dynamic table that exists.
+ */
+#ifndef DYN_ALTER_H
+#define DYN_ALTER_H
+
+#include "command/dyn_definition.h"
+
+/* Options of a dynamic table that are not part of its definition. */
+typedef struct DynTableOptions
+{
+	Interval   *lag;			/* NULL: downstream, or schedule */
+	char	   *schedule;
+	bool		on_schedule;
+	char	   *warehouse;
+	bool		unchanged;		/* out: the definition was the same already */
+} DynTableOptions;
+
+/*
+ * CREATE OR REPLACE: give an existing dynamic table this definition and these
+ * options.  Returns false when its columns do not allow it; the table is
+ * dropped then.
+ */
+extern bool dyn_replace(Oid relid, DynDefinition *definition, DynTableOptions *options);
+
+#endif							/* DYN_ALTER_H */

@@ -1,0 +1,221 @@
+/*
+ * dyn_create.c
+ *	  dyntable_create and dyntable_drop.
+ */
+#include <postgres.h>
+
+#include <access/reloptions.h>
+#include <access/tableam.h>
+#include <access/xact.h>
+#include <catalog/catalog.h>
+#include <catalog/dependency.h>
+#include <catalog/namespace.h>
+#include <catalog/pg_class.h>
+#include <catalog/pg_extension.h>
+#include <catalog/toasting.h>
+#include <commands/comment.h>
+#include <commands/tablecmds.h>
+#include <fmgr.h>
+#include <miscadmin.h>
+#include <nodes/makefuncs.h>
+#include <utils/builtins.h>
+#include <utils/lsyscache.h>
+
+#include "base/dyn_queue.h"
+#include "command/dyn_alter.h"
+#include "command/dyn_definition.h"
+#include "command/dyn_options.h"
+#include "command/dyn_transaction.h"
+#include "compat/dyn_compat_acl.h"
+#include "refresh/dyn_refresh.h"
+
+PG_FUNCTION_INFO_V1(dyntable_create);
+PG_FUNCTION_INFO_V1(dyntable_drop);
+
+/* The schema to create in; the right to do so is checked. */
+static Oid
+creation_namespace(RangeVar *name, Oid *existing)
+{
+	Oid			namespace = RangeVarGetAndCheckCreationNamespace(name, NoLock, existing);
+
+	if (IsCatalogNamespace(namespace) || IsToastNamespace(namespace) ||
+		namespace == dyn_schema_oid() ||
+		namespace == get_namespace_oid("information_schema", true))
+		ereport(ERROR,
+				(errcode(ERRCODE_RESERVED_NAME),
+				 errmsg("dynamic table cannot be created in schema \"%s\"",
+						get_namespace_name(namespace)),
+				 errdetail("The schema belongs to the system.")));
+	if (isTempNamespace(namespace) || name->relpersistence != RELPERSISTENCE_PERMANENT)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
+				 errmsg("dynamic table cannot be temporary")));
+	return namespace;
+}
+
+/* An ordinary table with exactly the query's columns. */
+static Oid
+create_table(RangeVar *name, List *columns)
+{
+	static char *validnsps[] = HEAP_RELOPT_NAMESPACES;
+	CreateStmt *statement = makeNode(CreateStmt);
+	ObjectAddress table;
+	ObjectAddress extension;
+	Datum		options;
+
+	statement->relation = name;
+	statement->tableElts = columns;
+	statement->oncommit = ONCOMMIT_NOOP;
+	table = DefineRelation(statement, RELKIND_RELATION, GetUserId(), NULL, NULL);
+	CommandCounterIncrement();
+	options = transformRelOptions((Datum) 0, NIL, "toast", validnsps, true, false);
+	NewRelationCreateToastTable(table.objectId, options);
+
+	/* DROP EXTENSION is refused while it is there. */
+	ObjectAddressSet(extension, ExtensionRelationId, dyn_extension_oid());
+	recordDependencyOn(&table, &extension, DEPENDENCY_NORMAL);
+	CommandCounterIncrement();
+	return table.objectId;
+}
+
+/* Table, catalog rows and dependencies of a definition. */
+static Oid
+create_from(RangeVar *name, DynDefinition *definition, const DynTableOptions *options)
+{
+	DynTable	table = {0};
+
+	dyn_definition_find(definition);
+	table.relid = create_table(name, definition->columns);
+	dyn_definition_to_table(definition, &table);
+	table.settings = dyn_definition_settings();
+	table.target_lag = options->lag;
+	table.schedule = options->schedule;
+	table.on_schedule = options->on_schedule;
+	table.warehouse = options->warehouse;
+	dyn_table_insert(&table);
+	dyn_position_insert(table.relid);
+	dyn_definition_record(definition, table.relid);
+	CommandCounterIncrement();
+	return table.relid;
+}
+
+/* What to do about a relation that has the name already; true when that is all. */
+static bool
+replace_existing(Oid existing, DynDefinition *definition, DynTableOptions *options,
+				 bool or_replace, bool if_not_exists)
+{
+	if (if_not_exists)
+	{
+		ereport(NOTICE,
+				(errcode(ERRCODE_DUPLICATE_TABLE),
+				 errmsg("relation \"%s\" already exists, skipping", definition->name)));
+		return true;
+	}
+	if (!or_replace)
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_TABLE),
+				 errmsg("relation \"%s\" already exists", definition->name)));
+	if (!dyn_is_dynamic_table(existing))
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" is not a dynamic table", definition->name),
+				 errhint("Only a dynamic table can be replaced.")));
+	if (!dyn_owns_relation(existing, GetUserId()))
+		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, definition->name);
+	return dyn_replace(existing, definition, options);
+}
+
+Datum
+dyntable_create(PG_FUNCTION_ARGS)
+{
+	char	   *target_lag = dyn_argument_text(fcinfo, 2);
+	char	   *refresh_mode = dyn_argument_text(fcinfo, 3);
+	char	   *initialize = dyn_argument_text(fcinfo, 4);
+	char	   *comment = dyn_argument_text(fcinfo, 7);
+	bool		or_replace = dyn_argument_bool(fcinfo, 8, false);
+	bool		if_not_exists = dyn_argument_bool(fcinfo, 9, false);
+	DynTableOptions options = {0};
+	DynDefinition definition = {0};
+	RangeVar   *name;
+	Oid			existing;
+	Oid			relid;
+
+	dyn_command_check("dyntable_create()");
+	name = dyn_option_name(dyn_argument_text(fcinfo, 0));
+	definition.text = dyn_argument_text(fcinfo, 1);
+	if (definition.text == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("query of a dynamic table must not be null")));
+	if (or_replace && if_not_exists)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("or_replace and if_not_exists cannot be given together")));
+	options.warehouse = dyn_argument_text(fcinfo, 5);
+	options.schedule = dyn_argument_text(fcinfo, 6);
+	dyn_option_check_lag_or_schedule(target_lag, options.schedule);
+	if (options.schedule != NULL)
+		dyn_option_check_schedule(options.schedule);
+	else
+		options.lag = dyn_option_lag(target_lag ? target_lag : DYN_DEFAULT_LAG);
+	options.on_schedule = initialize != NULL && dyn_option_on_schedule(initialize);
+	if (options.warehouse == NULL)
+		options.warehouse = "default";
+	dyn_option_check_warehouse(options.warehouse);
+
+	definition.mode = refresh_mode ? dyn_option_mode(refresh_mode) : DYN_MODE_AUTO;
+	definition.owner = GetUserId();
+	definition.name = name->relname;
+	name->relpersistence = RELPERSISTENCE_PERMANENT;
+	creation_namespace(name, &existing);
+
+	if (OidIsValid(existing) &&
+		replace_existing(existing, &definition, &options, or_replace, if_not_exists))
+		relid = existing;
+	else
+	{
+		relid = create_from(name, &definition, &options);
+		existing = InvalidOid;
+	}
+	if (if_not_exists && OidIsValid(existing))
+		PG_RETURN_OID(relid);
+	if (comment != NULL)
+		CreateComments(relid, RelationRelationId, 0, comment);
+
+	dyn_forbid_prepare();
+	if (!options.on_schedule && !(OidIsValid(existing) && options.unchanged))
+		dyn_run(list_make1_oid(relid), DYN_TRIGGER_CREATION, false);
+	if (definition.reinit != NULL)
+		dyn_position_set_reinit(relid, definition.reinit);
+	dyn_wake_at_commit();
+	PG_RETURN_OID(relid);
+}
+
+Datum
+dyntable_drop(PG_FUNCTION_ARGS)
+{
+	RangeVar   *name = dyn_option_name(dyn_argument_text(fcinfo, 0));
+	bool		if_exists = dyn_argument_bool(fcinfo, 1, false);
+	bool		cascade = dyn_argument_bool(fcinfo, 2, false);
+	DropStmt   *statement = makeNode(DropStmt);
+	Oid			relid;
+
+	PreventCommandDuringRecovery("dyntable_drop()");
+	PreventCommandIfReadOnly("dyntable_drop()");
+	relid = RangeVarGetRelid(name, NoLock, true);
+	if (OidIsValid(relid) && !dyn_is_dynamic_table(relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" is not a dynamic table", name->relname)));
+
+	/* Checks rights, reports a missing one or skips it, and names what depends on it. */
+	statement->removeType = OBJECT_TABLE;
+	statement->objects = list_make1(name->schemaname ?
+									list_make2(makeString(name->schemaname),
+											   makeString(name->relname)) :
+									list_make1(makeString(name->relname)));
+	statement->missing_ok = if_exists;
+	statement->behavior = cascade ? DROP_CASCADE : DROP_RESTRICT;
+	RemoveRelations(statement);
+	PG_RETURN_VOID();
+}

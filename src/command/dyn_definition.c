@@ -1,0 +1,443 @@
+/*
+ * dyn_definition.c
+ *	  What a query means for a dynamic table: columns, sources, mode.
+ *
+ * Putting a source under capture needs a lock on it in another process, and
+ * analysing a query locks what it reads.  So the sources are found in a
+ * subtransaction that is rolled back, which lets the locks go; then capture
+ * is asked for, source by source in the order of their OIDs; then the query is
+ * analysed for good.  Whoever changed a source in between is told apart by
+ * comparing both results.
+ *
+ * A source that this transaction has made or written cannot be put under
+ * capture by another process.  The table is then filled under the
+ * transaction's own view and the run after it reinitialises, which is how
+ * fixtures in BEGIN ... ROLLBACK work.
+ */
+#include <postgres.h>
+
+#include <access/relation.h>
+#include <access/table.h>
+#include <access/transam.h>
+#include <access/xact.h>
+#include <access/xlog.h>
+#include <catalog/dependency.h>
+#include <catalog/pg_class.h>
+#include <catalog/pg_inherits.h>
+#include <catalog/pg_proc.h>
+#include <executor/executor.h>
+#include <miscadmin.h>
+#include <nodes/nodeFuncs.h>
+#include <rewrite/rewriteHandler.h>
+#include <storage/lmgr.h>
+#include <tcop/tcopprot.h>
+#include <utils/guc.h>
+#include <utils/lsyscache.h>
+#include <utils/rel.h>
+#include <utils/snapmgr.h>
+
+#include "base/dyn_settings.h"
+#include "capture/dyn_capture.h"
+#include "command/dyn_cycle.h"
+#include "command/dyn_definition.h"
+#include "compat/dyn_compat_acl.h"
+#include "query/dyn_query.h"
+
+/* Analysed, not rewritten, its relations locked. */
+static Query *
+definition_query(const DynDefinition *definition)
+{
+	Query	   *query;
+
+	if (definition->text != NULL)
+		return dyn_query_analyse(definition->text);
+	if (definition->stored->tree_version != PG_MAJORVERSION_NUM)
+		return dyn_query_analyse(definition->stored->query);
+	query = castNode(Query, stringToNode(definition->stored->tree));
+	AcquireRewriteLocks(query, true, false);
+	return query;
+}
+
+/*
+ * Have the executor check the rights of the original query, views as their
+ * owners, as it will at every refresh.
+ */
+static void
+check_permissions(Query *query)
+{
+	Query	   *rewritten = linitial_node(Query, QueryRewrite(copyObject(query)));
+	PlannedStmt *plan = pg_plan_query(rewritten, "", 0, NULL);
+	QueryDesc  *desc = CreateQueryDesc(plan, "", GetActiveSnapshot(), InvalidSnapshot,
+									   None_Receiver, NULL, NULL, 0);
+
+	ExecutorStart(desc, EXEC_FLAG_EXPLAIN_ONLY);
+	ExecutorEnd(desc);
+	FreeQueryDesc(desc);
+}
+
+/* Whether this transaction has made a table or written to it or a leaf of it. */
+static bool
+written_here(Oid relid)
+{
+	ListCell   *cell;
+
+	foreach(cell, find_all_inheritors(relid, NoLock, NULL))
+	{
+		Relation	relation = relation_open(lfirst_oid(cell), AccessShareLock);
+		bool		written = relation->rd_createSubid != InvalidSubTransactionId ||
+			CheckRelationLockedByMe(relation, RowExclusiveLock, true);
+
+		relation_close(relation, AccessShareLock);
+		if (written)
+			return true;
+	}
+	return false;
+}
+
+/* The mode as far as the query and its sources decide it. */
+static void
+decide_mode(DynDefinition *definition)
+{
+	List	   *notices = NIL;
+	List	   *warnings = NIL;
+	ListCell   *cell;
+
+	definition->incremental = false;
+	if (definition->mode == DYN_MODE_FULL)
+	{
+		definition->code = "USER_SPECIFIED_FULL_REFRESH";
+		definition->reason = pstrdup("refresh_mode is \"full\"");
+		return;
+	}
+	definition->incremental = dyn_query_incremental(definition->query, &definition->code,
+													&definition->reason, &notices, &warnings);
+	foreach(cell, notices)
+		ereport(NOTICE, (errmsg_internal("%s", (char *) lfirst(cell))));
+	foreach(cell, warnings)
+		ereport(WARNING, (errmsg_internal("%s", (char *) lfirst(cell))));
+
+	foreach(cell, definition->edges)
+	{
+		DynEdge    *edge = lfirst(cell);
+
+		if (!definition->incremental || edge->kind == DYN_EDGE_DYNAMIC)
+			continue;
+		definition->code = "SOURCE_NOT_CAPTURABLE";
+		definition->reason = NULL;
+		if (!dyn_capture_possible(edge->source, &definition->code, &definition->reason) ||
+			edge->kind == DYN_EDGE_FULL)
+		{
+			definition->incremental = false;
+			if (definition->reason == NULL)
+				definition->reason = psprintf("changes of \"%s\" cannot be captured",
+											  get_rel_name(edge->source));
+		}
+	}
+	if (definition->incremental)
+	{
+		definition->code = NULL;
+		definition->reason = NULL;
+	}
+}
+
+/* Whether capture has the source with all columns of the edge. */
+static bool
+is_captured(const DynEdge *edge)
+{
+	DynSource  *source = dyn_source_get(edge->source);
+
+	return source != NULL && list_difference_int(edge->columns, source->columns) == NIL;
+}
+
+/*
+ * An error inside must end the subtransaction before it goes on, or the server
+ * would take it for the subtransaction's alone.
+ */
+void
+dyn_undone(void (*work) (void *arg), void *arg)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	ErrorData  *volatile error = NULL;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		work(arg);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+	}
+	PG_END_TRY();
+	RollbackAndReleaseCurrentSubTransaction();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	if (error != NULL)
+		ReThrowError(error);
+}
+
+/* Find the sources of the query, and whether this transaction writes one that capture lacks. */
+static void
+probe(void *arg)
+{
+	DynDefinition *definition = arg;
+	Oid			userid;
+	int			sec_context;
+	ListCell   *cell;
+
+	GetUserIdAndSecContext(&userid, &sec_context);
+
+	/* Another's table: what its query may read is for the owner to say. */
+	if (definition->owner != userid)
+		SetUserIdAndSecContext(definition->owner,
+							   sec_context | SECURITY_RESTRICTED_OPERATION);
+	definition->query = definition_query(definition);
+	check_permissions(definition->query);
+	definition->columns = dyn_query_columns(definition->query);
+	definition->edges = dyn_query_sources(definition->query);
+	SetUserIdAndSecContext(userid, sec_context);
+
+	decide_mode(definition);
+	foreach(cell, definition->edges)
+	{
+		DynEdge    *edge = lfirst(cell);
+
+		if (definition->incremental && edge->kind == DYN_EDGE_BASE && !is_captured(edge) &&
+			written_here(edge->source))
+			definition->reinit = "SOURCE_WRITTEN_IN_TRANSACTION";
+	}
+}
+
+/* A role may build on another's table once its owner has put it under capture. */
+static void
+check_source_owner(const DynEdge *edge, Oid owner)
+{
+	char	   *name;
+
+	if (dyn_source_get(edge->source) != NULL || dyn_owns_relation(edge->source, owner))
+		return;
+	name = get_rel_name(edge->source);
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("must be owner of table %s to put it under change capture",
+					name ? name : "(dropped)"),
+			 errdetail("Capture makes updates and deletes of the table write more WAL."),
+			 errhint("Have its owner create a dynamic table over it, or use refresh_mode \"full\".")));
+}
+
+/*
+ * Make sure that changes of the base tables are logged from now on, or say in
+ * the definition why they cannot be yet.
+ */
+static void
+capture_sources(DynDefinition *definition)
+{
+	bool		any = false;
+	char	   *reason = NULL;
+	ListCell   *cell;
+
+	foreach(cell, definition->edges)
+	{
+		DynEdge    *edge = lfirst(cell);
+
+		if (edge->kind != DYN_EDGE_BASE)
+			continue;
+		any = true;
+		check_source_owner(edge, definition->owner);
+	}
+	if (!any)
+		return;
+
+	if (wal_level < WAL_LEVEL_LOGICAL)
+	{
+		definition->incremental = false;
+		definition->code = "WAL_LEVEL_NOT_LOGICAL";
+		definition->reason = pstrdup("capturing changes needs wal_level = logical");
+		return;
+	}
+
+	/* A slot is not made before our transaction, if it writes, has ended. */
+	if (TransactionIdIsValid(GetTopTransactionIdIfAny()))
+	{
+		if (dyn_capture_generation(0, &reason) == 0)
+			definition->reinit = "CAPTURE_NOT_READY";
+	}
+	else if (dyn_capture_generation(dyn_capture_timeout, &reason) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("change capture is not ready"),
+				 reason ? errdetail_internal("%s", reason) : 0,
+				 errhint("Look at dyntable.capture, try again later, or use refresh_mode \"full\".")));
+	if (definition->reinit != NULL)
+		return;
+	foreach(cell, definition->edges)
+	{
+		DynEdge    *edge = lfirst(cell);
+
+		if (edge->kind == DYN_EDGE_BASE)
+			dyn_capture_register(edge->source, edge->columns);
+	}
+}
+
+/* What becomes of a table that cannot be incremental: nothing, an error, or a warning. */
+static void
+report_mode(const DynDefinition *definition)
+{
+	if (definition->incremental || definition->mode == DYN_MODE_FULL)
+		return;
+	if (definition->mode == DYN_MODE_INCREMENTAL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("dynamic table \"%s\" cannot be refreshed incrementally",
+						definition->name),
+				 errdetail("%s: %s", definition->code, definition->reason),
+				 errhint("Change the query, or use refresh_mode \"auto\" or \"full\".")));
+	ereport(WARNING,
+			(errmsg("dynamic table \"%s\" will be refreshed in full", definition->name),
+			 errdetail("%s: %s", definition->code, definition->reason)));
+}
+
+static bool
+same_edges(List *left, List *right)
+{
+	ListCell   *a;
+	ListCell   *b;
+
+	if (list_length(left) != list_length(right))
+		return false;
+	forboth(a, left, b, right)
+	{
+		DynEdge    *one = lfirst(a);
+		DynEdge    *other = lfirst(b);
+
+		if (one->source != other->source || one->kind != other->kind ||
+			!equal(one->columns, other->columns))
+			return false;
+	}
+	return true;
+}
+
+void
+dyn_definition_find(DynDefinition *definition)
+{
+	List	   *found;
+	ListCell   *cell;
+
+	dyn_undone(probe, definition);
+	if (OidIsValid(definition->relid))
+		dyn_check_cycle(definition->relid, definition->name, definition->edges);
+	if (definition->incremental)
+		capture_sources(definition);
+	report_mode(definition);
+
+	found = definition->edges;
+	definition->query = definition_query(definition);
+	definition->columns = dyn_query_columns(definition->query);
+	definition->edges = dyn_query_sources(definition->query);
+	if (!same_edges(found, definition->edges))
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("sources of dynamic table \"%s\" were changed concurrently",
+						definition->name),
+				 errhint("Try again.")));
+	definition->tree = nodeToString(definition->query);
+
+	/* A table that reads no log must not keep one. */
+	foreach(cell, definition->edges)
+	{
+		DynEdge    *edge = lfirst(cell);
+
+		if (!definition->incremental && edge->kind == DYN_EDGE_BASE)
+			edge->kind = DYN_EDGE_FULL;
+	}
+}
+
+List *
+dyn_definition_settings(void)
+{
+	static const char *const names[] = {
+		"TimeZone", "DateStyle", "IntervalStyle", "extra_float_digits", "bytea_output",
+		"lc_monetary", "lc_numeric", "lc_time", "xmlbinary", "xmloption", "array_nulls",
+		"default_text_search_config",
+	};
+	List	   *settings = NIL;
+
+	for (int i = 0; i < lengthof(names); i++)
+		settings = lappend(settings, psprintf("%s=%s", names[i],
+											  GetConfigOption(names[i], false, false)));
+
+	/* Names are resolved already; functions must not pick up what others put in their way. */
+	return lappend(settings, pstrdup("search_path=pg_catalog, pg_temp"));
+}
+
+void
+dyn_definition_to_table(const DynDefinition *definition, DynTable *table)
+{
+	table->query = definition->text ? pstrdup(definition->text) : definition->stored->query;
+	table->tree = definition->tree;
+	table->tree_version = PG_MAJORVERSION_NUM;
+	table->mode = definition->mode;
+	table->incremental = definition->incremental;
+	table->reason_code = definition->incremental ? NULL : pstrdup(definition->code);
+	table->reason = definition->incremental ? NULL : definition->reason;
+}
+
+static bool
+collect_function(Oid funcid, void *arg)
+{
+	ObjectAddress address;
+
+	ObjectAddressSet(address, ProcedureRelationId, funcid);
+	if (funcid >= FirstNormalObjectId)
+		add_exact_object_address(&address, (ObjectAddresses *) arg);
+	return false;
+}
+
+/* What the query names: relations, as a whole, and functions of users. */
+static bool
+collect_named(Node *node, ObjectAddresses *addresses)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Query))
+	{
+		Query	   *query = (Query *) node;
+		ListCell   *cell;
+
+		foreach(cell, query->rtable)
+		{
+			RangeTblEntry *rte = lfirst_node(RangeTblEntry, cell);
+			ObjectAddress address;
+
+			if (rte->rtekind != RTE_RELATION)
+				continue;
+			ObjectAddressSet(address, RelationRelationId, rte->relid);
+			add_exact_object_address(&address, addresses);
+		}
+		return query_tree_walker(query, collect_named, addresses, 0);
+	}
+	check_functions_in_node(node, collect_function, addresses);
+	return expression_tree_walker(node, collect_named, addresses);
+}
+
+void
+dyn_definition_record(const DynDefinition *definition, Oid relid)
+{
+	ObjectAddresses *named = new_object_addresses();
+	ObjectAddress table;
+
+	ObjectAddressSet(table, RelationRelationId, relid);
+	deleteDependencyRecordsForClass(RelationRelationId, relid, RelationRelationId,
+									DEPENDENCY_NORMAL);
+	deleteDependencyRecordsForClass(RelationRelationId, relid, ProcedureRelationId,
+									DEPENDENCY_NORMAL);
+	collect_named((Node *) definition->query, named);
+	record_object_address_dependencies(&table, named, DEPENDENCY_NORMAL);
+	free_object_addresses(named);
+
+	dyn_edges_replace(relid, definition->edges);
+}
