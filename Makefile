@@ -20,7 +20,7 @@ SHLIB_LINK  = -Wl,--version-script=$(CURDIR)/src/dyntable.map
 EXTRA_CLEAN = dyntable--$(EXTVERSION).sql
 
 # Bitcode for the JIT would need clang at every build and buys nothing here.
-with_llvm = no
+override with_llvm = no
 
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 ifneq ($(wildcard $(PGXS)),)
