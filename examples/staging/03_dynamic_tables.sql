@@ -7,9 +7,6 @@
 -- "Latest" means everywhere: of the rows that came in within the last 7 days
 -- the newest per key; rows without a key take no part.  The window rolls, a
 -- row leaves it by the clock alone.
---
--- A dynamic table is a table: the indexes on some of them serve the tables
--- that join them.
 \set ON_ERROR_STOP on
 \if :{?lag_factor}
 \else
@@ -67,9 +64,6 @@ SELECT
 FROM oms
 FULL OUTER JOIN vems ON oms.facility_id = vems.facility_id
 $$, target_lag => (interval '15 minutes' * :lag_factor)::text);
-CREATE INDEX ON reference.dt_crosswalk_facilities (master_facility_id);
-CREATE INDEX ON reference.dt_crosswalk_facilities (oms_facility_id);
-CREATE INDEX ON reference.dt_crosswalk_facilities (vems_facility_id);
 
 ---------------------------------------------------------------------------
 -- reference.dt_crosswalk_veterans
@@ -123,7 +117,6 @@ SELECT
 FROM oms
 FULL OUTER JOIN vems ON oms.veteran_ssn = vems.veteran_ssn
 $$, target_lag => (interval '15 minutes' * :lag_factor)::text);
-CREATE INDEX ON reference.dt_crosswalk_veterans (master_veteran_id);
 
 ---------------------------------------------------------------------------
 -- reference.dt_crosswalk_evaluators
@@ -177,7 +170,6 @@ SELECT
 FROM oms
 FULL OUTER JOIN vems ON oms.evaluator_npi = vems.evaluator_npi
 $$, target_lag => (interval '15 minutes' * :lag_factor)::text);
-CREATE INDEX ON reference.dt_crosswalk_evaluators (master_evaluator_id);
 
 ---------------------------------------------------------------------------
 -- staging.dt_stg_facilities: merged facilities, OMS wins, VEMS fills the gaps

@@ -34,10 +34,30 @@ extern bool dyn_capture_possible(Oid relid, const char **code, char **detail);
  */
 extern void dyn_capture_register(Oid relid, List *columns);
 
+/*
+ * Whether the current transaction may itself have written the table (or made
+ * it): it holds ROW EXCLUSIVE or more on it or on a partition.  Registering
+ * would then wait for ourselves; dyn_capture_register returns without doing
+ * anything and the source comes under capture soon after the commit.  Until
+ * dyn_source_get() finds it, runs reinitialise.
+ */
+extern bool dyn_capture_caller_wrote(Oid relid);
+
+/*
+ * Keep the log of a source, whatever its readers' positions say, until the
+ * current transaction ends.  To be called before the snapshot of a fill;
+ * dyn_capture_register does it too.  Assigns an xid.
+ */
+extern void dyn_capture_hold(Oid relid);
+
 /* The position up to which capture must have come for a snapshot just taken; WAL is flushed to it. */
 extern XLogRecPtr dyn_capture_target(void);
 
-/* Wait, bounded and interruptible, until capture has passed lsn; error on timeout or when capture stops. */
+/*
+ * Wait, bounded and interruptible, until capture has passed lsn; error on
+ * timeout, when capture stops, or when the slot is no longer of the generation
+ * that dyn_capture_generation last returned in this backend.
+ */
 extern void dyn_capture_wait(XLogRecPtr lsn);
 
 /*
@@ -45,6 +65,8 @@ extern void dyn_capture_wait(XLogRecPtr lsn);
  * and not in since.  The slot has the log table's descriptor; columns are
  * found there by dyn_changelog_attnum.  weight is +1 or -1, or 0 for an event
  * (TRUNCATE, gap) that makes the delta incomputable: reinitialise.
+ * Raises an error when the slot's generation changed since
+ * dyn_capture_generation was asked: the log is then not complete.
  */
 typedef void (*DynChangeEmit) (TupleTableSlot *slot, int weight, void *arg);
 extern void dyn_changelog_scan(const DynSource *source, const DynSnapshot *since,

@@ -4,6 +4,8 @@
  */
 #include <postgres.h>
 
+#include <access/reloptions.h>
+#include <access/tableam.h>
 #include <access/xact.h>
 #include <catalog/catalog.h>
 #include <catalog/dependency.h>
@@ -55,16 +57,19 @@ creation_namespace(RangeVar *name, Oid *existing)
 static Oid
 create_table(RangeVar *name, List *columns)
 {
+	static char *validnsps[] = HEAP_RELOPT_NAMESPACES;
 	CreateStmt *statement = makeNode(CreateStmt);
 	ObjectAddress table;
 	ObjectAddress extension;
+	Datum		options;
 
 	statement->relation = name;
 	statement->tableElts = columns;
 	statement->oncommit = ONCOMMIT_NOOP;
 	table = DefineRelation(statement, RELKIND_RELATION, GetUserId(), NULL, NULL);
 	CommandCounterIncrement();
-	NewRelationCreateToastTable(table.objectId, (Datum) 0);
+	options = transformRelOptions((Datum) 0, NIL, "toast", validnsps, true, false);
+	NewRelationCreateToastTable(table.objectId, options);
 
 	/* DROP EXTENSION is refused while it is there. */
 	ObjectAddressSet(extension, ExtensionRelationId, dyn_extension_oid());

@@ -81,13 +81,13 @@ CREATE TABLE dyntable.source (
 );
 COMMENT ON TABLE dyntable.source IS 'base tables under change capture and their change logs';
 
--- A transaction that fills a table from a source: trimming waits for it.
-CREATE TABLE dyntable.hold (
-    source oid NOT NULL,
-    xid    xid8 NOT NULL,
-    PRIMARY KEY (source, xid)
+-- The replica identity that each table had before capture asked for FULL: the
+-- sources themselves and the partitions below them.
+CREATE TABLE dyntable.identity (
+    relid        oid PRIMARY KEY,
+    old_identity "char" NOT NULL
 );
-COMMENT ON TABLE dyntable.hold IS 'transactions for whose sake the change log of a source is kept';
+COMMENT ON TABLE dyntable.identity IS 'replica identity of each table before it came under change capture';
 
 -- State tables of a dynamic table, one a non-linear operator of its plan,
 -- and with no = 0 the log of its own delta that downstream tables read.
@@ -104,6 +104,7 @@ CREATE TABLE dyntable.slot (
     name       name NOT NULL,
     generation bigint NOT NULL,
     systemid   bigint NOT NULL,
+    timeline   bigint NOT NULL,
     dboid      oid NOT NULL
 );
 COMMENT ON TABLE dyntable.slot IS 'the replication slot of this database and its generation';

@@ -1,0 +1,65 @@
+/*
+ * dyn_settings.c
+ *	  Definition of dyntable's settings.
+ *
+ * What bounds the whole server is set in postgresql.conf and taken over by a
+ * reload; only the time a session waits for capture is the session's own.
+ */
+#include <postgres.h>
+
+#include <limits.h>
+
+#include <utils/guc.h>
+
+#include "base/dyn_settings.h"
+
+int			dyn_max_workers = 4;
+int			dyn_min_target_lag = 100;
+int			dyn_max_consecutive_failures = 5;
+int			dyn_history_retention = 7 * 24 * 60;
+int			dyn_max_retained_wal = 16 * 1024;
+int			dyn_max_change_log = 16 * 1024;
+int			dyn_capture_timeout = 60 * 1000;
+
+void
+dyn_settings_define(void)
+{
+	DefineCustomIntVariable("dyntable.max_workers",
+							"Sets the maximum number of refresh workers of the server.",
+							"They are taken from max_worker_processes.",
+							&dyn_max_workers, 4, 1, 1024,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("dyntable.min_target_lag",
+							"Sets the least target lag that a dynamic table may ask for.",
+							NULL,
+							&dyn_min_target_lag, 100, 100, INT_MAX,
+							PGC_SUSET, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("dyntable.max_consecutive_failures",
+							"Sets after how many failed scheduled refreshes in a row a dynamic table is suspended.",
+							NULL,
+							&dyn_max_consecutive_failures, 5, 1, 1000,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("dyntable.history_retention",
+							"Sets how long the refresh history is kept.",
+							NULL,
+							&dyn_history_retention, 7 * 24 * 60, 1, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_MIN, NULL, NULL, NULL);
+	DefineCustomIntVariable("dyntable.max_retained_wal",
+							"Sets how much WAL the replication slot of a database may retain.",
+							"Beyond it the slot is given up and made anew, and every incremental "
+							"dynamic table of the database is initialised again. -1 means no bound.",
+							&dyn_max_retained_wal, 16 * 1024, -1, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_MB, NULL, NULL, NULL);
+	DefineCustomIntVariable("dyntable.max_change_log",
+							"Sets how large the change log of a source may grow.",
+							"Beyond it the dynamic tables that hold it back are left to be "
+							"initialised again. -1 means no bound.",
+							&dyn_max_change_log, 16 * 1024, -1, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_MB, NULL, NULL, NULL);
+	DefineCustomIntVariable("dyntable.capture_timeout",
+							"Sets how long a refresh waits for change capture.",
+							NULL,
+							&dyn_capture_timeout, 60 * 1000, 1, INT_MAX,
+							PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
+	MarkGUCPrefixReserved("dyntable");
+}

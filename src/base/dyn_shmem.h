@@ -1,0 +1,139 @@
+/*
+ * dyn_shmem.h
+ *	  What dyntable's processes tell each other without a table.
+ *
+ * One DynDatabase for each database that has, or may have, the extension.
+ * Its fields are protected by dyn_shmem->lock but for the atomics, which
+ * anybody reads at any time and only the process named beside them writes.
+ */
+#ifndef DYN_SHMEM_H
+#define DYN_SHMEM_H
+
+#include <access/xlogdefs.h>
+#include <datatype/timestamp.h>
+#include <nodes/pg_list.h>
+#include <port/atomics.h>
+#include <storage/condition_variable.h>
+#include <storage/latch.h>
+#include <storage/lwlock.h>
+
+#define DYN_REASON_LENGTH	512
+
+/*
+ * State of a database's capture worker.
+ *
+ *	OFF -> STARTING (registered) -> IDLE (nothing to capture, no slot)
+ *	-> CREATING (slot is being made: waits for running transactions)
+ *	-> RUNNING -> IDLE ...
+ *
+ * FAILED: it ended with an error (reason says which) and will be started
+ * again.  UNABLE: the server is not set up for it (wal_level); it will not.
+ */
+typedef enum DynCaptureState
+{
+	DYN_CAPTURE_OFF,
+	DYN_CAPTURE_STARTING,
+	DYN_CAPTURE_IDLE,
+	DYN_CAPTURE_CREATING,
+	DYN_CAPTURE_RUNNING,
+	DYN_CAPTURE_FAILED,
+	DYN_CAPTURE_UNABLE,
+} DynCaptureState;
+
+typedef struct DynDatabase
+{
+	Oid			dboid;			/* InvalidOid: this entry is free */
+	bool		confirmed;		/* has the extension; else a worker is to find out */
+	bool		dropped;		/* worker found no extension: forget the entry */
+	TimestampTz paused_until;	/* somebody copies or drops the database */
+
+	/* capture */
+	DynCaptureState state;
+	int			capture_pid;	/* 0: none */
+	Latch	   *capture_latch;
+	int64		generation;		/* of the slot; 0: none */
+	bool		slot_wanted;	/* somebody asked for a slot */
+	bool		housekeeping;	/* somebody asked for trimming */
+	char		slot_name[NAMEDATALEN];
+	char		reason[DYN_REASON_LENGTH];	/* of FAILED, UNABLE, CREATING */
+	char		last_error[DYN_REASON_LENGTH];	/* the last of FAILED or UNABLE */
+	TimestampTz last_error_time;
+
+	pg_atomic_uint64 captured_lsn;	/* by the capture worker */
+	pg_atomic_uint64 changes;	/* by the capture worker: tracked changes logged so far */
+	pg_atomic_uint64 registrations; /* by registrars, at their commit */
+	pg_atomic_uint64 log_bytes; /* by the capture worker: size of all change logs */
+
+	ConditionVariable progress; /* captured_lsn or state moved */
+} DynDatabase;
+
+/*
+ * A transaction for whose sake the change log of a source is kept.  Lives as
+ * long as that transaction, like the transaction it does not survive a crash.
+ */
+typedef struct DynHold
+{
+	Oid			dboid;			/* InvalidOid: free */
+	Oid			source;
+	uint64		xid;
+} DynHold;
+
+/* A source to be put under capture, with the answer. */
+#define DYN_MAX_REQUESTS	16
+#define DYN_REQUEST_COLUMNS 1600	/* MaxHeapAttributeNumber */
+
+typedef struct DynRequest
+{
+	uint64		id;				/* 0: free; changes with every use */
+	Oid			dboid;
+	Oid			relid;
+	int			patience;		/* ms to try for */
+	bool		done;
+	int			sqlerrcode;		/* 0: registered */
+	char		message[DYN_REASON_LENGTH];
+	char		detail[DYN_REASON_LENGTH];
+	char		hint[DYN_REASON_LENGTH];
+	ConditionVariable answered;
+	uint8		columns[DYN_REQUEST_COLUMNS / 8 + 1];
+} DynRequest;
+
+typedef struct DynShmem
+{
+	LWLock	   *lock;
+	Latch	   *launcher_latch;
+	int			launcher_pid;
+	uint64		next_request;
+	int			ndatabases;
+	int			nholds;
+	DynRequest	requests[DYN_MAX_REQUESTS];
+	DynDatabase *databases;
+	DynHold    *holds;
+} DynShmem;
+
+/* NULL when the library was not preloaded. */
+extern DynShmem *dyn_shmem;
+
+/* Hooks, called by _PG_init while shared_preload_libraries is processed. */
+extern void dyn_shmem_install(void);
+
+/* Raises an error that says what to put into postgresql.conf unless preloaded. */
+extern void dyn_shmem_require(void);
+
+/* The entry of a database or NULL; the caller holds the lock, or is a worker of that database. */
+extern DynDatabase *dyn_shmem_database(Oid dboid);
+
+/* The same, made when missing; the caller holds the lock exclusively.  NULL when all are taken. */
+extern DynDatabase *dyn_shmem_database_add(Oid dboid);
+
+/* Have the launcher look after this database: at once, or when this transaction commits. */
+extern void dyn_shmem_announce(Oid dboid);
+extern void dyn_shmem_announce_at_commit(void);
+extern void dyn_shmem_wake_launcher(void);
+
+/* The registration counter of this database moves when the current transaction is visible, its locks still held. */
+extern void dyn_shmem_count_registration_at_commit(void);
+
+/* How many tracked changes have been logged in this database since the server started. */
+extern uint64 dyn_shmem_changes(void);
+
+#endif							/* DYN_SHMEM_H */

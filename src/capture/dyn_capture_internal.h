@@ -1,0 +1,94 @@
+/*
+ * dyn_capture_internal.h
+ *	  Shared by the files of the capture room only.
+ */
+#ifndef DYN_CAPTURE_INTERNAL_H
+#define DYN_CAPTURE_INTERNAL_H
+
+#include <access/tupdesc.h>
+#include <replication/logical.h>
+#include <utils/rel.h>
+#include <utils/tuplestore.h>
+
+#include "base/dyn_shmem.h"
+#include "capture/dyn_capture.h"
+#include "catalog/dyn_capture_rows.h"
+
+/* The first two columns of every log table. */
+#define DYN_LOG_XID		1
+#define DYN_LOG_WEIGHT	2
+#define DYN_LOG_FIXED	2
+
+/* A source as the capture worker knows it: plain memory, no catalog access. */
+typedef struct DynTracked
+{
+	Oid			relid;
+	Oid			log;
+	XLogRecPtr	registered_lsn;
+	int			ncolumns;
+	AttrNumber *columns;		/* in the source */
+	AttrNumber *log_columns;	/* where each stands in the log; 0: nowhere */
+	TupleDesc	log_desc;
+	Datum	   *values;			/* work space for one row of the log */
+	bool	   *nulls;
+
+	/* the batch not yet written */
+	Tuplestorestate *rows;
+	int64		nrows;
+	uint64		event_xid;		/* transaction that has its event in the log */
+	bool		complained;		/* about an undecodable change */
+} DynTracked;
+
+/* dyn_plugin.c: changes of tracked sources gather in the batch */
+extern bool dyn_capture_worker; /* this process may load the plugin */
+extern RepOriginId dyn_capture_origin;
+
+extern void dyn_batch_init(void);
+extern void dyn_batch_reload(void);	/* in a transaction, batch empty */
+extern int64 dyn_batch_rows(void);
+extern List *dyn_batch_sources(void);	/* of DynTracked * */
+extern void dyn_batch_clear(void);
+
+/* dyn_changelog.c */
+extern Oid	dyn_changelog_create(Relation source, List *columns);
+extern bool dyn_changelog_extend(Relation source, Oid log, List *columns);
+extern bool dyn_changelog_fits(Oid relid, Oid log, List *columns);
+extern void dyn_changelog_append(DynTracked *tracked);
+extern void dyn_changelog_event(Oid log, uint64 xid);
+extern void dyn_changelog_drop(Oid log);
+extern void dyn_changelog_column_name(AttrNumber column, char *name);	/* NAMEDATALEN */
+
+/* dyn_slot.c: the slot, its origin and its generation */
+extern bool dyn_slot_open(DynSlot *slot, XLogRecPtr *progress);
+extern void dyn_slot_make(DynSlot *slot);
+extern void dyn_slot_discard(void);
+extern bool dyn_slot_exists(void);
+extern void dyn_slot_name(Oid dboid, char *name);
+
+/* Begin and commit a transaction in one of our processes. */
+extern void dyn_own_begin(void);
+extern void dyn_own_commit(void);
+
+/* dyn_source.c */
+extern List *dyn_source_relations(Oid relid, LOCKMODE lockmode);	/* itself and its partitions */
+extern bool dyn_source_lock(Oid relid, LOCKMODE lockmode);	/* conditionally, with its partitions */
+extern void dyn_identity_set(Oid relid, char identity);
+
+/* dyn_registrar.c */
+extern void dyn_registrar_request(Oid relid, List *columns);	/* and wait */
+extern bool dyn_registrar_start(Oid relid, List *columns);	/* and do not wait */
+
+/* Below this size a consumed log is left alone: reading past it costs next to nothing. */
+#define DYN_TRUNCATE_BYTES	(256 * 1024)
+
+/* dyn_trim.c: housekeeping by the capture worker */
+extern void dyn_trim(int64 generation);
+
+/* dyn_wait.c */
+extern XLogRecPtr dyn_wal_position(void);
+extern void dyn_capture_report(DynDatabase *db, DynCaptureState state, const char *reason);
+extern bool dyn_hold_exists(Oid source);
+extern void dyn_hold_sweep(void);
+extern void dyn_capture_check_generation(void);
+
+#endif							/* DYN_CAPTURE_INTERNAL_H */

@@ -1,0 +1,469 @@
+/*
+ * dyn_registrar.c
+ *	  Putting a table under capture, by a process and a transaction of its own.
+ *
+ * A table must be under capture before the snapshot of the fill that reads it,
+ * and that must be committed while the filling transaction is still open: so
+ * another process does it.  It is not the capture worker, for whom everybody
+ * waits, but a background worker that lives for one request.
+ *
+ * It locks the table and its partitions in SHARE ROW EXCLUSIVE mode, even when
+ * their replica identity is FULL already: when it has the lock, whoever wrote
+ * the table before is visible to the fill's snapshot, and whoever writes it
+ * after is decoded with the table known (see dyn_shmem.c on the counter).  The
+ * lock timeout is short, so writers never queue behind it for long, and the
+ * deadlock timeout is shorter still, which makes autovacuum give way.
+ *
+ * A request lives in shared memory under an id.  The requester frees it when
+ * it has the answer or gives up; a registrar whose request has another id by
+ * then goes away.
+ */
+#include <postgres.h>
+
+#include <access/table.h>
+#include <access/xact.h>
+#include <catalog/pg_class.h>
+#include <fmgr.h>
+#include <miscadmin.h>
+#include <pgstat.h>
+#include <postmaster/bgworker.h>
+#include <postmaster/interrupt.h>
+#include <storage/ipc.h>
+#include <storage/latch.h>
+#include <tcop/tcopprot.h>
+#include <storage/lmgr.h>
+#include <utils/acl.h>
+#include <utils/guc.h>
+#include <utils/lsyscache.h>
+#include <utils/memutils.h>
+#include <utils/rel.h>
+#include <utils/snapmgr.h>
+#include <utils/timestamp.h>
+#include <utils/wait_event.h>
+
+#include "capture/dyn_capture_internal.h"
+#include "catalog/dyn_spi.h"
+#include "compat/dyn_compat.h"
+
+#define PATIENCE_MS			60000	/* of a requester that waits */
+#define QUIET_PATIENCE_MS	5000	/* of one that does not */
+#define LOCK_TIMEOUT		"100ms"
+#define DEADLOCK_TIMEOUT	"20ms"
+#define LONGEST_PAUSE_MS	1000
+
+extern PGDLLEXPORT void dyntable_registrar_main(Datum main_arg);
+
+/* ---- requests ---- */
+
+static DynRequest *
+request_make(Oid relid, List *columns, int patience)
+{
+	DynRequest *request = NULL;
+	ListCell   *lc;
+
+	LWLockAcquire(dyn_shmem->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < DYN_MAX_REQUESTS && request == NULL; i++)
+		if (dyn_shmem->requests[i].id == 0)
+			request = &dyn_shmem->requests[i];
+	if (request)
+	{
+		request->id = dyn_shmem->next_request++;
+		request->dboid = MyDatabaseId;
+		request->relid = relid;
+		request->patience = patience;
+		request->done = false;
+		request->sqlerrcode = 0;
+		request->message[0] = request->detail[0] = request->hint[0] = '\0';
+		memset(request->columns, 0, sizeof(request->columns));
+		foreach(lc, columns)
+			request->columns[lfirst_int(lc) / 8] |= 1 << (lfirst_int(lc) % 8);
+	}
+	LWLockRelease(dyn_shmem->lock);
+	return request;
+}
+
+/* Free a request if it is still the one with this id. */
+static void
+request_free(DynRequest *request, uint64 id)
+{
+	LWLockAcquire(dyn_shmem->lock, LW_EXCLUSIVE);
+	if (request->id == id)
+		request->id = 0;
+	LWLockRelease(dyn_shmem->lock);
+}
+
+static bool
+request_launch(DynRequest *request, BackgroundWorkerHandle **handle)
+{
+	BackgroundWorker worker = {0};
+
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_restart_time = BGW_NEVER_RESTART;
+	strlcpy(worker.bgw_library_name, "dyntable", BGW_MAXLEN);
+	strlcpy(worker.bgw_function_name, "dyntable_registrar_main", BGW_MAXLEN);
+	snprintf(worker.bgw_name, BGW_MAXLEN, "dyntable registrar for relation %u", request->relid);
+	strlcpy(worker.bgw_type, "dyntable registrar", BGW_MAXLEN);
+	worker.bgw_main_arg = Int32GetDatum(request - dyn_shmem->requests);
+	memcpy(worker.bgw_extra, &request->id, sizeof(request->id));
+	return RegisterDynamicBackgroundWorker(&worker, handle);
+}
+
+/* Wait for the answer and raise it where it is an error. */
+static void
+request_wait(DynRequest *request, BackgroundWorkerHandle *handle)
+{
+	int			code;
+	char		message[DYN_REASON_LENGTH];
+	char		detail[DYN_REASON_LENGTH];
+	char		hint[DYN_REASON_LENGTH];
+
+	for (;;)
+	{
+		bool		done;
+		pid_t		pid;
+
+		CHECK_FOR_INTERRUPTS();
+		/* first whether it ended: then the answer, if any, is there */
+		if (GetBackgroundWorkerPid(handle, &pid) == BGWH_STOPPED)
+			pid = 0;
+		LWLockAcquire(dyn_shmem->lock, LW_SHARED);
+		done = request->done;
+		code = request->sqlerrcode;
+		strlcpy(message, request->message, DYN_REASON_LENGTH);
+		strlcpy(detail, request->detail, DYN_REASON_LENGTH);
+		strlcpy(hint, request->hint, DYN_REASON_LENGTH);
+		LWLockRelease(dyn_shmem->lock);
+		if (done)
+			break;
+		if (pid == 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("could not put the source under change capture"),
+					 errdetail("The registrar process ended without an answer."),
+					 errhint("The server log may tell why.")));
+		ConditionVariableTimedSleep(&request->answered, 100, PG_WAIT_EXTENSION);
+	}
+	ConditionVariableCancelSleep();
+	if (code != 0)
+		ereport(ERROR,
+				(errcode(code), errmsg_internal("%s", message),
+				 detail[0] ? errdetail_internal("%s", detail) : 0,
+				 hint[0] ? errhint("%s", hint) : 0));
+}
+
+static void
+raise_no_worker(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+			 errmsg("no background worker is free to put the source under change capture"),
+			 errhint("Increase max_worker_processes.")));
+}
+
+void
+dyn_registrar_request(Oid relid, List *columns)
+{
+	DynRequest *request;
+	BackgroundWorkerHandle *handle = NULL;
+	uint64		id;
+
+	if (!dyn_owns_relation(relid, GetUserId()))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must be owner of table \"%s\" to put it under change capture",
+						get_rel_name(relid)),
+				 errhint("Ask its owner to run dyntable_track('%s', '%s').",
+						 get_rel_name(relid), GetUserNameFromId(GetUserId(), false))));
+	request = request_make(relid, columns, PATIENCE_MS);
+	if (request == NULL)
+		raise_no_worker();
+	id = request->id;
+	PG_TRY();
+	{
+		if (!request_launch(request, &handle))
+			raise_no_worker();
+		request_wait(request, handle);
+	}
+	PG_CATCH();
+	{
+		ConditionVariableCancelSleep();
+		request_free(request, id);
+		if (handle)
+			TerminateBackgroundWorker(handle);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	request_free(request, id);
+	pfree(handle);
+}
+
+/* By the capture worker.  The registrar frees the request; false when none could be started. */
+bool
+dyn_registrar_start(Oid relid, List *columns)
+{
+	DynRequest *request = request_make(relid, columns, QUIET_PATIENCE_MS);
+	BackgroundWorkerHandle *handle;
+
+	if (request == NULL)
+		return false;
+	if (!request_launch(request, &handle))
+	{
+		request_free(request, request->id);
+		return false;
+	}
+	pfree(handle);
+	return true;
+}
+
+/* ---- the registrar ---- */
+
+static DynRequest *my_request = NULL;
+static uint64 my_id = 0;
+static bool quiet = false;		/* nobody waits for the answer */
+
+static bool
+still_wanted(void)
+{
+	bool		wanted;
+
+	LWLockAcquire(dyn_shmem->lock, LW_SHARED);
+	wanted = my_request->id == my_id;
+	LWLockRelease(dyn_shmem->lock);
+	return wanted;
+}
+
+static void
+answer(int code, const char *message, const char *detail, const char *hint)
+{
+	LWLockAcquire(dyn_shmem->lock, LW_EXCLUSIVE);
+	if (my_request->id == my_id)
+	{
+		my_request->done = true;
+		my_request->sqlerrcode = code;
+		strlcpy(my_request->message, message ? message : "", DYN_REASON_LENGTH);
+		strlcpy(my_request->detail, detail ? detail : "", DYN_REASON_LENGTH);
+		strlcpy(my_request->hint, hint ? hint : "", DYN_REASON_LENGTH);
+	}
+	LWLockRelease(dyn_shmem->lock);
+	ConditionVariableBroadcast(&my_request->answered);
+}
+
+static void
+registrar_exit(int code, Datum arg)
+{
+	if (quiet)
+		request_free(my_request, my_id);
+}
+
+static List *
+requested_columns(void)
+{
+	List	   *columns = NIL;
+
+	for (int i = 1; i <= DYN_REQUEST_COLUMNS; i++)
+		if (my_request->columns[i / 8] & (1 << (i % 8)))
+			columns = lappend_int(columns, i);
+	return columns;
+}
+
+/* Columns that are still there. */
+static List *
+live_columns(Relation rel, List *columns)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+	List	   *live = NIL;
+	ListCell   *lc;
+
+	foreach(lc, columns)
+		if (lfirst_int(lc) <= desc->natts && !TupleDescAttr(desc, lfirst_int(lc) - 1)->attisdropped)
+			live = lappend_int(live, lfirst_int(lc));
+	return live;
+}
+
+static void
+set_identities(Oid relid)
+{
+	ListCell   *lc;
+
+	foreach(lc, dyn_source_relations(relid, NoLock))
+	{
+		Relation	rel = table_open(lfirst_oid(lc), NoLock);
+		char		identity = rel->rd_rel->relreplident;
+
+		if (identity != REPLICA_IDENTITY_FULL)
+		{
+			dyn_identity_store(RelationGetRelid(rel), identity);
+			dyn_identity_set(RelationGetRelid(rel), REPLICA_IDENTITY_FULL);
+		}
+		table_close(rel, NoLock);
+	}
+	CommandCounterIncrement();
+}
+
+/* Everything of one attempt; the transaction's locks last until its commit is visible. */
+static void
+register_source(Oid relid, List *columns)
+{
+	Relation	rel = try_table_open(relid, ShareRowExclusiveLock);
+	DynSource  *source;
+	const char *code;
+	char	   *detail;
+
+	if (rel == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation with OID %u does not exist", relid)));
+	(void) dyn_source_relations(relid, ShareRowExclusiveLock);
+	if (!dyn_capture_possible(relid, &code, &detail))
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("changes of \"%s\" cannot be captured", RelationGetRelationName(rel)),
+				 errdetail_internal("%s.", detail)));
+	columns = live_columns(rel, columns);
+	source = dyn_source_get(relid);
+	if (source == NULL)
+	{
+		source = palloc0(sizeof(DynSource));
+		source->relid = relid;
+		source->columns = columns;
+		source->old_identity = rel->rd_rel->relreplident;
+		source->registered_lsn = dyn_wal_position();
+		source->log = dyn_changelog_create(rel, columns);
+	}
+	else
+	{
+		source->columns = live_columns(rel, list_union_int(source->columns, columns));
+		if (dyn_changelog_extend(rel, source->log, source->columns))
+			dyn_changelog_event(source->log,
+								U64FromFullTransactionId(GetTopFullTransactionId()));
+	}
+	set_identities(relid);
+	dyn_source_store(source);
+	table_close(rel, NoLock);
+	dyn_shmem_count_registration_at_commit();
+}
+
+/* Who holds what keeps us from the table, in words. */
+static char *
+name_blockers(Oid relid)
+{
+	static DynStatement select = {
+		"SELECT string_agg(coalesce('process ' || l.pid || coalesce(' (' || a.usename || ', ' || a.state || "
+		"': ' || left(regexp_replace(a.query, '\\s+', ' ', 'g'), 80) || ')', ''), "
+		"'prepared transaction ' || p.gid, 'a prepared transaction'), '; ') "
+		"FROM (SELECT DISTINCT pid, virtualtransaction FROM pg_locks "
+		"WHERE locktype = 'relation' AND granted AND pid IS DISTINCT FROM pg_backend_pid() "
+		"AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
+		"AND (relation = $1 OR relation IN (SELECT relid FROM pg_partition_tree($1::regclass))) "
+		"AND mode NOT IN ('AccessShareLock', 'RowShareLock')) l "
+		"LEFT JOIN pg_stat_activity a USING (pid) "
+		"LEFT JOIN pg_prepared_xacts p ON l.virtualtransaction = '-1/' || p.transaction",
+		1, {OIDOID}
+	};
+	Datum		values[] = {ObjectIdGetDatum(relid)};
+	DynCall		call;
+	char	   *names;
+
+	dyn_own_begin();
+	dyn_spi_begin(&call, &select, values, NULL);
+	names = dyn_spi_text(0, 1);
+	names = names ? MemoryContextStrdup(TopMemoryContext, names) : NULL;
+	dyn_spi_end(&call);
+	dyn_own_commit();
+	return names;
+}
+
+/*
+ * One attempt.  True when there is an answer; false when the locks were not to
+ * be had.
+ */
+static bool
+attempt(Oid relid, List *columns)
+{
+	volatile bool answered = true;
+
+	PG_TRY();
+	{
+		dyn_own_begin();
+		register_source(relid, columns);
+		dyn_own_commit();
+		answer(0, NULL, NULL, NULL);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(TopMemoryContext);
+		error = CopyErrorData();
+		FlushErrorState();
+		AbortCurrentTransaction();
+		if (error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ||
+			error->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED)
+			answered = false;
+		else
+			answer(error->sqlerrcode, error->message, error->detail, error->hint);
+	}
+	PG_END_TRY();
+	return answered;
+}
+
+static void
+give_up(Oid relid)
+{
+	char	   *who = name_blockers(relid);
+	char		detail[DYN_REASON_LENGTH];
+
+	snprintf(detail, sizeof(detail), "In the way: %s.", who ? who : "nobody any more");
+	answer(ERRCODE_LOCK_NOT_AVAILABLE,
+		   "could not lock the source to put it under change capture", detail,
+		   "End those transactions or try again later.");
+}
+
+static void
+registrar_settings(void)
+{
+	SetConfigOption("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_OVERRIDE);
+	SetConfigOption("lock_timeout", LOCK_TIMEOUT, PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("deadlock_timeout", DEADLOCK_TIMEOUT, PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("statement_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("default_transaction_isolation", "read committed", PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("default_transaction_read_only", "off", PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("synchronous_commit", "local", PGC_SUSET, PGC_S_OVERRIDE);
+}
+
+void
+dyntable_registrar_main(Datum main_arg)
+{
+	TimestampTz started = GetCurrentTimestamp();
+	long		pause = 50;
+	Oid			relid;
+	List	   *columns;
+
+	my_request = &dyn_shmem->requests[DatumGetInt32(main_arg)];
+	memcpy(&my_id, MyBgworkerEntry->bgw_extra, sizeof(my_id));
+	quiet = my_request->patience == QUIET_PATIENCE_MS;
+	before_shmem_exit(registrar_exit, (Datum) 0);
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+	if (!still_wanted())
+		return;
+	BackgroundWorkerInitializeConnectionByOid(my_request->dboid, InvalidOid, 0);
+	registrar_settings();
+	relid = my_request->relid;
+	columns = requested_columns();
+
+	while (still_wanted() && !attempt(relid, columns))
+	{
+		if (TimestampDifferenceExceeds(started, GetCurrentTimestamp(), my_request->patience))
+		{
+			give_up(relid);
+			break;
+		}
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 pause, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+		pause = Min(pause * 2, LONGEST_PAUSE_MS);
+	}
+}

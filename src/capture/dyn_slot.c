@@ -1,0 +1,262 @@
+/*
+ * dyn_slot.c
+ *	  The replication slot of a database, its origin and its generation.
+ *
+ * Slot and origin are both called dyntable_<database oid>.  The slot keeps the
+ * WAL, the origin's progress (moved by the commit record of each batch) says up
+ * to where the log holds it.  The row of dyntable.slot gives this pair a random
+ * generation and says to which system, timeline and database it belongs; a
+ * position is only worth something under the generation it was stored with.
+ *
+ * The row is committed while the slot is still ephemeral, then the slot is made
+ * persistent.  A crash in between leaves a row without a slot; one before
+ * leaves neither; so a slot that fits its row has captured everything since the
+ * row was written.  Whatever does not fit is discarded and made anew.
+ */
+#include <postgres.h>
+
+#include <access/xact.h>
+#include <access/xlog.h>
+#include <access/xlogutils.h>
+#include <commands/dbcommands.h>
+#include <miscadmin.h>
+#include <replication/logical.h>
+#include <replication/origin.h>
+#include <replication/slot.h>
+#include <storage/lmgr.h>
+#include <utils/guc.h>
+#include <utils/memutils.h>
+#include <utils/snapmgr.h>
+
+#include "capture/dyn_capture_internal.h"
+#include "compat/dyn_compat.h"
+
+#define PLUGIN "dyntable"
+
+void
+dyn_slot_name(Oid dboid, char *name)
+{
+	snprintf(name, NAMEDATALEN, "dyntable_%u", dboid);
+}
+
+bool
+dyn_slot_exists(void)
+{
+	char		name[NAMEDATALEN];
+
+	dyn_slot_name(MyDatabaseId, name);
+	return SearchNamedReplicationSlot(name, true) != NULL;
+}
+
+/*
+ * Late minor releases refuse output plugins that are not listed.  Ours serves
+ * this process only, so this process alone allows it.
+ */
+static void
+allow_plugin(void)
+{
+	if (GetConfigOption("output_plugin_libraries", true, false) != NULL)
+		SetConfigOption("output_plugin_libraries", PLUGIN, PGC_SUSET, PGC_S_SESSION);
+}
+
+/*
+ * A transaction of the process's own.  Afterwards the memory context is the
+ * one that lives as long as the process, whatever the transaction left.
+ */
+void
+dyn_own_begin(void)
+{
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+}
+
+void
+dyn_own_commit(void)
+{
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	MemoryContextSwitchTo(TopMemoryContext);
+}
+
+static int64
+new_generation(void)
+{
+	int64		generation;
+
+	do
+	{
+		if (!pg_strong_random(&generation, sizeof(generation)))
+			elog(ERROR, "could not generate a random number");
+		generation &= PG_INT64_MAX;
+	} while (generation == 0);
+	return generation;
+}
+
+/* Detach this process from the origin. */
+static void
+origin_release(void)
+{
+	if (dyn_capture_origin != InvalidRepOriginId)
+		replorigin_session_reset();
+	dyn_capture_origin = InvalidRepOriginId;
+	replorigin_session_origin = InvalidRepOriginId;
+	replorigin_session_origin_lsn = InvalidXLogRecPtr;
+}
+
+static void
+origin_attach(RepOriginId origin)
+{
+	dyn_origin_setup(origin);
+	dyn_capture_origin = origin;
+	replorigin_session_origin = origin;
+}
+
+/* Release the slot, drop it and its origin, and forget its row where there is one. */
+void
+dyn_slot_discard(void)
+{
+	char		name[NAMEDATALEN];
+
+	dyn_slot_name(MyDatabaseId, name);
+	if (MyReplicationSlot != NULL)
+		ReplicationSlotRelease();
+	if (SearchNamedReplicationSlot(name, true) != NULL)
+		ReplicationSlotDrop(name, true);
+	origin_release();
+	dyn_own_begin();
+	if (OidIsValid(dyn_extension_oid()))
+		dyn_slot_forget();
+	replorigin_drop_by_name(name, true, false);
+	dyn_own_commit();
+}
+
+/* Whether the row tells of this system and database. */
+static bool
+row_is_ours(const DynSlot *slot, const char *name)
+{
+	return strcmp(slot->name, name) == 0 &&
+		slot->dboid == MyDatabaseId &&
+		slot->systemid == GetSystemIdentifier() &&
+		slot->timeline == GetWALInsertionTimeLine();
+}
+
+/*
+ * Acquire the slot where it, its origin and its row fit.  *progress: up to
+ * where the log holds its changes.  False: make a new one.
+ */
+bool
+dyn_slot_open(DynSlot *slot, XLogRecPtr *progress)
+{
+	char		name[NAMEDATALEN];
+	RepOriginId origin;
+	bool		fits;
+
+	dyn_slot_name(MyDatabaseId, name);
+	dyn_own_begin();
+	fits = dyn_slot_get(slot) && row_is_ours(slot, name);
+	origin = replorigin_by_name(name, true);
+	dyn_own_commit();
+
+	if (!fits || origin == InvalidRepOriginId || !dyn_slot_exists())
+		return false;
+	allow_plugin();
+	dyn_slot_acquire(name);
+	if (SlotIsPhysical(MyReplicationSlot) ||
+		MyReplicationSlot->data.database != MyDatabaseId ||
+		strcmp(NameStr(MyReplicationSlot->data.plugin), PLUGIN) != 0 ||
+		dyn_slot_invalidated(MyReplicationSlot))
+	{
+		ereport(LOG,
+				(errmsg("replication slot \"%s\" can no longer be used for change capture", name),
+				 errdetail("It will be made anew, and incremental dynamic tables initialised again.")));
+		ReplicationSlotRelease();
+		return false;
+	}
+	origin_attach(origin);
+	*progress = replorigin_session_get_progress(true);
+	if (*progress < MyReplicationSlot->data.confirmed_flush)
+		*progress = MyReplicationSlot->data.confirmed_flush;
+	replorigin_session_origin_lsn = *progress;
+	return true;
+}
+
+/*
+ * A transaction whose commit record stands before the slot's starting point
+ * may still be invisible to a snapshot taken now (it waits for a synchronous
+ * standby, say): neither such a snapshot nor the log would have its changes.
+ * It still holds its locks on what it wrote, so wait for those who do.  Nobody
+ * queues behind us, for we ask for no lock.
+ */
+static void
+wait_for_writers(void)
+{
+	List	   *tags = NIL;
+	ListCell   *lc;
+
+	dyn_own_begin();
+	foreach(lc, dyn_source_all())
+	{
+		ListCell   *lc2;
+
+		foreach(lc2, dyn_source_relations(((DynSource *) lfirst(lc))->relid, NoLock))
+		{
+			LOCKTAG    *tag = palloc(sizeof(LOCKTAG));
+
+			SET_LOCKTAG_RELATION(*tag, MyDatabaseId, lfirst_oid(lc2));
+			tags = lappend(tags, tag);
+		}
+	}
+	foreach(lc, tags)
+		WaitForLockers(*(LOCKTAG *) lfirst(lc), ShareRowExclusiveLock, false);
+	dyn_own_commit();
+}
+
+/*
+ * Make slot, origin and row, and leave the slot released.  Waits for every
+ * transaction with an xid that runs now: interruptible, and other processes
+ * can see it in pg_stat_activity and in dyntable.capture.
+ */
+void
+dyn_slot_make(DynSlot *slot)
+{
+	LogicalDecodingContext *ctx;
+	XLogReaderRoutine routine = {
+		.page_read = read_local_xlog_page,
+		.segment_open = wal_segment_open,
+		.segment_close = wal_segment_close
+	};
+
+	dyn_slot_discard();
+	memset(slot, 0, sizeof(DynSlot));
+	dyn_slot_name(MyDatabaseId, slot->name);
+	slot->generation = new_generation();
+	slot->systemid = GetSystemIdentifier();
+	slot->timeline = GetWALInsertionTimeLine();
+	slot->dboid = MyDatabaseId;
+
+	allow_plugin();
+	dyn_slot_create(slot->name);
+
+	/*
+	 * In a transaction, or the process would be marked as one that only
+	 * decodes: snapshots of others would then ignore the xids it writes with.
+	 */
+	StartTransactionCommand();
+	MemoryContextSwitchTo(TopMemoryContext);
+	ctx = CreateInitDecodingContext(PLUGIN, NIL, false, InvalidXLogRecPtr,
+									&routine, NULL, NULL, NULL);
+	CommitTransactionCommand();
+	DecodingContextFindStartpoint(ctx);
+	FreeDecodingContext(ctx);
+	wait_for_writers();
+
+	dyn_own_begin();
+	replorigin_create(slot->name);
+	dyn_slot_store(slot);
+	ForceSyncCommit();
+	dyn_own_commit();
+	ReplicationSlotPersist();
+	ReplicationSlotRelease();
+	ereport(LOG,
+			(errmsg("replication slot \"%s\" was made for change capture", slot->name)));
+}

@@ -1,0 +1,160 @@
+/*
+ * dyn_source.c
+ *	  Base tables as sources: which can be captured, their partitions, their
+ *	  replica identity, and whether the current transaction wrote them.
+ */
+#include <postgres.h>
+
+#include <access/genam.h>
+#include <access/htup_details.h>
+#include <access/table.h>
+#include <catalog/catalog.h>
+#include <catalog/indexing.h>
+#include <catalog/objectaccess.h>
+#include <catalog/partition.h>
+#include <catalog/pg_class.h>
+#include <catalog/pg_inherits.h>
+#include <miscadmin.h>
+#include <storage/lmgr.h>
+#include <utils/inval.h>
+#include <utils/lsyscache.h>
+#include <utils/rel.h>
+#include <utils/syscache.h>
+
+#include "capture/dyn_capture_internal.h"
+#include "compat/dyn_compat.h"
+
+/* A relation and its partitions.  List of Oid. */
+List *
+dyn_source_relations(Oid relid, LOCKMODE lockmode)
+{
+	if (get_rel_relkind(relid) != RELKIND_PARTITIONED_TABLE)
+		return list_make1_oid(relid);
+	return find_all_inheritors(relid, lockmode, NULL);
+}
+
+/* Lock a relation and its partitions without waiting; whether it came off (else some may be locked). */
+bool
+dyn_source_lock(Oid relid, LOCKMODE lockmode)
+{
+	ListCell   *lc;
+
+	if (!ConditionalLockRelationOid(relid, lockmode))
+		return false;
+	foreach(lc, dyn_source_relations(relid, NoLock))
+		if (!ConditionalLockRelationOid(lfirst_oid(lc), lockmode))
+			return false;
+	return true;
+}
+
+static bool
+refuse(const char **code, char **detail, const char *why, char *text)
+{
+	*code = why;
+	*detail = text;
+	return false;
+}
+
+/* What is the matter with one relation, the root or a partition. */
+static bool
+relation_possible(Oid relid, const char **code, char **detail)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	FormData_pg_class form;
+	char	   *name;
+
+	if (!HeapTupleIsValid(tuple))
+		return refuse(code, detail, "SOURCE_MISSING", psprintf("relation %u does not exist", relid));
+	form = *(Form_pg_class) GETSTRUCT(tuple);
+	ReleaseSysCache(tuple);
+	name = pstrdup(NameStr(form.relname));
+
+	switch (form.relkind)
+	{
+		case RELKIND_RELATION:
+		case RELKIND_PARTITIONED_TABLE:
+			break;
+		case RELKIND_FOREIGN_TABLE:
+			return refuse(code, detail, "FOREIGN_TABLE", psprintf("\"%s\" is a foreign table", name));
+		case RELKIND_MATVIEW:
+			return refuse(code, detail, "MATERIALIZED_VIEW", psprintf("\"%s\" is a materialized view", name));
+		default:
+			return refuse(code, detail, "NOT_A_TABLE", psprintf("\"%s\" is not a table", name));
+	}
+	if (IsCatalogRelationOid(relid))
+		return refuse(code, detail, "SYSTEM_CATALOG", psprintf("\"%s\" is a system catalog", name));
+	if (form.relpersistence == RELPERSISTENCE_UNLOGGED)
+		return refuse(code, detail, "UNLOGGED_SOURCE",
+					  psprintf("\"%s\" is unlogged: its changes leave no trace in the write-ahead log", name));
+	if (form.relpersistence == RELPERSISTENCE_TEMP)
+		return refuse(code, detail, "TEMPORARY_SOURCE", psprintf("\"%s\" is a temporary table", name));
+	if (form.relkind == RELKIND_RELATION && !form.relispartition &&
+		(has_subclass(relid) && find_inheritance_children(relid, NoLock) != NIL))
+		return refuse(code, detail, "INHERITANCE",
+					  psprintf("\"%s\" has inheritance children", name));
+	return true;
+}
+
+bool
+dyn_capture_possible(Oid relid, const char **code, char **detail)
+{
+	ListCell   *lc;
+
+	if (!relation_possible(relid, code, detail))
+		return false;
+	if (get_rel_relkind(relid) != RELKIND_PARTITIONED_TABLE)
+		return true;
+	foreach(lc, dyn_source_relations(relid, NoLock))
+		if (!relation_possible(lfirst_oid(lc), code, detail))
+			return false;
+	return true;
+}
+
+/*
+ * ROW EXCLUSIVE comes with every write, and is held to the end of the
+ * transaction; a table made in this transaction is held by ACCESS EXCLUSIVE.
+ * SHARE UPDATE EXCLUSIVE and SHARE count too: the registrar would wait.
+ */
+bool
+dyn_capture_caller_wrote(Oid relid)
+{
+	ListCell   *lc;
+
+	foreach(lc, dyn_source_relations(relid, NoLock))
+	{
+		LOCKTAG		tag;
+
+		SET_LOCKTAG_RELATION(tag, MyDatabaseId, lfirst_oid(lc));
+		for (LOCKMODE mode = RowExclusiveLock; mode <= AccessExclusiveLock; mode++)
+			if (dyn_lock_held(&tag, mode))
+				return true;
+	}
+	return false;
+}
+
+/*
+ * Set pg_class.relreplident.  ALTER TABLE would need ACCESS EXCLUSIVE and thus
+ * wait for readers, who do not care; the caller's SHARE ROW EXCLUSIVE keeps
+ * out writers and all other DDL on the table, and whoever locks the table
+ * later processes the invalidation first.  pg_index.indisreplident is left as
+ * it is: it counts only for identity 'i', and going back there finds its index.
+ */
+void
+dyn_identity_set(Oid relid, char identity)
+{
+	Relation	catalog = table_open(RelationRelationId, RowExclusiveLock);
+	HeapTuple	tuple = SearchSysCacheCopy1(RELOID, ObjectIdGetDatum(relid));
+	Form_pg_class form;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for relation %u", relid);
+	form = (Form_pg_class) GETSTRUCT(tuple);
+	if (form->relreplident != identity)
+	{
+		form->relreplident = identity;
+		CatalogTupleUpdate(catalog, &tuple->t_self, tuple);
+		InvokeObjectPostAlterHook(RelationRelationId, relid, 0);
+	}
+	heap_freetuple(tuple);
+	table_close(catalog, RowExclusiveLock);
+}

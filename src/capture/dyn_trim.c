@@ -1,0 +1,380 @@
+/*
+ * dyn_trim.c
+ *	  Housekeeping of capture: what is consumed leaves the logs, sources that
+ *	  nobody reads leave capture, those that edges name and that are not under
+ *	  capture come under it.
+ *
+ * Done by the capture worker, which everybody waits for: locks are taken
+ * conditionally or not at all.  A row of a log is consumed when every position
+ * that will still read deltas of its source sees its transaction, unless a
+ * transaction that is filling a table from the source holds the log.  Positions
+ * are read under a snapshot taken before the holds are looked at: a fill that
+ * comes later sees everything that those positions see.
+ */
+#include <postgres.h>
+
+#include <access/heapam.h>
+#include <access/table.h>
+#include <access/tableam.h>
+#include <access/xact.h>
+#include <catalog/pg_class.h>
+#include <catalog/storage.h>
+#include <catalog/partition.h>
+#include <miscadmin.h>
+#include <storage/bufmgr.h>
+#include <storage/lmgr.h>
+#include <utils/lsyscache.h>
+#include <utils/memutils.h>
+#include <utils/rel.h>
+#include <utils/snapmgr.h>
+#include <utils/syscache.h>
+#include <utils/timestamp.h>
+
+#include "base/dyn_settings.h"
+#include "capture/dyn_capture_internal.h"
+
+/* Rows are deleted one by one only in logs above this size that slow readers hold, and not often. */
+#define DELETE_BYTES	(8 * 1024 * 1024)
+#define DELETE_EVERY_MS	10000
+
+/* How long to leave a source alone that could not be registered. */
+#define REGISTER_EVERY_MS	6000
+
+/* ---- which sources ---- */
+
+/* Whether an identity is still needed by a source other than the one that leaves. */
+static bool
+identity_needed(Oid relid, Oid leaving)
+{
+	List	   *above = lappend_oid(NIL, relid);
+	ListCell   *lc;
+
+	if (get_rel_relispartition(relid))
+		above = list_concat(above, get_partition_ancestors(relid));
+	foreach(lc, above)
+		if (lfirst_oid(lc) != leaving && dyn_source_get(lfirst_oid(lc)) != NULL)
+			return true;
+	return false;
+}
+
+static void
+restore_identity(Oid relid, Oid leaving)
+{
+	char		identity = dyn_identity_get(relid);
+	HeapTuple	tuple;
+
+	if (identity == '\0' || identity_needed(relid, leaving))
+		return;
+	dyn_identity_forget(relid);
+	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	if (!HeapTupleIsValid(tuple))
+		return;
+	/* whoever set it to something else since wanted that */
+	if (((Form_pg_class) GETSTRUCT(tuple))->relreplident == REPLICA_IDENTITY_FULL)
+		dyn_identity_set(relid, identity);
+	ReleaseSysCache(tuple);
+}
+
+/* Take a source out of capture unless somebody uses it just now. */
+static void
+release_source(Oid relid)
+{
+	DynSource  *source = dyn_source_get(relid);
+	bool		exists = SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid));
+	bool		log_exists;
+	ListCell   *lc;
+
+	if (source == NULL || dyn_hold_exists(relid))
+		return;
+	if (exists && !dyn_source_lock(relid, ShareRowExclusiveLock))
+		return;
+	log_exists = SearchSysCacheExists1(RELOID, ObjectIdGetDatum(source->log));
+	if (log_exists && !ConditionalLockRelationOid(source->log, AccessExclusiveLock))
+		return;
+	if (exists)
+		foreach(lc, dyn_source_relations(relid, NoLock))
+			restore_identity(lfirst_oid(lc), relid);
+	else
+		dyn_identity_forget(relid);
+	dyn_source_forget(relid);
+	if (log_exists)
+		dyn_changelog_drop(source->log);
+	dyn_shmem_count_registration_at_commit();
+}
+
+static List *
+copy_oids(List *list)
+{
+	MemoryContext caller = MemoryContextSwitchTo(TopMemoryContext);
+	List	   *copy = list_copy(list);
+
+	MemoryContextSwitchTo(caller);
+	return copy;
+}
+
+static void
+release_unread_sources(void)
+{
+	List	   *unread;
+	ListCell   *lc;
+
+	dyn_own_begin();
+	unread = copy_oids(dyn_sources_unread());
+	dyn_own_commit();
+	foreach(lc, unread)
+	{
+		dyn_own_begin();
+		release_source(lfirst_oid(lc));
+		dyn_own_commit();
+	}
+	list_free(unread);
+}
+
+/* Sources of tables that were made in the transaction that wrote the source, or were cloned. */
+static void
+register_missing_sources(void)
+{
+	static TimestampTz not_before = 0;
+	TimestampTz now = GetCurrentTimestamp();
+	ListCell   *lc;
+
+	if (now < not_before)
+		return;
+	dyn_own_begin();
+	foreach(lc, dyn_sources_missing())
+	{
+		DynSource  *source = lfirst(lc);
+		const char *code;
+		char	   *detail;
+
+		not_before = TimestampTzPlusMilliseconds(now, REGISTER_EVERY_MS);
+		if (dyn_capture_possible(source->relid, &code, &detail))
+			(void) dyn_registrar_start(source->relid, source->columns);
+	}
+	dyn_own_commit();
+}
+
+/* ---- logs ---- */
+
+static int64
+log_bytes(Oid log)
+{
+	Relation	rel = try_table_open(log, AccessShareLock);
+	int64		bytes;
+
+	if (rel == NULL)
+		return 0;
+	bytes = (int64) RelationGetNumberOfBlocks(rel) * BLCKSZ;
+	table_close(rel, AccessShareLock);
+	return bytes;
+}
+
+static int64
+log_toast_bytes(Relation log)
+{
+	Oid			toast = log->rd_rel->reltoastrelid;
+
+	return OidIsValid(toast) ? log_bytes(toast) : 0;
+}
+
+static bool
+consumed(List *snapshots, uint64 xid)
+{
+	ListCell   *lc;
+
+	foreach(lc, snapshots)
+		if (!dyn_snapshot_sees(lfirst(lc), xid))
+			return false;
+	return true;
+}
+
+/* Whether all rows of a log from block on are consumed. */
+static bool
+all_consumed(Relation log, BlockNumber from, BlockNumber blocks, List *snapshots)
+{
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	TupleTableSlot *slot = table_slot_create(log, NULL);
+	TableScanDesc scan = table_beginscan_strat(log, snapshot, 0, NULL, true, false);
+	bool		all = true;
+
+	heap_setscanlimits(scan, from, blocks - from);
+	while (all && table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	{
+		bool		isnull;
+
+		all = consumed(snapshots, DatumGetUInt64(slot_getattr(slot, DYN_LOG_XID, &isnull)));
+	}
+	table_endscan(scan);
+	ExecDropSingleTupleTableSlot(slot);
+	UnregisterSnapshot(snapshot);
+	return all;
+}
+
+/*
+ * Cut a log whose rows are all consumed.  As VACUUM does it, in place and
+ * at once: no catalog row is written and nothing is left for vacuum.  Values in
+ * TOAST lie under an index, which cannot be cut like that; such a log goes
+ * through the rows.  The last block says most of the time that it is too early;
+ * rows come from this process alone, so what was found before the lock holds
+ * under it.
+ */
+static bool
+cut_log(Oid logid, List *snapshots)
+{
+	Relation	log = try_table_open(logid, AccessShareLock);
+	BlockNumber blocks;
+	bool		cut = false;
+
+	if (log == NULL)
+		return false;
+	blocks = RelationGetNumberOfBlocks(log);
+	if (blocks > 0 && log_toast_bytes(log) == 0 &&
+		all_consumed(log, blocks - 1, blocks, snapshots) &&
+		all_consumed(log, 0, blocks, snapshots) &&
+		ConditionalLockRelationOid(logid, AccessExclusiveLock))
+	{
+		RelationTruncate(log, 0);
+		cut = true;
+	}
+	table_close(log, AccessShareLock);
+	return cut;
+}
+
+/* Delete what is consumed, row by row; vacuum makes the room free again. */
+static void
+thin_log(Oid logid, List *snapshots)
+{
+	Relation	log;
+	Snapshot	snapshot;
+	TupleTableSlot *slot;
+	TableScanDesc scan;
+
+	if (!ConditionalLockRelationOid(logid, RowExclusiveLock))
+		return;
+	log = try_table_open(logid, NoLock);
+	if (log == NULL)
+		return;
+	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	slot = table_slot_create(log, NULL);
+	scan = table_beginscan(log, snapshot, 0, NULL);
+	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	{
+		bool		isnull;
+
+		CHECK_FOR_INTERRUPTS();
+		if (consumed(snapshots, DatumGetUInt64(slot_getattr(slot, DYN_LOG_XID, &isnull))))
+			simple_heap_delete(log, &slot->tts_tid);
+	}
+	table_endscan(scan);
+	ExecDropSingleTupleTableSlot(slot);
+	UnregisterSnapshot(snapshot);
+	table_close(log, NoLock);
+}
+
+/*
+ * Over the bound, the reader that stands furthest back will initialise again;
+ * if that is not enough the next round takes the next one.
+ */
+static void
+let_laggard_go(DynSource *source, List *readers, int64 bytes)
+{
+	DynReader  *last = NULL;
+	ListCell   *lc;
+
+	if (dyn_max_change_log < 0 || bytes <= (int64) dyn_max_change_log * 1024 * 1024)
+		return;
+	foreach(lc, readers)
+	{
+		DynReader  *reader = lfirst(lc);
+
+		if (reader->source == source->relid && reader->waits &&
+			(last == NULL || reader->snapshot->xmin < last->snapshot->xmin))
+			last = reader;
+	}
+	if (last && dyn_position_let_go(last->relid, "the change log passed dyntable.max_change_log"))
+		ereport(LOG,
+				(errmsg("dynamic table \"%s\" will be initialised again", get_rel_name(last->relid)),
+				 errdetail("It held back the change log of \"%s\", which passed \"dyntable.max_change_log\".",
+						   get_rel_name(source->relid))));
+}
+
+/* One log, in a transaction of its own. */
+static void
+trim_log(Oid relid, int64 generation, bool thin, int64 *bytes)
+{
+	DynSource  *source = dyn_source_get(relid);
+	List	   *readers = dyn_readers_all(generation);
+	List	   *snapshots = NIL;
+	ListCell   *lc;
+
+	*bytes = 0;
+	if (source == NULL)
+		return;
+	*bytes = log_bytes(source->log);
+	if (*bytes < DYN_TRUNCATE_BYTES)
+		return;
+	foreach(lc, readers)
+	{
+		DynReader  *reader = lfirst(lc);
+
+		if (reader->source == relid && reader->waits)
+			snapshots = lappend(snapshots, reader->snapshot);
+	}
+	if (dyn_hold_exists(relid))
+		return;
+	if (!cut_log(source->log, snapshots) && thin && *bytes >= DELETE_BYTES)
+		thin_log(source->log, snapshots);
+	let_laggard_go(source, readers, *bytes);
+}
+
+static int64
+trim_logs(int64 generation)
+{
+	static TimestampTz next_thinning = 0;
+	TimestampTz now = GetCurrentTimestamp();
+	bool		thin = now >= next_thinning;
+	int64		total = 0;
+	List	   *sources = NIL;
+	ListCell   *lc;
+
+	dyn_own_begin();
+	foreach(lc, dyn_source_all())
+	{
+		MemoryContext caller = MemoryContextSwitchTo(TopMemoryContext);
+
+		sources = lappend_oid(sources, ((DynSource *) lfirst(lc))->relid);
+		MemoryContextSwitchTo(caller);
+	}
+	dyn_own_commit();
+	foreach(lc, sources)
+	{
+		int64		bytes;
+
+		dyn_own_begin();
+		trim_log(lfirst_oid(lc), generation, thin, &bytes);
+		dyn_own_commit();
+		total += bytes;
+	}
+	list_free(sources);
+	if (thin)
+		next_thinning = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), DELETE_EVERY_MS +
+													20 * TimestampDifferenceMilliseconds(now, GetCurrentTimestamp()));
+	return total;
+}
+
+void
+dyn_trim(int64 generation)
+{
+	int64		total;
+	DynDatabase *db;
+
+	dyn_hold_sweep();
+	release_unread_sources();
+	register_missing_sources();
+	total = trim_logs(generation);
+	LWLockAcquire(dyn_shmem->lock, LW_SHARED);
+	db = dyn_shmem_database(MyDatabaseId);
+	if (db)
+		pg_atomic_write_u64(&db->log_bytes, total);
+	LWLockRelease(dyn_shmem->lock);
+}

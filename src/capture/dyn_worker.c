@@ -1,0 +1,640 @@
+/*
+ * dyn_worker.c
+ *	  The capture worker: decodes the WAL of one database for life.
+ *
+ * States (shown in dyntable.capture, kept in shared memory):
+ *
+ *	STARTING -> IDLE      nothing reads a table here: no slot, next to no work
+ *	IDLE -> CREATING      somebody needs a slot; waits for running transactions
+ *	CREATING -> RUNNING   decoding: read WAL, collect changes, write a batch,
+ *	                      move the position, confirm the slot
+ *	RUNNING -> IDLE       nothing reads a table any more: slot dropped
+ *	RUNNING -> CREATING   the slot held back too much WAL and was given up
+ *
+ * Decode, then write: a record is processed outside any transaction of ours
+ * (dyn_plugin.c collects), then one ordinary transaction inserts the batch and
+ * carries, as its replication origin's position, the WAL position up to which
+ * the log is now complete.  Its commit need not be flushed for readers: their
+ * own commit comes later in the WAL.  It is flushed before the slot is
+ * confirmed.  After a crash decoding starts at the slot's restart_lsn and skips
+ * what the origin's position says is written.
+ *
+ * An error ends the process; the launcher starts another, which finds its
+ * place again.  The decoding context is opened inside a transaction, see
+ * dyn_slot.c; no transaction of this process may write while it is marked as
+ * decoding only.
+ */
+#include <postgres.h>
+
+#include <access/xact.h>
+#include <access/xlog.h>
+#include <access/xlogutils.h>
+#include <commands/extension.h>
+#include <executor/spi.h>
+#include <fmgr.h>
+#include <miscadmin.h>
+#include <pgstat.h>
+#include <postmaster/bgworker.h>
+#include <postmaster/interrupt.h>
+#include <replication/decode.h>
+#include <replication/logical.h>
+#include <replication/origin.h>
+#include <replication/slot.h>
+#include <storage/ipc.h>
+#include <storage/latch.h>
+#include <tcop/tcopprot.h>
+#include <storage/proc.h>
+#include <storage/procarray.h>
+#include <storage/standby.h>
+#include <utils/guc.h>
+#include <utils/inval.h>
+#include <utils/memutils.h>
+#include <utils/snapmgr.h>
+#include <utils/timestamp.h>
+#include <utils/wait_event.h>
+
+#include "base/dyn_queue.h"
+#include "base/dyn_settings.h"
+#include "capture/dyn_capture_internal.h"
+#include "compat/dyn_compat.h"
+
+/* A batch is written when it has this many rows, or the WAL is at its end. */
+#define BATCH_ROWS			20000
+
+/* Poll for WAL this often while there is some, and when it has been quiet. */
+#define BUSY_POLL_MS		20
+#define IDLE_POLL_MS		200
+#define NO_SLOT_POLL_MS		10000
+
+/* Between confirmations and housekeeping, while there is something to do. */
+#define CHORE_MS			1000
+
+/* After nothing needed the slot for this long it is dropped. */
+#define SLOT_LINGER_MS		30000
+
+extern PGDLLEXPORT void dyntable_capture_main(Datum main_arg);
+
+static DynDatabase *my_database = NULL;
+static DynSlot my_slot;
+static LogicalDecodingContext *decoder = NULL;
+static ReadLocalXLogPageNoWaitPrivate page_state;
+static XLogRecPtr last_commit_end = InvalidXLogRecPtr;	/* of a batch */
+static XLogRecPtr confirmed = InvalidXLogRecPtr;
+static uint64 known_registrations = 0;
+static bool sources_loaded = false;
+static bool look_at_extension = false;
+
+/* ---- being known ---- */
+
+static void
+worker_detach(int code, Datum arg)
+{
+	LWLockAcquire(dyn_shmem->lock, LW_EXCLUSIVE);
+	if (my_database->capture_pid == MyProcPid)
+	{
+		my_database->capture_pid = 0;
+		my_database->capture_latch = NULL;
+		if (my_database->state != DYN_CAPTURE_UNABLE && my_database->state != DYN_CAPTURE_FAILED)
+			my_database->state = DYN_CAPTURE_OFF;
+		if (code == 0)
+			my_database->generation = 0;
+	}
+	LWLockRelease(dyn_shmem->lock);
+	ConditionVariableBroadcast(&my_database->progress);
+	dyn_shmem_wake_launcher();
+}
+
+/* False when another worker serves this database. */
+static bool
+worker_attach(Oid dboid)
+{
+	bool		mine;
+
+	LWLockAcquire(dyn_shmem->lock, LW_EXCLUSIVE);
+	my_database = dyn_shmem_database_add(dboid);
+	mine = my_database && my_database->capture_pid == 0;
+	if (mine)
+	{
+		my_database->capture_pid = MyProcPid;
+		my_database->capture_latch = MyLatch;
+	}
+	LWLockRelease(dyn_shmem->lock);
+	if (mine)
+		before_shmem_exit(worker_detach, (Datum) 0);
+	return mine;
+}
+
+/*
+ * The generation is published last: whoever sees it may rely on everything
+ * committed from now on being captured.
+ */
+static void
+publish_slot(int64 generation, XLogRecPtr captured)
+{
+	LWLockAcquire(dyn_shmem->lock, LW_EXCLUSIVE);
+	if (generation == 0)
+		my_database->generation = 0;
+	pg_atomic_write_u64(&my_database->captured_lsn, captured);
+	my_database->generation = generation;
+	strlcpy(my_database->slot_name, generation ? my_slot.name : "", NAMEDATALEN);
+	LWLockRelease(dyn_shmem->lock);
+	ConditionVariableBroadcast(&my_database->progress);
+}
+
+/* ---- the extension ---- */
+
+static void
+relcache_changed(Datum arg, Oid relid)
+{
+	/* DROP EXTENSION drops tables, this among them; so do few other commands */
+	look_at_extension = true;
+}
+
+static bool
+extension_exists(void)
+{
+	bool		exists;
+
+	look_at_extension = false;
+	dyn_own_begin();
+	exists = OidIsValid(dyn_extension_oid());
+	dyn_own_commit();
+	return exists;
+}
+
+/* No extension (any more): leave nothing behind, and have the launcher forget us. */
+static void
+leave_for_good(void)
+{
+	publish_slot(0, InvalidXLogRecPtr);
+	if (dyn_slot_exists())
+		dyn_slot_discard();
+	LWLockAcquire(dyn_shmem->lock, LW_EXCLUSIVE);
+	my_database->dropped = true;
+	my_database->confirmed = false;
+	my_database->reason[0] = '\0';
+	LWLockRelease(dyn_shmem->lock);
+	proc_exit(0);
+}
+
+/* ---- the decoder ---- */
+
+static void
+decoder_open(XLogRecPtr start)
+{
+	XLogReaderRoutine routine = {
+		.page_read = read_local_xlog_page_no_wait,
+		.segment_open = wal_segment_open,
+		.segment_close = wal_segment_close
+	};
+
+	/* in a transaction, and in memory that survives it: see dyn_slot_make */
+	StartTransactionCommand();
+	MemoryContextSwitchTo(TopMemoryContext);
+	decoder = CreateDecodingContext(start, NIL, false, &routine, NULL, NULL, NULL);
+	CommitTransactionCommand();
+	MemoryContextSwitchTo(TopMemoryContext);
+	decoder->reader->private_data = &page_state;
+	page_state.end_of_wal = false;
+	XLogBeginRead(decoder->reader, MyReplicationSlot->data.restart_lsn);
+	confirmed = MyReplicationSlot->data.confirmed_flush;
+	sources_loaded = false;
+}
+
+static void
+decoder_close(void)
+{
+	dyn_batch_clear();
+	if (decoder)
+		FreeDecodingContext(decoder);
+	decoder = NULL;
+	publish_slot(0, InvalidXLogRecPtr);
+	dyn_slot_discard();
+}
+
+/* Open the slot, made anew where it must be, and begin to decode. */
+static void
+begin_capture(void)
+{
+	XLogRecPtr	progress;
+
+	if (!dyn_slot_open(&my_slot, &progress))
+	{
+		publish_slot(0, InvalidXLogRecPtr);
+		dyn_capture_report(my_database, DYN_CAPTURE_CREATING,
+						   "the replication slot is being made, which waits for transactions in progress");
+		pgstat_report_activity(STATE_RUNNING, "making the replication slot");
+		dyn_slot_make(&my_slot);
+		if (!dyn_slot_open(&my_slot, &progress))
+			elog(ERROR, "could not open replication slot \"%s\" after making it", my_slot.name);
+	}
+	decoder_open(progress);
+	publish_slot(my_slot.generation, progress);
+	dyn_capture_report(my_database, DYN_CAPTURE_RUNNING, NULL);
+	pgstat_report_activity(STATE_IDLE, NULL);
+}
+
+/* ---- batches ---- */
+
+static void
+wake_scheduler(void)
+{
+	DynScheduler *scheduler;
+
+	LWLockAcquire(&dyn_queue->lock, LW_SHARED);
+	scheduler = dyn_queue_scheduler(MyDatabaseId);
+	if (scheduler && scheduler->latch)
+		SetLatch(scheduler->latch);
+	LWLockRelease(&dyn_queue->lock);
+}
+
+/* Write what was collected; the log is then complete up to upto. */
+static void
+write_batch(XLogRecPtr upto)
+{
+	int64		rows = dyn_batch_rows();
+	ListCell   *lc;
+
+	if (rows == 0)
+		return;
+	if (MyProc->statusFlags & PROC_IN_LOGICAL_DECODING)
+		elog(ERROR, "capture worker must not be marked as decoding only");
+	dyn_own_begin();
+	foreach(lc, dyn_batch_sources())
+	{
+		DynTracked *tracked = lfirst(lc);
+
+		if (tracked->nrows > 0)
+			dyn_changelog_append(tracked);
+	}
+	PopActiveSnapshot();
+	replorigin_session_origin_lsn = upto;
+	replorigin_session_origin_timestamp = GetCurrentTimestamp();
+	CommitTransactionCommand();
+	MemoryContextSwitchTo(TopMemoryContext);
+	last_commit_end = XactLastCommitEnd;
+	dyn_batch_clear();
+	pg_atomic_fetch_add_u64(&my_database->changes, rows);
+}
+
+/* Tell those who wait how far the log is complete. */
+static void
+publish_progress(XLogRecPtr upto)
+{
+	uint64		before = pg_atomic_read_u64(&my_database->captured_lsn);
+	bool		wrote = dyn_batch_rows() > 0;
+
+	write_batch(upto);
+	if (upto > before)
+	{
+		pg_atomic_write_u64(&my_database->captured_lsn, upto);
+		ConditionVariableBroadcast(&my_database->progress);
+	}
+	if (wrote)
+		wake_scheduler();
+}
+
+/*
+ * Read the sources again when a registrar has committed.  The counter moves
+ * while the registrar still has its locks, so it is looked at after a record
+ * was read and before it is decoded: the commit of whoever wrote the table
+ * after is then decoded with the table known.
+ */
+static void
+follow_registrations(XLogRecPtr upto)
+{
+	uint64		now = pg_atomic_read_u64(&my_database->registrations);
+
+	if (sources_loaded && now == known_registrations)
+		return;
+	write_batch(upto);
+	pg_memory_barrier();
+	dyn_own_begin();
+	dyn_batch_reload();
+	dyn_own_commit();
+	known_registrations = now;
+	sources_loaded = true;
+}
+
+/*
+ * Decode up to the end of the flushed WAL, or for about as long as chores may
+ * wait.  True when the end was reached.
+ */
+static bool
+drain(TimestampTz until)
+{
+	XLogRecPtr	done = decoder->reader->EndRecPtr;
+
+	for (int n = 1;; n++)
+	{
+		char	   *error = NULL;
+		XLogRecord *record;
+
+		page_state.end_of_wal = false;
+		record = XLogReadRecord(decoder->reader, &error);
+		if (error)
+			elog(ERROR, "could not read WAL at %X/%X: %s",
+				 LSN_FORMAT_ARGS(decoder->reader->EndRecPtr), error);
+		if (record == NULL)
+		{
+			publish_progress(done);
+			return true;
+		}
+		follow_registrations(done);
+		LogicalDecodingProcessRecord(decoder, decoder->reader);
+		MemoryContextSwitchTo(TopMemoryContext);
+		done = decoder->reader->EndRecPtr;
+		if (dyn_batch_rows() >= BATCH_ROWS)
+			publish_progress(done);
+		if (n % 1024 == 0)
+		{
+			CHECK_FOR_INTERRUPTS();
+			if (GetCurrentTimestamp() >= until)
+			{
+				publish_progress(done);
+				return false;
+			}
+		}
+	}
+}
+
+/* ---- chores ---- */
+
+/* Let the server remove WAL that the log no longer needs. */
+static void
+confirm(void)
+{
+	XLogRecPtr	done = pg_atomic_read_u64(&my_database->captured_lsn);
+
+	if (done <= confirmed)
+		return;
+	if (!XLogRecPtrIsInvalid(last_commit_end))
+		XLogFlush(last_commit_end);
+	LogicalConfirmReceivedLocation(done);
+	confirmed = done;
+}
+
+/*
+ * The WAL that the slot holds back, when it is more than may be.  restart_lsn
+ * follows only behind records of running transactions: have one written, and
+ * give the decoder a few rounds, before drawing conclusions.
+ */
+static bool
+retains_too_much(bool at_end)
+{
+	static int	rounds = 0;
+	uint64		bound = (uint64) dyn_max_retained_wal * 1024 * 1024;
+	XLogRecPtr	restart = MyReplicationSlot->data.restart_lsn;
+	XLogRecPtr	now = dyn_wal_position();
+
+	if (dyn_max_retained_wal < 0 || now <= restart || now - restart <= bound)
+	{
+		rounds = 0;
+		return false;
+	}
+	if (at_end)
+		(void) LogStandbySnapshot();
+	return ++rounds > 5;
+}
+
+/* Wait until no transaction that runs now is left, or somebody wants us to end. */
+static void
+wait_for_old_transactions(void)
+{
+	TransactionId oldest = ReadNextTransactionId();
+
+	while (TransactionIdPrecedes(GetOldestActiveTransactionId(), oldest))
+	{
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 CHORE_MS, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+		if (!extension_exists())
+			leave_for_good();
+	}
+}
+
+/* Give the slot up for the disk's sake; every position of this database is void. */
+static void
+give_up_slot(void)
+{
+	ereport(LOG,
+			(errmsg("replication slot \"%s\" is given up: it holds back more than %d MB of WAL",
+					my_slot.name, dyn_max_retained_wal),
+			 errdetail("Incremental dynamic tables of this database will be initialised again."),
+			 errhint("Look for long-running or prepared transactions, or increase \"dyntable.max_retained_wal\".")));
+	decoder_close();
+	dyn_capture_report(my_database, DYN_CAPTURE_CREATING,
+					   "the replication slot held back more WAL than dyntable.max_retained_wal; it will be made anew when the transactions in progress have ended");
+	wait_for_old_transactions();
+	begin_capture();
+}
+
+/* Whether anything needs the slot, now or a moment ago. */
+static bool
+slot_needed(void)
+{
+	static TimestampTz last_needed = 0;
+	TimestampTz now = GetCurrentTimestamp();
+	bool		needed;
+
+	LWLockAcquire(dyn_shmem->lock, LW_EXCLUSIVE);
+	needed = my_database->slot_wanted;
+	my_database->slot_wanted = false;
+	LWLockRelease(dyn_shmem->lock);
+	if (!needed)
+	{
+		StartTransactionCommand();
+		PushActiveSnapshot(GetTransactionSnapshot());
+		needed = dyn_capture_needed();
+		PopActiveSnapshot();
+		CommitTransactionCommand();
+		MemoryContextSwitchTo(TopMemoryContext);
+	}
+	if (needed)
+		last_needed = now;
+	return last_needed != 0 && !TimestampDifferenceExceeds(last_needed, now, SLOT_LINGER_MS);
+}
+
+/*
+ * Trimming and the question whether anybody needs us run statements: only when
+ * asked to, when something was captured, while a log is waiting to be cut, and
+ * now and then.
+ */
+static bool
+statements_due(bool asked)
+{
+	static uint64 changes_seen = 0;
+	static TimestampTz next = 0;
+	uint64		changes = pg_atomic_read_u64(&my_database->changes);
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (!asked && changes == changes_seen && now < next &&
+		pg_atomic_read_u64(&my_database->log_bytes) < DYN_TRUNCATE_BYTES)
+		return false;
+	changes_seen = changes;
+	next = TimestampTzPlusMilliseconds(now, 10 * CHORE_MS);
+	return true;
+}
+
+static void
+chores(bool at_end, bool asked)
+{
+	if (look_at_extension && !extension_exists())
+	{
+		if (decoder)
+		{
+			dyn_batch_clear();
+			FreeDecodingContext(decoder);
+			decoder = NULL;
+		}
+		leave_for_good();
+	}
+	if (decoder == NULL)
+		return;
+	confirm();
+	if (retains_too_much(at_end))
+		give_up_slot();
+	if (!statements_due(asked))
+		return;
+	dyn_trim(my_slot.generation);
+	if (!slot_needed())
+	{
+		decoder_close();
+		dyn_capture_report(my_database, DYN_CAPTURE_IDLE, NULL);
+	}
+}
+
+/* ---- the process ---- */
+
+static void
+worker_settings(void)
+{
+	SetConfigOption("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_OVERRIDE);
+	SetConfigOption("statement_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("lock_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("idle_in_transaction_session_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("default_transaction_isolation", "read committed", PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("default_transaction_read_only", "off", PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("default_transaction_deferrable", "off", PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("synchronous_commit", "off", PGC_SUSET, PGC_S_OVERRIDE);
+}
+
+static bool
+housekeeping_asked(void)
+{
+	bool		asked;
+
+	LWLockAcquire(dyn_shmem->lock, LW_EXCLUSIVE);
+	asked = my_database->housekeeping;
+	my_database->housekeeping = false;
+	LWLockRelease(dyn_shmem->lock);
+	return asked;
+}
+
+/* How long to sleep: until WAL is likely, or a chore is due. */
+static long
+poll_interval(TimestampTz last_change)
+{
+	if (decoder == NULL)
+		return NO_SLOT_POLL_MS;
+	return TimestampDifferenceExceeds(last_change, GetCurrentTimestamp(), 5 * CHORE_MS) ?
+		IDLE_POLL_MS : BUSY_POLL_MS;
+}
+
+static void
+worker_loop(void)
+{
+	TimestampTz next_chores = 0;
+	TimestampTz last_change = 0;
+	XLogRecPtr	last_end = InvalidXLogRecPtr;
+
+	for (;;)
+	{
+		TimestampTz now;
+		bool		at_end = true;
+		bool		asked;
+
+		CHECK_FOR_INTERRUPTS();
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+		}
+		AcceptInvalidationMessages();
+		if (decoder == NULL && slot_needed())
+			begin_capture();
+		now = GetCurrentTimestamp();
+		if (decoder)
+		{
+			at_end = drain(TimestampTzPlusMilliseconds(now, CHORE_MS));
+			if (decoder->reader->EndRecPtr != last_end)
+				last_change = now;
+			last_end = decoder->reader->EndRecPtr;
+		}
+		asked = housekeeping_asked();
+		if (asked || look_at_extension || now >= next_chores)
+		{
+			chores(at_end, asked);
+			next_chores = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), CHORE_MS);
+		}
+		if (at_end)
+			(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+							 poll_interval(last_change), PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+	}
+}
+
+/* An error ends the process; leave word why for those who wait and look. */
+static void
+worker_loop_reporting(void)
+{
+	PG_TRY();
+	{
+		worker_loop();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+		char		reason[DYN_REASON_LENGTH];
+
+		MemoryContextSwitchTo(TopMemoryContext);
+		error = CopyErrorData();
+		snprintf(reason, sizeof(reason), "%s%s%s", error->message,
+				 error->hint ? ": " : "", error->hint ? error->hint : "");
+		dyn_capture_report(my_database, DYN_CAPTURE_FAILED, reason);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+}
+
+void
+dyntable_capture_main(Datum main_arg)
+{
+	Oid			dboid = DatumGetObjectId(main_arg);
+
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+	if (!worker_attach(dboid))
+		proc_exit(0);
+	dyn_capture_report(my_database, DYN_CAPTURE_STARTING, NULL);
+	BackgroundWorkerInitializeConnectionByOid(dboid, InvalidOid, 0);
+	worker_settings();
+	dyn_capture_worker = true;
+	if (!extension_exists())
+		leave_for_good();
+	LWLockAcquire(dyn_shmem->lock, LW_EXCLUSIVE);
+	my_database->confirmed = true;
+	LWLockRelease(dyn_shmem->lock);
+	dyn_shmem_wake_launcher();
+	if (wal_level < WAL_LEVEL_LOGICAL)
+	{
+		dyn_capture_report(my_database, DYN_CAPTURE_UNABLE, "wal_level is not logical");
+		proc_exit(0);
+	}
+	dyn_batch_init();
+	CacheRegisterRelcacheCallback(relcache_changed, (Datum) 0);
+	dyn_capture_report(my_database, DYN_CAPTURE_IDLE, NULL);
+	worker_loop_reporting();
+}

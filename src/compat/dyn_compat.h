@@ -1,0 +1,72 @@
+/*
+ * dyn_compat.h
+ *	  Where PostgreSQL 15 to 18 differ.
+ *
+ * The only file that looks at PG_VERSION_NUM.  Names follow the newest
+ * server; older ones are adapted to them.
+ */
+#ifndef DYN_COMPAT_H
+#define DYN_COMPAT_H
+
+#include <access/relation.h>
+#include <access/xlog_internal.h>
+#include <miscadmin.h>
+#include <replication/origin.h>
+#include <replication/reorderbuffer.h>
+#include <replication/slot.h>
+#include <utils/acl.h>
+
+#if PG_VERSION_NUM < 150000 || PG_VERSION_NUM >= 190000
+#error "dyntable needs PostgreSQL 15 to 18"
+#endif
+
+/* Ownership checks became generic in 16. */
+#if PG_VERSION_NUM >= 160000
+#define dyn_owns_relation(relid, role) object_ownercheck(RelationRelationId, (relid), (role))
+#else
+#define dyn_owns_relation(relid, role) pg_class_ownercheck((relid), (role))
+#endif
+
+/* Slots learned of failover in 17, acquisition of invalidation in 18. */
+#if PG_VERSION_NUM >= 170000
+#define dyn_slot_create(name) ReplicationSlotCreate((name), true, RS_EPHEMERAL, false, false, false)
+#else
+#define dyn_slot_create(name) ReplicationSlotCreate((name), true, RS_EPHEMERAL, false)
+#endif
+
+#if PG_VERSION_NUM >= 180000
+#define dyn_slot_acquire(name) ReplicationSlotAcquire((name), true, false)
+#else
+#define dyn_slot_acquire(name) ReplicationSlotAcquire((name), true)
+#endif
+
+/* 15 empties restart_lsn of an invalidated slot, 16 notes the cause. */
+#if PG_VERSION_NUM >= 160000
+#define dyn_slot_invalidated(slot) ((slot)->data.invalidated != RS_INVAL_NONE || \
+									XLogRecPtrIsInvalid((slot)->data.restart_lsn))
+#else
+#define dyn_slot_invalidated(slot) XLogRecPtrIsInvalid((slot)->data.restart_lsn)
+#endif
+
+/* Origins can be shared between processes since 16. */
+#if PG_VERSION_NUM >= 160000
+#define dyn_origin_setup(origin) replorigin_session_setup((origin), 0)
+#else
+#define dyn_origin_setup(origin) replorigin_session_setup((origin))
+#endif
+
+/* The tuples of a decoded change lost their wrapper in 17. */
+#if PG_VERSION_NUM >= 170000
+#define dyn_change_tuple(tuple) (tuple)
+#else
+#define dyn_change_tuple(buffer) ((buffer) ? &(buffer)->tuple : NULL)
+#endif
+
+/* One mode exactly; 17 can ask for stronger ones too. */
+#if PG_VERSION_NUM >= 170000
+#define dyn_lock_held(tag, mode) LockHeldByMe((tag), (mode), false)
+#else
+#define dyn_lock_held(tag, mode) LockHeldByMe((tag), (mode))
+#endif
+
+#endif							/* DYN_COMPAT_H */

@@ -1,0 +1,408 @@
+/*
+ * dyn_launcher.c
+ *	  One process for the server: finds the databases that have the extension
+ *	  and keeps a capture worker and a scheduler running in each.
+ *
+ * Which databases have it only somebody inside them can say.  So every
+ * database is probed once after the server's start, and once when it appears:
+ * by a capture worker, which goes away when there is no extension.  Later
+ * CREATE EXTENSION announces itself through shared memory (at commit), and
+ * dyntable's functions do too when they find no worker.  A database without
+ * the extension costs nothing after its probe.
+ *
+ * Workers are registered without restart: the launcher starts them again, at
+ * growing intervals while they keep failing, and not while their database is
+ * paused (dyn_database.c).
+ */
+#include <postgres.h>
+
+#include <access/heapam.h>
+#include <access/htup_details.h>
+#include <access/table.h>
+#include <access/tableam.h>
+#include <access/xact.h>
+#include <catalog/pg_database.h>
+#include <fmgr.h>
+#include <miscadmin.h>
+#include <pgstat.h>
+#include <postmaster/bgworker.h>
+#include <postmaster/interrupt.h>
+#include <storage/ipc.h>
+#include <storage/latch.h>
+#include <tcop/tcopprot.h>
+#include <utils/memutils.h>
+#include <utils/rel.h>
+#include <utils/snapmgr.h>
+#include <utils/timestamp.h>
+#include <utils/wait_event.h>
+
+#include "base/dyn_shmem.h"
+#include "startup/dyn_startup.h"
+
+#define LIST_EVERY_MS		60000
+#define FIRST_RETRY_MS		1000
+#define LAST_RETRY_MS		30000
+#define STEADY_MS			60000	/* who ran this long has not failed to start */
+
+extern PGDLLEXPORT void dyntable_launcher_main(Datum main_arg);
+
+/* One worker that is to run. */
+typedef struct LaunchedWorker
+{
+	BackgroundWorkerHandle *handle; /* NULL: not running */
+	TimestampTz started;
+	TimestampTz not_before;
+	int			retry_ms;
+} LaunchedWorker;
+
+typedef struct LaunchedDatabase
+{
+	Oid			dboid;
+	bool		exists;			/* in pg_database */
+	bool		probed;			/* a worker has looked inside, or is asked to */
+	bool		probing;
+	LaunchedWorker capture;
+	LaunchedWorker scheduler;
+} LaunchedDatabase;
+
+static MemoryContext launcher_context;
+static List *databases = NIL;	/* of LaunchedDatabase * */
+
+void
+dyn_launcher_register(void)
+{
+	BackgroundWorker worker = {0};
+
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_restart_time = 5;
+	strlcpy(worker.bgw_library_name, "dyntable", BGW_MAXLEN);
+	strlcpy(worker.bgw_function_name, "dyntable_launcher_main", BGW_MAXLEN);
+	strlcpy(worker.bgw_name, "dyntable launcher", BGW_MAXLEN);
+	strlcpy(worker.bgw_type, "dyntable launcher", BGW_MAXLEN);
+	RegisterBackgroundWorker(&worker);
+}
+
+/* ---- the list of databases ---- */
+
+static LaunchedDatabase *
+find_database(Oid dboid)
+{
+	LaunchedDatabase *database;
+	MemoryContext caller;
+	ListCell   *lc;
+
+	foreach(lc, databases)
+		if (((LaunchedDatabase *) lfirst(lc))->dboid == dboid)
+			return lfirst(lc);
+	caller = MemoryContextSwitchTo(launcher_context);
+	database = palloc0(sizeof(LaunchedDatabase));
+	database->dboid = dboid;
+	database->exists = true;
+	databases = lappend(databases, database);
+	MemoryContextSwitchTo(caller);
+	return database;
+}
+
+static void
+list_databases(void)
+{
+	Relation	catalog;
+	TableScanDesc scan;
+	HeapTuple	tuple;
+	ListCell   *lc;
+
+	foreach(lc, databases)
+		((LaunchedDatabase *) lfirst(lc))->exists = false;
+	StartTransactionCommand();
+	(void) GetTransactionSnapshot();
+	catalog = table_open(DatabaseRelationId, AccessShareLock);
+	scan = table_beginscan_catalog(catalog, 0, NULL);
+	while ((tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
+	{
+		Form_pg_database form = (Form_pg_database) GETSTRUCT(tuple);
+
+		if (form->datallowconn)
+			find_database(form->oid)->exists = true;
+	}
+	table_endscan(scan);
+	table_close(catalog, AccessShareLock);
+	CommitTransactionCommand();
+	MemoryContextSwitchTo(launcher_context);
+}
+
+/* ---- workers ---- */
+
+static bool
+worker_running(LaunchedWorker *worker)
+{
+	pid_t		pid;
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (worker->handle == NULL)
+		return false;
+	switch (GetBackgroundWorkerPid(worker->handle, &pid))
+	{
+		case BGWH_STARTED:
+		case BGWH_NOT_YET_STARTED:
+			return true;
+		default:
+			break;
+	}
+	pfree(worker->handle);
+	worker->handle = NULL;
+	if (TimestampDifferenceExceeds(worker->started, now, STEADY_MS))
+		worker->retry_ms = 0;
+	worker->not_before = TimestampTzPlusMilliseconds(now, worker->retry_ms);
+	worker->retry_ms = Min(Max(worker->retry_ms * 2, FIRST_RETRY_MS), LAST_RETRY_MS);
+	return false;
+}
+
+static bool
+start_worker(LaunchedWorker *worker, Oid dboid, const char *function, const char *type)
+{
+	BackgroundWorker definition = {0};
+	MemoryContext caller = MemoryContextSwitchTo(launcher_context);
+	bool		started;
+
+	definition.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	definition.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	definition.bgw_restart_time = BGW_NEVER_RESTART;
+	strlcpy(definition.bgw_library_name, "dyntable", BGW_MAXLEN);
+	strlcpy(definition.bgw_function_name, function, BGW_MAXLEN);
+	snprintf(definition.bgw_name, BGW_MAXLEN, "%s for database %u", type, dboid);
+	strlcpy(definition.bgw_type, type, BGW_MAXLEN);
+	definition.bgw_main_arg = ObjectIdGetDatum(dboid);
+	definition.bgw_notify_pid = MyProcPid;
+	worker->started = GetCurrentTimestamp();
+	started = RegisterDynamicBackgroundWorker(&definition, &worker->handle);
+	MemoryContextSwitchTo(caller);
+	if (!started)
+	{
+		worker->handle = NULL;
+		worker->not_before = TimestampTzPlusMilliseconds(worker->started, 10000);
+	}
+	return started;
+}
+
+static void
+report_no_worker(Oid dboid)
+{
+	static TimestampTz last_complaint = 0;
+	TimestampTz now = GetCurrentTimestamp();
+	DynDatabase *db;
+
+	LWLockAcquire(dyn_shmem->lock, LW_EXCLUSIVE);
+	db = dyn_shmem_database(dboid);
+	if (db && db->state != DYN_CAPTURE_UNABLE)
+	{
+		db->state = DYN_CAPTURE_OFF;
+		strlcpy(db->reason, "no background worker is free; increase max_worker_processes", DYN_REASON_LENGTH);
+		strlcpy(db->last_error, db->reason, DYN_REASON_LENGTH);
+		db->last_error_time = now;
+	}
+	LWLockRelease(dyn_shmem->lock);
+	if (last_complaint != 0 && !TimestampDifferenceExceeds(last_complaint, now, 600000))
+		return;
+	last_complaint = now;
+	ereport(WARNING,
+			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+			 errmsg("no background worker is free for dyntable in database %u", dboid),
+			 errhint("Increase max_worker_processes.")));
+}
+
+/* What shared memory says of a database. */
+typedef struct Wish
+{
+	bool		entry;
+	bool		confirmed;
+	bool		dropped;
+	bool		paused;
+	DynCaptureState state;
+} Wish;
+
+static Wish
+look_up(Oid dboid)
+{
+	DynDatabase *db;
+	Wish		wish = {0};
+
+	LWLockAcquire(dyn_shmem->lock, LW_SHARED);
+	db = dyn_shmem_database(dboid);
+	if (db)
+	{
+		wish.entry = true;
+		wish.confirmed = db->confirmed;
+		wish.dropped = db->dropped;
+		wish.paused = db->paused_until > GetCurrentTimestamp();
+		wish.state = db->state;
+	}
+	LWLockRelease(dyn_shmem->lock);
+	return wish;
+}
+
+static void
+forget_entry(Oid dboid)
+{
+	DynDatabase *db;
+
+	LWLockAcquire(dyn_shmem->lock, LW_EXCLUSIVE);
+	db = dyn_shmem_database(dboid);
+	if (db && db->capture_pid == 0 && !db->confirmed)
+		db->dboid = InvalidOid;
+	LWLockRelease(dyn_shmem->lock);
+}
+
+/* One database: whether anything is due, and do it.  *probes: how many probes run. */
+static void
+tend(LaunchedDatabase *database, int *probes)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	Wish		wish = look_up(database->dboid);
+	bool		capture_runs = worker_running(&database->capture);
+	bool		scheduler_runs = worker_running(&database->scheduler);
+
+	if (!database->exists || wish.dropped || !wish.confirmed)
+	{
+		if (scheduler_runs && (!database->exists || wish.dropped))
+			TerminateBackgroundWorker(database->scheduler.handle);
+		if (!capture_runs && wish.entry && (wish.dropped || !database->exists))
+		{
+			database->probing = false;
+			forget_entry(database->dboid);
+		}
+	}
+	if (database->probing && !capture_runs)
+		database->probing = false;
+	if (!database->exists || wish.paused)
+		return;
+
+	/* a probe that died without a verdict is repeated with the next listing */
+	if (!wish.confirmed)
+	{
+		if (database->probing)
+			(*probes)++;
+		else if (!database->probed && *probes < 2 && !capture_runs && now >= database->capture.not_before)
+		{
+			database->probed = database->probing =
+				start_worker(&database->capture, database->dboid,
+							 "dyntable_capture_main", "dyntable capture");
+			(*probes)++;
+		}
+		return;
+	}
+	database->probed = true;
+	if (!capture_runs && wish.state != DYN_CAPTURE_UNABLE && now >= database->capture.not_before &&
+		!start_worker(&database->capture, database->dboid, "dyntable_capture_main", "dyntable capture"))
+		report_no_worker(database->dboid);
+	if (!scheduler_runs && wish.state >= DYN_CAPTURE_IDLE && now >= database->scheduler.not_before &&
+		!start_worker(&database->scheduler, database->dboid, "dyntable_scheduler_main", "dyntable scheduler"))
+		report_no_worker(database->dboid);
+}
+
+/* Databases that announced themselves may not be in the list yet. */
+static void
+take_announcements(void)
+{
+	for (int i = 0; i < dyn_shmem->ndatabases; i++)
+	{
+		Oid			dboid = dyn_shmem->databases[i].dboid;
+
+		if (OidIsValid(dboid))
+			(void) find_database(dboid);
+	}
+}
+
+static void
+forget_gone_databases(void)
+{
+	ListCell   *lc;
+
+	foreach(lc, databases)
+	{
+		LaunchedDatabase *database = lfirst(lc);
+
+		if (!database->exists && database->capture.handle == NULL &&
+			database->scheduler.handle == NULL && !look_up(database->dboid).entry)
+		{
+			databases = foreach_delete_current(databases, lc);
+			pfree(database);
+		}
+	}
+}
+
+/* When to look again, if nobody wakes us. */
+static long
+next_look(bool probing)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz next = TimestampTzPlusMilliseconds(now, LIST_EVERY_MS);
+	ListCell   *lc;
+
+	foreach(lc, databases)
+	{
+		LaunchedDatabase *database = lfirst(lc);
+		Wish		wish = look_up(database->dboid);
+
+		if (!database->exists || !wish.confirmed)
+			continue;
+		if (wish.paused)
+			next = Min(next, TimestampTzPlusMilliseconds(now, 1000));
+		if (database->capture.handle == NULL && wish.state != DYN_CAPTURE_UNABLE)
+			next = Min(next, database->capture.not_before);
+		if (database->scheduler.handle == NULL)
+			next = Min(next, database->scheduler.not_before);
+	}
+	return Max(TimestampDifferenceMilliseconds(now, next), probing ? 100 : 200);
+}
+
+static void
+launcher_exit(int code, Datum arg)
+{
+	LWLockAcquire(dyn_shmem->lock, LW_EXCLUSIVE);
+	if (dyn_shmem->launcher_pid == MyProcPid)
+	{
+		dyn_shmem->launcher_pid = 0;
+		dyn_shmem->launcher_latch = NULL;
+	}
+	LWLockRelease(dyn_shmem->lock);
+}
+
+void
+dyntable_launcher_main(Datum main_arg)
+{
+
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+	LWLockAcquire(dyn_shmem->lock, LW_EXCLUSIVE);
+	dyn_shmem->launcher_pid = MyProcPid;
+	dyn_shmem->launcher_latch = MyLatch;
+	LWLockRelease(dyn_shmem->lock);
+	before_shmem_exit(launcher_exit, (Datum) 0);
+	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
+	launcher_context = AllocSetContextCreate(TopMemoryContext, "dyntable launcher",
+											 ALLOCSET_DEFAULT_SIZES);
+	MemoryContextSwitchTo(launcher_context);
+
+	for (;;)
+	{
+		int			probes = 0;
+		ListCell   *lc;
+
+		CHECK_FOR_INTERRUPTS();
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+		}
+		list_databases();
+		take_announcements();
+		foreach(lc, databases)
+			tend(lfirst(lc), &probes);
+		forget_gone_databases();
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 next_look(probes > 0), PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+	}
+}
