@@ -26,7 +26,7 @@
 #include "command/dyn_definition.h"
 #include "command/dyn_options.h"
 #include "command/dyn_transaction.h"
-#include "compat/dyn_compat_acl.h"
+#include "compat/dyn_compat.h"
 #include "refresh/dyn_refresh.h"
 
 PG_FUNCTION_INFO_V1(dyntable_create);

@@ -40,7 +40,7 @@
 #include "capture/dyn_capture.h"
 #include "command/dyn_cycle.h"
 #include "command/dyn_definition.h"
-#include "compat/dyn_compat_acl.h"
+#include "compat/dyn_compat.h"
 #include "query/dyn_query.h"
 
 /* Analysed, not rewritten, its relations locked. */

@@ -16,10 +16,10 @@
 #include <utils/varlena.h>
 
 #include "base/dyn_cron.h"
-#include "base/dyn_queue.h"
 #include "base/dyn_settings.h"
+#include "base/dyn_shmem.h"
 #include "command/dyn_options.h"
-#include "compat/dyn_compat_acl.h"
+#include "compat/dyn_compat.h"
 
 char *
 dyn_argument_text(FunctionCallInfo fcinfo, int argno)
@@ -208,11 +208,5 @@ dyn_command_check(const char *name)
 {
 	PreventCommandDuringRecovery(name);
 	PreventCommandIfReadOnly(name);
-
-	/* Shared memory is there only if the library was loaded with the server. */
-	if (dyn_queue == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("dyntable is not loaded at server start"),
-				 errhint("Add dyntable to shared_preload_libraries in postgresql.conf and restart the server.")));
+	dyn_shmem_require();
 }

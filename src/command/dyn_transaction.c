@@ -35,6 +35,7 @@ at_transaction_end(XactEvent event, void *arg)
 			prepare_forbidden = wake_capture = false;
 			break;
 		case XACT_EVENT_ABORT:
+		case XACT_EVENT_PREPARE:
 			prepare_forbidden = wake_capture = false;
 			break;
 		default:

@@ -27,6 +27,15 @@
 #define dyn_owns_relation(relid, role) pg_class_ownercheck((relid), (role))
 #endif
 
+/* The right to maintain came in 17. */
+#if PG_VERSION_NUM >= 170000
+#define dyn_may_refresh(relid, role) \
+	(dyn_owns_relation(relid, role) || \
+	 pg_class_aclcheck((relid), (role), ACL_MAINTAIN) == ACLCHECK_OK)
+#else
+#define dyn_may_refresh(relid, role) dyn_owns_relation(relid, role)
+#endif
+
 /* Slots learned of failover in 17, acquisition of invalidation in 18. */
 #if PG_VERSION_NUM >= 170000
 #define dyn_slot_create(name) ReplicationSlotCreate((name), true, RS_EPHEMERAL, false, false, false)
