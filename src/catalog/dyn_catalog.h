@@ -138,6 +138,7 @@ extern void dyn_position_set_reinit(Oid relid, const char *reason);
 extern List *dyn_edges_of(Oid relid);	/* of DynEdge *, what relid reads */
 extern List *dyn_readers_of(Oid source);	/* of Oid, who reads source */
 extern void dyn_edges_replace(Oid relid, List *edges);
+extern int64 dyn_edge_min_refresh_no(Oid source);	/* up to which all readers of a table have read it */
 extern void dyn_edge_store_refresh_no(Oid relid, Oid source, int64 refresh_no);
 
 /* source, hold */
@@ -148,7 +149,7 @@ extern List *dyn_source_all(void);	/* of DynSource * */
 extern Oid	dyn_stage_get(Oid relid, int no);	/* InvalidOid when missing */
 extern void dyn_stage_insert(Oid relid, int no, Oid stage);	/* from now on dropped with relid */
 extern List *dyn_stages_of(Oid relid);	/* of Oid */
-extern void dyn_stages_forget(Oid relid);
+extern void dyn_stages_forget(Oid relid);	/* but the log of its own delta, number 0 */
 
 /* history */
 extern void dyn_history_insert(const DynHistory *entry);

@@ -209,9 +209,25 @@ void
 dyn_stages_forget(Oid relid)
 {
 	static DynStatement delete = {
-		"DELETE FROM dyntable.stage WHERE relid = $1", 1, {OIDOID}
+		"DELETE FROM dyntable.stage WHERE relid = $1 AND no > 0", 1, {OIDOID}
 	};
 	Datum		values[] = {ObjectIdGetDatum(relid)};
 
 	dyn_spi_run(&delete, values, NULL);
+}
+
+int64
+dyn_edge_min_refresh_no(Oid source)
+{
+	static DynStatement select = {
+		"SELECT coalesce(min(refresh_no), 0) FROM dyntable.edge WHERE source = $1", 1, {OIDOID}
+	};
+	Datum		values[] = {ObjectIdGetDatum(source)};
+	DynCall		call;
+	int64		result;
+
+	dyn_spi_begin(&call, &select, values, NULL);
+	result = dyn_spi_int8(0, 1);
+	dyn_spi_end(&call);
+	return result;
 }

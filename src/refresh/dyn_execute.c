@@ -36,7 +36,6 @@ static bool receive_row(TupleTableSlot *slot, DestReceiver *self);
 static void receiver_startup(DestReceiver *self, int operation, TupleDesc desc);
 static void receiver_nothing(DestReceiver *self);
 static void statement_context(void *arg);
-static void put_row(TupleTableSlot *slot, void *arg);
 
 int64
 dyn_execute(DynExecution *execution, const char *statement, DynRowSink sink, void *arg)
@@ -133,7 +132,7 @@ dyn_execute_rows(DynExecution *execution, const char *name, const char *statemen
 	DynRows    *rows = dyn_rows_begin(name, desc, identity);
 
 	if (statement)
-		dyn_execute(execution, statement, put_row, rows);
+		dyn_execute(execution, statement, dyn_rows_sink, rows);
 	if (identity)
 		dyn_rows_consolidate(rows);
 	dyn_rows_register(rows, execution->env);
@@ -171,18 +170,6 @@ receiver_startup(DestReceiver *self, int operation, TupleDesc desc)
 static void
 receiver_nothing(DestReceiver *self)
 {
-}
-
-static void
-put_row(TupleTableSlot *slot, void *arg)
-{
-	DynRows    *rows = arg;
-
-#ifdef USE_ASSERT_CHECKING
-	for (int i = 0; i < rows->desc->natts; i++)
-		Assert(TupleDescAttr(slot->tts_tupleDescriptor, i)->atttypid == TupleDescAttr(rows->desc, i)->atttypid);
-#endif
-	dyn_rows_put(rows, slot);
 }
 
 static void

@@ -81,6 +81,12 @@ dyn_rows_put(DynRows *rows, TupleTableSlot *slot)
 }
 
 void
+dyn_rows_sink(TupleTableSlot *slot, void *arg)
+{
+	dyn_rows_put(arg, slot);
+}
+
+void
 dyn_rows_put_values(DynRows *rows, Datum *values, bool *isnull)
 {
 	TupleTableSlot slot = {.tts_values = values, .tts_isnull = isnull};

@@ -34,6 +34,9 @@ extern DynRows *dyn_rows_begin(const char *name, TupleDesc desc, const bool *ide
 extern void dyn_rows_put(DynRows *rows, TupleTableSlot *slot);
 extern void dyn_rows_put_values(DynRows *rows, Datum *values, bool *isnull);
 
+/* dyn_rows_put as a sink of statements (dyn_execute.h); arg: the rows */
+extern void dyn_rows_sink(TupleTableSlot *slot, void *arg);
+
 /*
  * Consolidate a delta: of equal rows (by image of the identity columns) one
  * remains, with the sum of their weights; none when it is 0.  A delta that

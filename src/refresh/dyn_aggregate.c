@@ -1,0 +1,564 @@
+/*
+ * dyn_aggregate.c
+ *	  Groups kept up to date.
+ *
+ * The state of a group is a row of the node's state table: the output columns
+ * c1 .. cn, n = number of input rows, and per sum or average j the number of
+ * values m<j> that are not NULL and their sum s<j>.  One refresh is
+ *	 g: the delta summed per group (what changed),
+ *	 u: g joined with the state (old output, new state, and whether the group
+ *		must be read again),
+ *	 r: the groups to be read again, from the input's content,
+ *	 f: the final state,
+ * of which the delta is -old +new, and the state table takes f.  What is
+ * touched is the delta, whatever the size of the groups.
+ *
+ * A group is read again where a signed sum cannot tell: min or max lost its
+ * value, a numeric sum lost a value that may have set its scale, NaN or an
+ * infinity left, or the aggregate has no such state at all (floating point
+ * among them: nothing may drift).
+ */
+#include <postgres.h>
+
+#include <catalog/pg_type.h>
+#include <executor/executor.h>
+#include <utils/builtins.h>
+#include <utils/lsyscache.h>
+
+#include "query/dyn_expr.h"
+#include "refresh/dyn_evaluate.h"
+
+typedef struct Groups
+{
+	DynEvaluation *evaluation;
+	DynNode    *node;
+	List	   *names;			/* c1 .. of the keys */
+	List	   *types;
+	bool		nulls;			/* some key of this delta is NULL */
+	DynRows    *rows;			/* where sinks put */
+	int64		reread;
+	int64		made;
+	int64		kept;
+	int64		gone;
+} Groups;
+
+static char *group_statement(Groups *groups);
+static char *update_statement(Groups *groups);
+static char *final_statement(Groups *groups, bool reread);
+static void put_update(TupleTableSlot *slot, void *arg);
+static void store_state(Groups *groups);
+static void emit_delta(Groups *groups, DynRows *final, DynRows *delta);
+static char *joined(Groups *groups, const char *select, const char *left, const char *right,
+					const char *kind);
+static bool exact_integer(DynNode *node, DynAgg *agg);
+static char *sum_type(DynNode *node, DynAgg *agg);
+static char *output_text(DynNode *node, DynAgg *agg, int j, const char *alias);
+static char *aggregate_text(DynEvaluation *evaluation, DynNode *node, DynAgg *agg);
+static TupleDesc update_desc(DynNode *node, bool final);
+static void add_column(TupleDesc desc, int *i, const char *name, Oid type, int32 typmod, Oid collation);
+
+#define output_column(node, j) (&(node)->columns[(node)->nkeys + (j) - 1])
+#define keeps_sum(agg) ((agg)->kind == DYN_AGG_SUM || (agg)->kind == DYN_AGG_AVG)
+#define keeps_count(agg) (keeps_sum(agg) || ((agg)->kind == DYN_AGG_COUNT && (agg)->arg > 0))
+
+DynRows *
+dyn_aggregate_delta(DynEvaluation *evaluation, DynNode *node)
+{
+	DynExecution *execution = &evaluation->execution;
+	Groups		groups = {.evaluation = evaluation, .node = node};
+	DynRows    *in = evaluation->deltas[dyn_input(node, 1)->no];
+	DynRows    *updates;
+	DynRows    *final;
+	DynRows    *delta;
+
+	groups.names = dyn_sql_names("c", node->key);
+	groups.types = dyn_sql_types(node, node->key);
+	for (int i = 1; i <= node->nkeys; i++)
+		groups.nulls |= in->has_null[i];
+
+	delta = dyn_rows_begin(psprintf("d%d", node->no), dyn_delta_desc(node->ncolumns, node->columns),
+						   dyn_delta_identity(node->ncolumns, node->columns));
+	updates = groups.rows = dyn_rows_begin(psprintf("u%d", node->no), update_desc(node, false), NULL);
+	dyn_execute(execution, update_statement(&groups), put_update, &groups);
+	dyn_rows_register(updates, execution->env);
+
+	if (groups.reread > 0)
+	{
+		char	   *keys = psprintf("k%d", node->no);
+		List	   *columns = NIL;
+		StringInfoData list;
+		DynNode    *input = dyn_input(node, 1);
+		char	   *content = dyn_sql_content(&evaluation->sql, input);
+
+		initStringInfo(&list);
+		for (int i = 1; i <= node->nkeys; i++)
+		{
+			columns = lappend(columns, &node->columns[i - 1]);
+			appendStringInfo(&list, "%sc%d AS k%d", i > 1 ? ", " : "", i, i);
+		}
+		if (node->nkeys > 0)
+		{
+			dyn_execute_rows(execution, keys,
+							 psprintf("SELECT %s FROM u%d WHERE reread", list.data, node->no),
+							 dyn_columns_desc("k", columns), NULL);
+			content = dyn_sql_restrict(content, input->ncolumns, groups.names, groups.types,
+									   keys, groups.nulls);
+		}
+		dyn_execute_rows(execution, psprintf("r%d", node->no),
+						 dyn_aggregate_fill(evaluation, node, content),
+						 update_desc(node, true), NULL);
+	}
+	final = dyn_execute_rows(execution, psprintf("f%d", node->no),
+							 final_statement(&groups, groups.reread > 0), update_desc(node, false), NULL);
+	emit_delta(&groups, final, delta);
+	store_state(&groups);
+	dyn_rows_consolidate(delta);
+	dyn_rows_register(delta, execution->env);
+	return delta;
+}
+
+/* SELECT keys, n, minus, m<j>, s<j>, p<j>, q<j> … GROUP BY keys: what changed per group. */
+static char *
+group_statement(Groups *groups)
+{
+	DynNode    *node = groups->node;
+	StringInfoData buf;
+	ListCell   *lc;
+
+	initStringInfo(&buf);
+	appendStringInfo(&buf, "SELECT %s%ssum(w)::bigint AS n, bool_or(w < 0) AS minus",
+					 dyn_sql_columns(NULL, node->nkeys), node->nkeys ? ", " : "");
+	foreach(lc, node->aggs)
+	{
+		DynAgg	   *agg = lfirst(lc);
+		int			j = foreach_current_index(lc) + 1;
+
+		if (keeps_count(agg))
+			appendStringInfo(&buf, ", coalesce(sum(w) FILTER (WHERE c%d IS NOT NULL), 0)::bigint AS m%d",
+							 agg->arg, j);
+		if (keeps_sum(agg))
+			appendStringInfo(&buf, ", coalesce(sum(w * c%d%s), 0)::%s AS s%d", agg->arg,
+							 exact_integer(node, agg) ? "" : "::pg_catalog.numeric", sum_type(node, agg), j);
+		if (agg->kind == DYN_AGG_EXTREMUM)
+		{
+			const char *name = agg->is_max ? "max" : "min";
+
+			appendStringInfo(&buf, ", %s(c%d) FILTER (WHERE w > 0) AS p%d, %s(c%d) FILTER (WHERE w < 0) AS q%d",
+							 name, agg->arg, j, name, agg->arg, j);
+		}
+	}
+	appendStringInfo(&buf, " FROM d%d", dyn_input(node, 1)->no);
+	if (node->nkeys > 0)
+		appendStringInfo(&buf, " GROUP BY %s", dyn_sql_columns(NULL, node->nkeys));
+	return buf.data;
+}
+
+/* SELECT keys, had, n, m<j>, s<j>, o<k> (old output), v<k> (new output), reread */
+static char *
+update_statement(Groups *groups)
+{
+	DynNode    *node = groups->node;
+	StringInfoData select;
+	StringInfoData reread;
+	ListCell   *lc;
+
+	initStringInfo(&select);
+	initStringInfo(&reread);
+	appendStringInfoString(&reread, "false");
+	for (int i = 1; i <= node->nkeys; i++)
+		appendStringInfo(&select, "coalesce(s.c%d, g.c%d) AS c%d, ", i, i, i);
+	appendStringInfoString(&select, "s.n IS NOT NULL AS had, coalesce(s.n, 0) + g.n AS n");
+	foreach(lc, node->aggs)
+	{
+		DynAgg	   *agg = lfirst(lc);
+		int			j = foreach_current_index(lc) + 1;
+
+		if (keeps_count(agg))
+			appendStringInfo(&select, ", coalesce(s.m%d, 0) + g.m%d AS m%d", j, j, j);
+		if (keeps_sum(agg))
+			appendStringInfo(&select, ", coalesce(s.s%d, 0) + g.s%d AS s%d", j, j, j);
+	}
+	foreach(lc, node->aggs)
+	{
+		DynAgg	   *agg = lfirst(lc);
+		int			j = foreach_current_index(lc) + 1;
+		int			c = node->nkeys + j;
+
+		appendStringInfo(&select, ", s.c%d AS o%d", c, j);
+		if (agg->kind == DYN_AGG_EXTREMUM)
+		{
+			appendStringInfo(&select, ", %s(s.c%d, g.p%d) AS v%d",
+							 agg->is_max ? "greatest" : "least", c, j, j);
+			appendStringInfo(&reread, " OR (s.n IS NOT NULL AND g.q%d IS NOT NULL AND (s.c%d IS NULL OR g.q%d OPERATOR(pg_catalog.%s) s.c%d))",
+							 j, c, j, agg->is_max ? ">=" : "<=", c);
+		}
+		else if (agg->kind == DYN_AGG_REREAD)
+		{
+			appendStringInfo(&select, ", s.c%d AS v%d", c, j);
+			appendStringInfoString(&reread, " OR true");
+		}
+		else if (keeps_sum(agg) && agg->minus_rereads)
+			appendStringInfoString(&reread, " OR g.minus");
+		else if (keeps_sum(agg) && strcmp(sum_type(node, agg), "pg_catalog.numeric") == 0)
+			appendStringInfo(&reread, " OR (g.minus AND s.s%d IN ('NaN', 'Infinity', '-Infinity'))", j);
+	}
+	appendStringInfo(&select, ", (%s) AS reread", reread.data);
+	return joined(groups, select.data, psprintf("(%s)", group_statement(groups)),
+				  groups->evaluation->sql.stages[node->no], "LEFT JOIN");
+}
+
+/* The same columns with those of groups read again in place of the summed ones. */
+static char *
+final_statement(Groups *groups, bool reread)
+{
+	DynNode    *node = groups->node;
+	StringInfoData select;
+	ListCell   *lc;
+
+	if (!reread)
+	{
+		initStringInfo(&select);
+		appendStringInfo(&select, "SELECT * FROM u%d", node->no);
+		return select.data;
+	}
+	initStringInfo(&select);
+	for (int i = 1; i <= node->nkeys; i++)
+		appendStringInfo(&select, "g.c%d, ", i);
+	appendStringInfoString(&select, "g.had, CASE WHEN g.reread THEN coalesce(s.n, 0) ELSE g.n END AS n");
+	foreach(lc, node->aggs)
+	{
+		DynAgg	   *agg = lfirst(lc);
+		int			j = foreach_current_index(lc) + 1;
+
+		if (keeps_count(agg))
+			appendStringInfo(&select, ", CASE WHEN g.reread THEN coalesce(s.m%d, 0) ELSE g.m%d END AS m%d", j, j, j);
+		if (keeps_sum(agg))
+			appendStringInfo(&select, ", CASE WHEN g.reread THEN coalesce(s.s%d, 0) ELSE g.s%d END AS s%d", j, j, j);
+	}
+	foreach(lc, node->aggs)
+	{
+		DynAgg	   *agg = lfirst(lc);
+		int			j = foreach_current_index(lc) + 1;
+
+		appendStringInfo(&select, ", g.o%d", j);
+		if (agg->kind == DYN_AGG_EXTREMUM || agg->kind == DYN_AGG_REREAD)
+			appendStringInfo(&select, ", CASE WHEN g.reread THEN s.c%d ELSE g.v%d END AS v%d",
+							 node->nkeys + j, j, j);
+	}
+	appendStringInfoString(&select, ", g.reread");
+	return joined(groups, select.data, psprintf("u%d", node->no), psprintf("r%d", node->no), "LEFT JOIN");
+}
+
+/*
+ * SELECT … FROM left g JOIN right s on the group's key.  Keys that hold NULLs
+ * go by a branch of their own, as no index or hash serves their comparison.
+ */
+static char *
+joined(Groups *groups, const char *select, const char *left, const char *right, const char *kind)
+{
+	char	   *not_null = dyn_sql_not_null("g", groups->names);
+	char	   *plain = psprintf("SELECT %s FROM (SELECT * FROM %s g%s%s) g %s %s s ON %s",
+								 select, left, groups->nulls ? " WHERE " : "",
+								 groups->nulls ? not_null : "", kind, right,
+								 dyn_sql_match("g", groups->names, "s", groups->names, groups->types, false));
+
+	if (!groups->nulls)
+		return plain;
+	return psprintf("%s UNION ALL SELECT %s FROM (SELECT * FROM %s g WHERE NOT %s) g %s %s s ON %s",
+					plain, select, left, not_null, kind, right,
+					dyn_sql_match("g", groups->names, "s", groups->names, groups->types, true));
+}
+
+static void
+put_update(TupleTableSlot *slot, void *arg)
+{
+	Groups	   *groups = arg;
+
+	slot_getallattrs(slot);
+	if (DatumGetBool(slot->tts_values[groups->rows->desc->natts - 1]))
+		groups->reread++;
+	dyn_rows_put(groups->rows, slot);
+}
+
+/* The delta, −old +new for each group, and how the state table changes. */
+static void
+emit_delta(Groups *groups, DynRows *final, DynRows *delta)
+{
+	DynNode    *node = groups->node;
+	char	   *source = final->name;
+	StringInfoData old;
+	StringInfoData new;
+	ListCell   *lc;
+	TupleTableSlot *slot = dyn_rows_slot(final);
+
+	while (dyn_rows_next(final, slot))
+	{
+		bool		had = DatumGetBool(slot->tts_values[node->nkeys]);
+		int64		n = DatumGetInt64(slot->tts_values[node->nkeys + 1]);
+
+		if (n < 0)
+			ereport(ERROR,
+					errcode(ERRCODE_DYN_STATE_DIVERGED),
+					errmsg("a group of dynamic table \"%s\" would have %lld rows",
+						   get_rel_name(groups->evaluation->relid), (long long) n));
+		if (had && (n > 0 || node->nkeys == 0))
+			groups->kept++;
+		else if (had)
+			groups->gone++;
+		else if (n > 0)
+			groups->made++;
+	}
+	ExecDropSingleTupleTableSlot(slot);
+
+	initStringInfo(&old);
+	initStringInfo(&new);
+	appendStringInfo(&old, "SELECT (-1)::bigint AS w");
+	appendStringInfo(&new, "SELECT 1::bigint AS w");
+	for (int i = 1; i <= node->nkeys; i++)
+	{
+		appendStringInfo(&old, ", f.c%d", i);
+		appendStringInfo(&new, ", f.c%d", i);
+	}
+	foreach(lc, node->aggs)
+	{
+		int			j = foreach_current_index(lc) + 1;
+
+		appendStringInfo(&old, ", f.o%d", j);
+		appendStringInfo(&new, ", %s", output_text(node, lfirst(lc), j, "f"));
+	}
+	if (groups->kept + groups->gone > 0)
+		dyn_execute(&groups->evaluation->execution,
+					psprintf("%s FROM %s f WHERE f.had", old.data, source), dyn_rows_sink, delta);
+	if (groups->kept + groups->made > 0)
+		dyn_execute(&groups->evaluation->execution,
+					psprintf("%s FROM %s f%s", new.data, source,
+							 node->nkeys ? " WHERE f.n > 0" : ""), dyn_rows_sink, delta);
+}
+
+/* Bring the state table up to date with f. */
+static void
+store_state(Groups *groups)
+{
+	DynNode    *node = groups->node;
+	DynExecution *execution = &groups->evaluation->execution;
+	char	   *state = groups->evaluation->sql.stages[node->no];
+	char	   *final = psprintf("f%d", node->no);
+	char	   *not_null = dyn_sql_not_null("g", groups->names);
+	StringInfoData set;
+	StringInfoData names;
+	StringInfoData values;
+	ListCell   *lc;
+
+	initStringInfo(&set);
+	initStringInfo(&names);
+	initStringInfo(&values);
+	for (int i = 1; i <= node->nkeys; i++)
+	{
+		appendStringInfo(&names, "c%d, ", i);
+		appendStringInfo(&values, "g.c%d, ", i);
+	}
+	appendStringInfoString(&set, "n = g.n");
+	appendStringInfoString(&names, "n");
+	appendStringInfoString(&values, "g.n");
+	foreach(lc, node->aggs)
+	{
+		DynAgg	   *agg = lfirst(lc);
+		int			j = foreach_current_index(lc) + 1;
+		char	   *output = output_text(node, agg, j, "g");
+
+		appendStringInfo(&set, ", c%d = %s", node->nkeys + j, output);
+		appendStringInfo(&names, ", c%d", node->nkeys + j);
+		appendStringInfo(&values, ", %s", output);
+		for (const char *state_column = "ms"; *state_column; state_column++)
+			if (*state_column == 'm' ? keeps_count(agg) : keeps_sum(agg))
+			{
+				appendStringInfo(&set, ", %c%d = g.%c%d", *state_column, j, *state_column, j);
+				appendStringInfo(&names, ", %c%d", *state_column, j);
+				appendStringInfo(&values, ", g.%c%d", *state_column, j);
+			}
+	}
+	for (int nulls = 0; nulls <= (groups->nulls ? 1 : 0); nulls++)
+	{
+		char	   *match = psprintf("%s%s%s", dyn_sql_match("s", groups->names, "g", groups->names,
+															 groups->types, nulls),
+									 !groups->nulls ? "" : nulls ? " AND NOT " : " AND ",
+									 groups->nulls ? not_null : "");
+
+		if (groups->gone > 0)
+			dyn_execute(execution, psprintf("DELETE FROM %s s USING %s g WHERE %s AND g.had AND g.n = 0",
+											state, final, match), NULL, NULL);
+		if (groups->kept > 0)
+			dyn_execute(execution, psprintf("UPDATE %s s SET %s FROM %s g WHERE %s AND g.had%s",
+											state, set.data, final, match,
+											node->nkeys ? " AND g.n > 0" : ""), NULL, NULL);
+	}
+	if (groups->made > 0)
+		dyn_execute(execution, psprintf("INSERT INTO %s (%s) SELECT %s FROM %s g WHERE NOT g.had AND g.n > 0",
+										state, names.data, values.data, final), NULL, NULL);
+}
+
+/* ------------------------------------------------------------------------
+ * State
+ * ------------------------------------------------------------------------
+ */
+
+/* SELECT c1 .. cn, n, m<j>, s<j>: state and output of the groups of the rows that source yields. */
+char *
+dyn_aggregate_fill(DynEvaluation *evaluation, DynNode *node, const char *source)
+{
+	StringInfoData buf;
+	ListCell   *lc;
+
+	initStringInfo(&buf);
+	appendStringInfo(&buf, "SELECT %s%s", dyn_sql_columns("i1", node->nkeys), node->nkeys ? ", " : "");
+	foreach(lc, node->aggs)
+		appendStringInfo(&buf, "%s AS c%d, ", aggregate_text(evaluation, node, lfirst(lc)),
+						 node->nkeys + foreach_current_index(lc) + 1);
+	appendStringInfoString(&buf, "count(*) AS n");
+	foreach(lc, node->aggs)
+	{
+		DynAgg	   *agg = lfirst(lc);
+		int			j = foreach_current_index(lc) + 1;
+
+		if (keeps_count(agg))
+			appendStringInfo(&buf, ", count(i1.c%d) AS m%d", agg->arg, j);
+		if (keeps_sum(agg))
+			appendStringInfo(&buf, ", coalesce(sum(i1.c%d), 0)::%s AS s%d", agg->arg, sum_type(node, agg), j);
+	}
+	appendStringInfo(&buf, " FROM (%s) i1", source);
+	if (node->nkeys > 0)
+		appendStringInfo(&buf, " GROUP BY %s", dyn_sql_columns("i1", node->nkeys));
+	return buf.data;
+}
+
+List *
+dyn_aggregate_state_columns(DynNode *node)
+{
+	List	   *columns = list_make1("n pg_catalog.int8");
+	ListCell   *lc;
+
+	foreach(lc, node->aggs)
+	{
+		DynAgg	   *agg = lfirst(lc);
+		int			j = foreach_current_index(lc) + 1;
+
+		if (keeps_count(agg))
+			columns = lappend(columns, psprintf("m%d pg_catalog.int8", j));
+		if (keeps_sum(agg))
+			columns = lappend(columns, psprintf("s%d %s", j, sum_type(node, agg)));
+	}
+	return columns;
+}
+
+/* The aggregate over the rows of input i1. */
+static char *
+aggregate_text(DynEvaluation *evaluation, DynNode *node, DynAgg *agg)
+{
+	int			ninput = dyn_input(node, 1)->ncolumns;
+	static const char *const names[] = {"count", "sum", "avg", NULL};
+
+	if (agg->kind == DYN_AGG_REREAD)
+		return dyn_expr_text((Node *) agg->ref, "i", 1, &ninput, NIL, NIL);
+	if (agg->arg == 0)
+		return pstrdup("count(*)");
+	return psprintf("%s(i1.c%d)", agg->kind == DYN_AGG_EXTREMUM ? (agg->is_max ? "max" : "min") :
+					names[agg->kind], agg->arg);
+}
+
+/* The aggregate's value from state columns. */
+static char *
+output_text(DynNode *node, DynAgg *agg, int j, const char *alias)
+{
+	switch (agg->kind)
+	{
+		case DYN_AGG_COUNT:
+			return agg->arg ? psprintf("%s.m%d", alias, j) : psprintf("%s.n", alias);
+		case DYN_AGG_SUM:
+			return psprintf("CASE WHEN %s.m%d > 0 THEN %s.s%d END", alias, j, alias, j);
+		case DYN_AGG_AVG:
+			return psprintf("CASE WHEN %s.m%d > 0 THEN %s.s%d::pg_catalog.numeric / %s.m%d END",
+							alias, j, alias, j, alias, j);
+		default:
+			return psprintf("%s.v%d", alias, j);
+	}
+}
+
+/* Does the sum of the argument fit a bigint, as the server's own sum of it does? */
+static bool
+exact_integer(DynNode *node, DynAgg *agg)
+{
+	Oid			type = dyn_input(node, 1)->columns[agg->arg - 1].type;
+
+	return type == INT2OID || type == INT4OID;
+}
+
+static char *
+sum_type(DynNode *node, DynAgg *agg)
+{
+	return exact_integer(node, agg) ? "pg_catalog.int8" : "pg_catalog.numeric";
+}
+
+/* ------------------------------------------------------------------------
+ * Descriptors
+ * ------------------------------------------------------------------------
+ */
+
+/* Columns of u and f, or, with fill, of dyn_aggregate_fill. */
+static TupleDesc
+update_desc(DynNode *node, bool fill)
+{
+	TupleDesc	desc;
+	int			natts = node->nkeys + 1;
+	int			i = 0;
+	ListCell   *lc;
+
+	foreach(lc, node->aggs)
+	{
+		DynAgg	   *agg = lfirst(lc);
+
+		natts += (keeps_count(agg) ? 1 : 0) + (keeps_sum(agg) ? 1 : 0) + 1;
+		if (!fill && (agg->kind == DYN_AGG_EXTREMUM || agg->kind == DYN_AGG_REREAD))
+			natts++;
+	}
+	desc = CreateTemplateTupleDesc(natts + (fill ? 0 : 2));
+	for (int k = 0; k < (fill ? node->ncolumns : node->nkeys); k++)
+		add_column(desc, &i, psprintf("c%d", k + 1), node->columns[k].type, node->columns[k].typmod,
+				   node->columns[k].collation);
+	if (!fill)
+		add_column(desc, &i, "had", BOOLOID, -1, InvalidOid);
+	add_column(desc, &i, "n", INT8OID, -1, InvalidOid);
+	foreach(lc, node->aggs)
+	{
+		DynAgg	   *agg = lfirst(lc);
+		int			j = foreach_current_index(lc) + 1;
+
+		if (keeps_count(agg))
+			add_column(desc, &i, psprintf("m%d", j), INT8OID, -1, InvalidOid);
+		if (keeps_sum(agg))
+			add_column(desc, &i, psprintf("s%d", j),
+					   exact_integer(node, agg) ? INT8OID : NUMERICOID, -1, InvalidOid);
+	}
+	if (fill)
+		return desc;
+	foreach(lc, node->aggs)
+	{
+		DynAgg	   *agg = lfirst(lc);
+		int			j = foreach_current_index(lc) + 1;
+		DynColumn  *column = output_column(node, j);
+
+		add_column(desc, &i, psprintf("o%d", j), column->type, column->typmod, column->collation);
+		if (agg->kind == DYN_AGG_EXTREMUM || agg->kind == DYN_AGG_REREAD)
+			add_column(desc, &i, psprintf("v%d", j), column->type, column->typmod, column->collation);
+	}
+	add_column(desc, &i, "reread", BOOLOID, -1, InvalidOid);
+	Assert(i == desc->natts);
+	return desc;
+}
+
+static void
+add_column(TupleDesc desc, int *i, const char *name, Oid type, int32 typmod, Oid collation)
+{
+	++*i;
+	TupleDescInitEntry(desc, *i, name, type, typmod, 0);
+	TupleDescInitEntryCollation(desc, *i, collation);
+}

@@ -1,0 +1,366 @@
+/*
+ * dyn_evaluate.c
+ *	  The deltas of a plan's nodes, from the sources to the top.
+ *
+ * Each node's delta is computed from its inputs' deltas, consolidated, and
+ * kept as an ephemeral relation d<no>; the next statement is then planned with
+ * its true size, and not at all when everything it needs is empty.  A node
+ * with state brings its state up to date at once, so that "content now" of a
+ * staged node is its state table.
+ */
+#include <postgres.h>
+
+#include <access/htup_details.h>
+#include <catalog/pg_type.h>
+#include <executor/executor.h>
+#include <miscadmin.h>
+
+#include "capture/dyn_capture.h"
+#include "query/dyn_sql.h"
+#include "refresh/dyn_evaluate.h"
+
+typedef struct LogReading
+{
+	DynRows    *rows;
+	AttrNumber *attnums;		/* by column: attribute of the log */
+	Datum	   *values;
+	bool	   *isnull;
+	bool		event;			/* a change that no delta expresses */
+} LogReading;
+
+static DynRows *node_delta(DynEvaluation *evaluation, DynNode *node);
+static DynRows *scan_delta(DynEvaluation *evaluation, DynNode *node);
+static void read_change(TupleTableSlot *slot, int weight, void *arg);
+static DynRows *window_delta(DynEvaluation *evaluation, DynNode *node);
+static DynRows *first_delta(DynEvaluation *evaluation, DynNode *node);
+static DynRows *partitioned_rows(DynEvaluation *evaluation, DynNode *node, const char *statement,
+								 const char *name);
+static bool any_null(DynRows *rows);
+static void append_delta(DynEvaluation *evaluation, DynRows *delta, const char *statement);
+
+void
+dyn_evaluate(DynEvaluation *evaluation)
+{
+	ListCell   *lc;
+
+	foreach(lc, evaluation->sql.plan->nodes)
+	{
+		DynNode    *node = lfirst(lc);
+		DynRows    *delta = node_delta(evaluation, node);
+
+		if (evaluation->reinit_reason)
+			return;
+		evaluation->deltas[node->no] = delta;
+		evaluation->sql.changed[node->no] = delta && delta->count > 0;
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
+static DynRows *
+node_delta(DynEvaluation *evaluation, DynNode *node)
+{
+	DynSql	   *sql = &evaluation->sql;
+	bool		changed = node->inputs == NIL || node->kind == DYN_NODE_MOVING;
+	char	   *statement;
+	ListCell   *lc;
+
+	if (node->kind == DYN_NODE_SCAN)
+		return scan_delta(evaluation, node);
+	foreach(lc, node->inputs)
+		changed |= sql->changed[((DynNode *) lfirst(lc))->no];
+	if (!changed)
+		return NULL;
+	switch (node->kind)
+	{
+		case DYN_NODE_AGGREGATE:
+			return dyn_aggregate_delta(evaluation, node);
+		case DYN_NODE_WINDOW:
+			return window_delta(evaluation, node);
+		case DYN_NODE_FIRST:
+			return first_delta(evaluation, node);
+		default:
+			break;
+	}
+	statement = dyn_sql_delta(sql, node);
+	if (statement == NULL)
+		return NULL;
+	return dyn_execute_rows(&evaluation->execution, psprintf("d%d", node->no), statement,
+							dyn_delta_desc(node->ncolumns, node->columns),
+							dyn_delta_identity(node->ncolumns, node->columns));
+}
+
+/* ------------------------------------------------------------------------
+ * Sources: the change log, or the log of an upstream table's own delta
+ * ------------------------------------------------------------------------
+ */
+static DynRows *
+scan_delta(DynEvaluation *evaluation, DynNode *node)
+{
+	TupleDesc	desc = dyn_delta_desc(node->ncolumns, node->columns);
+	bool	   *identity = dyn_delta_identity(node->ncolumns, node->columns);
+	char	   *name = psprintf("d%d", node->no);
+	DynSource  *source;
+	LogReading	reading = {0};
+	ListCell   *lc;
+
+	if (node->dynamic)
+	{
+		StringInfoData columns;
+		DynEdge    *edge = NULL;
+
+		initStringInfo(&columns);
+		foreach(lc, node->attnums)
+			appendStringInfo(&columns, ", c%d", lfirst_int(lc));
+		foreach(lc, evaluation->edges)
+			if (((DynEdge *) lfirst(lc))->source == node->relid)
+				edge = lfirst(lc);
+		return dyn_execute_rows(&evaluation->execution, name,
+								psprintf("SELECT w%s FROM %s WHERE refresh_no > " INT64_FORMAT,
+										 columns.data, dyn_own_log_name(node->relid), edge->refresh_no),
+								desc, identity);
+	}
+
+	source = dyn_source_get(node->relid);
+	reading.rows = dyn_rows_begin(name, desc, identity);
+	reading.attnums = palloc(sizeof(AttrNumber) * node->ncolumns);
+	reading.values = palloc(sizeof(Datum) * desc->natts);
+	reading.isnull = palloc(sizeof(bool) * desc->natts);
+	foreach(lc, node->attnums)
+		reading.attnums[foreach_current_index(lc)] = dyn_changelog_attnum(source, lfirst_int(lc));
+	dyn_changelog_scan(source, evaluation->since, evaluation->upto, read_change, &reading);
+	if (reading.event)
+		evaluation->reinit_reason = psprintf("a source was truncated or changed in a way that leaves no delta");
+	dyn_rows_consolidate(reading.rows);
+	dyn_rows_register(reading.rows, evaluation->execution.env);
+	return reading.rows;
+}
+
+static void
+read_change(TupleTableSlot *slot, int weight, void *arg)
+{
+	LogReading *reading = arg;
+
+	if (weight == 0)
+	{
+		reading->event = true;
+		return;
+	}
+	slot_getallattrs(slot);
+	reading->values[0] = Int64GetDatum(weight);
+	reading->isnull[0] = false;
+	for (int i = 1; i < reading->rows->desc->natts; i++)
+	{
+		int			attribute = reading->attnums[i - 1] - 1;
+
+		reading->values[i] = slot->tts_values[attribute];
+		reading->isnull[i] = slot->tts_isnull[attribute];
+	}
+	dyn_rows_put_values(reading->rows, reading->values, reading->isnull);
+}
+
+/* ------------------------------------------------------------------------
+ * WINDOW: the touched partitions, computed again, minus what is stored of them
+ * ------------------------------------------------------------------------
+ */
+static DynRows *
+window_delta(DynEvaluation *evaluation, DynNode *node)
+{
+	DynSql	   *sql = &evaluation->sql;
+	DynNode    *input = dyn_input(node, 1);
+	List	   *names = dyn_sql_names("c", node->partition);
+	List	   *types = dyn_sql_types(node, node->partition);
+	char	   *stored = dyn_sql_content(sql, node);
+	char	   *content = dyn_sql_content(sql, input);
+	char	   *columns = dyn_sql_columns("i1", node->ncolumns);
+	DynSink    *state = evaluation->states[node->no];
+	DynCounts	counts = {0};
+	DynRows    *delta;
+
+	if (node->partition != NIL)
+	{
+		char	   *keys = psprintf("k%d", node->no);
+		StringInfoData list;
+		DynRows    *touched;
+		ListCell   *lc;
+
+		initStringInfo(&list);
+		foreach(lc, names)
+			appendStringInfo(&list, "%sd.%s AS k%d", list.len ? ", " : "", (char *) lfirst(lc),
+							 foreach_current_index(lc) + 1);
+		touched = partitioned_rows(evaluation, node,
+								   psprintf("SELECT DISTINCT %s FROM d%d d", list.data, input->no), keys);
+		stored = dyn_sql_restrict(stored, node->ncolumns, names, types, keys, any_null(touched));
+		content = dyn_sql_restrict(content, input->ncolumns, names, types, keys, any_null(touched));
+	}
+	delta = dyn_rows_begin(psprintf("d%d", node->no), dyn_delta_desc(node->ncolumns, node->columns),
+						   dyn_delta_identity(node->ncolumns, node->columns));
+	append_delta(evaluation, delta, psprintf("SELECT (-1)::bigint AS w, %s FROM (%s) i1", columns, stored));
+	append_delta(evaluation, delta, psprintf("SELECT 1::bigint AS w, %s FROM (%s) i1", columns,
+											 dyn_sql_window(sql, node, content)));
+	dyn_rows_consolidate(delta);
+	dyn_rows_register(delta, evaluation->execution.env);
+	dyn_apply(&evaluation->execution, state, delta, &counts);
+	return delta;
+}
+
+/* ------------------------------------------------------------------------
+ * FIRST
+ *
+ * The stored winner of a partition against the rows that came; only where the
+ * winner itself went is the partition read again.
+ * ------------------------------------------------------------------------
+ */
+static DynRows *
+first_delta(DynEvaluation *evaluation, DynNode *node)
+{
+	DynSql	   *sql = &evaluation->sql;
+	DynNode    *input = dyn_input(node, 1);
+	DynRows    *in = evaluation->deltas[input->no];
+	List	   *names = dyn_sql_names("c", node->partition);
+	List	   *types = dyn_sql_types(node, node->partition);
+	char	   *stored = dyn_sql_content(sql, node);
+	char	   *content = dyn_sql_content(sql, input);
+	char	   *columns = dyn_sql_columns("i1", node->ncolumns);
+	char	   *input_columns = dyn_sql_columns("i1", input->ncolumns);
+	DynSink    *state = evaluation->states[node->no];
+	DynCounts	counts = {0};
+	DynRows    *delta;
+	DynRows    *kept;
+	DynRows    *lost = NULL;
+	char	   *kept_stored;
+	char	   *lost_stored = NULL;
+	StringInfoData list;
+	StringInfoData source;
+	ListCell   *lc;
+
+	if (node->partition == NIL)
+		return window_delta(evaluation, node);
+
+	initStringInfo(&list);
+	foreach(lc, names)
+		appendStringInfo(&list, "%si1.%s AS k%d", list.len ? ", " : "", (char *) lfirst(lc),
+						 foreach_current_index(lc) + 1);
+	if (in->minus > 0)
+	{
+		bool		nulls = false;
+		char	   *match;
+
+		foreach(lc, node->partition)
+			nulls |= in->has_null[lfirst_int(lc)];
+		match = psprintf("%s AND %s OPERATOR(pg_catalog.*=) %s",
+						 dyn_sql_match("i1", names, "s", names, types, nulls),
+						 dyn_identity_row(state, "i1", NIL), dyn_identity_row(state, "s", NIL));
+		/* the winner's row number is no column of the input: it is always 1 */
+		lost = partitioned_rows(evaluation, node,
+								psprintf("SELECT DISTINCT %s FROM (SELECT i1.*, 1::bigint AS c%d FROM d%d i1 WHERE i1.w < 0) i1 JOIN (%s) s ON %s",
+										 list.data, node->ncolumns, input->no, stored, match),
+								psprintf("l%d", node->no));
+	}
+	kept = partitioned_rows(evaluation, node,
+							psprintf("SELECT DISTINCT %s FROM d%d i1%s", list.data, input->no,
+									 lost && lost->count > 0 ?
+									 psprintf(" EXCEPT SELECT %s FROM l%d i1",
+											  "i1.*", node->no) : ""),
+							psprintf("k%d", node->no));
+	kept_stored = dyn_sql_restrict(stored, node->ncolumns, names, types,
+								   psprintf("k%d", node->no), any_null(kept));
+
+	initStringInfo(&source);
+	appendStringInfo(&source, "SELECT %s FROM (%s) i1", input_columns, kept_stored);
+	if (in->plus > 0)
+		appendStringInfo(&source, " UNION ALL SELECT %s FROM d%d i1 WHERE i1.w > 0",
+						 input_columns, input->no);
+	if (lost && lost->count > 0)
+	{
+		appendStringInfo(&source, " UNION ALL SELECT %s FROM (%s) i1", input_columns,
+						 dyn_sql_restrict(content, input->ncolumns, names, types,
+										  psprintf("l%d", node->no), any_null(lost)));
+		lost_stored = dyn_sql_restrict(stored, node->ncolumns, names, types,
+									   psprintf("l%d", node->no), any_null(lost));
+	}
+
+	delta = dyn_rows_begin(psprintf("d%d", node->no), dyn_delta_desc(node->ncolumns, node->columns),
+						   dyn_delta_identity(node->ncolumns, node->columns));
+	append_delta(evaluation, delta, psprintf("SELECT (-1)::bigint AS w, %s FROM (%s) i1", columns, kept_stored));
+	if (lost_stored)
+		append_delta(evaluation, delta, psprintf("SELECT (-1)::bigint AS w, %s FROM (%s) i1", columns, lost_stored));
+	append_delta(evaluation, delta, psprintf("SELECT 1::bigint AS w, %s FROM (%s) i1", columns,
+											 dyn_sql_window(sql, node, source.data)));
+	dyn_rows_consolidate(delta);
+	dyn_rows_register(delta, evaluation->execution.env);
+	dyn_apply(&evaluation->execution, state, delta, &counts);
+	return delta;
+}
+
+/* Run a statement that yields partition keys k1 .. into an ephemeral relation. */
+static DynRows *
+partitioned_rows(DynEvaluation *evaluation, DynNode *node, const char *statement, const char *name)
+{
+	List	   *columns = NIL;
+	ListCell   *lc;
+
+	foreach(lc, node->partition)
+		columns = lappend(columns, &node->columns[lfirst_int(lc) - 1]);
+	return dyn_execute_rows(&evaluation->execution, name, statement,
+							dyn_columns_desc("k", columns), NULL);
+}
+
+static bool
+any_null(DynRows *rows)
+{
+	for (int i = 0; i < rows->desc->natts; i++)
+		if (rows->has_null[i])
+			return true;
+	return false;
+}
+
+static void
+append_delta(DynEvaluation *evaluation, DynRows *delta, const char *statement)
+{
+	dyn_execute(&evaluation->execution, statement, dyn_rows_sink, delta);
+}
+
+/* ------------------------------------------------------------------------
+ * Descriptors
+ * ------------------------------------------------------------------------
+ */
+TupleDesc
+dyn_delta_desc(int ncolumns, const DynColumn *columns)
+{
+	TupleDesc	desc = CreateTemplateTupleDesc(ncolumns + 1);
+
+	TupleDescInitEntry(desc, 1, "w", INT8OID, -1, 0);
+	for (int i = 0; i < ncolumns; i++)
+	{
+		TupleDescInitEntry(desc, i + 2, psprintf("c%d", i + 1), columns[i].type, columns[i].typmod, 0);
+		TupleDescInitEntryCollation(desc, i + 2, columns[i].collation);
+	}
+	return desc;
+}
+
+bool *
+dyn_delta_identity(int ncolumns, const DynColumn *columns)
+{
+	bool	   *identity = palloc(sizeof(bool) * Max(ncolumns, 1));
+
+	for (int i = 0; i < ncolumns; i++)
+		identity[i] = !columns[i].written_at;
+	return identity;
+}
+
+TupleDesc
+dyn_columns_desc(const char *prefix, List *columns)
+{
+	TupleDesc	desc = CreateTemplateTupleDesc(list_length(columns));
+	ListCell   *lc;
+
+	foreach(lc, columns)
+	{
+		DynColumn  *column = lfirst(lc);
+		int			i = foreach_current_index(lc) + 1;
+
+		TupleDescInitEntry(desc, i, psprintf("%s%d", prefix, i), column->type, column->typmod, 0);
+		TupleDescInitEntryCollation(desc, i, column->collation);
+	}
+	return desc;
+}

@@ -1,0 +1,53 @@
+/*
+ * dyn_evaluate.h
+ *	  One refresh of one table: its plan, its state, its deltas.
+ */
+#ifndef DYN_EVALUATE_H
+#define DYN_EVALUATE_H
+
+#include "catalog/dyn_catalog.h"
+#include "query/dyn_sql.h"
+#include "refresh/dyn_apply.h"
+
+typedef struct DynEvaluation
+{
+	Oid			relid;			/* the dynamic table */
+	DynSql		sql;
+	DynExecution execution;
+	DynRows   **deltas;			/* by node number; NULL: not computed, empty */
+	DynSink   **states;			/* by node number: state tables of staged nodes, but aggregates' */
+	DynSnapshot *since;			/* changes of base tables: visible in upto, not in since */
+	DynSnapshot *upto;
+	List	   *edges;			/* of DynEdge * */
+
+	/* A change was found that no delta can express: the table is to be reinitialised. */
+	char	   *reinit_reason;
+} DynEvaluation;
+
+/* dyn_evaluate.c: deltas of all nodes, states brought up to date; the top's is evaluation->deltas[top]. */
+extern void dyn_evaluate(DynEvaluation *evaluation);
+
+/* the columns w, c1 .. of a node's delta, and which of them make identity */
+extern TupleDesc dyn_delta_desc(int ncolumns, const DynColumn *columns);
+extern bool *dyn_delta_identity(int ncolumns, const DynColumn *columns);
+extern TupleDesc dyn_columns_desc(const char *prefix, List *columns);	/* of DynColumn * */
+
+/* dyn_aggregate.c */
+extern DynRows *dyn_aggregate_delta(DynEvaluation *evaluation, DynNode *node);
+extern char *dyn_aggregate_fill(DynEvaluation *evaluation, DynNode *node, const char *source);
+extern List *dyn_aggregate_state_columns(DynNode *node);	/* of char *: "name type", behind c1 .. cn */
+
+/* dyn_state.c: the state tables of a dynamic table */
+extern void dyn_states_open(DynEvaluation *evaluation);
+extern bool dyn_states_complete(DynEvaluation *evaluation);
+extern void dyn_states_fill(DynEvaluation *evaluation);
+extern DynSink *dyn_state_sink(DynEvaluation *evaluation, DynNode *node);
+
+/* The log of a dynamic table's own delta; InvalidOid when it has none. */
+extern void dyn_own_log_ensure(Oid relid);
+extern char *dyn_own_log_name(Oid relid);
+
+/* Run DDL of ours, which no user's right or setting concerns. */
+extern void dyn_state_ddl(const char *command);
+
+#endif							/* DYN_EVALUATE_H */

@@ -1,0 +1,333 @@
+/*
+ * dyn_run.c
+ *	  A run: several dynamic tables brought to one data timestamp.
+ *
+ * Order of a run, each step for a reason:
+ *	 1. the tables asked for and all they read, upstream first;
+ *	 2. locks, in order of OID: an object lock of our own on each table (one
+ *		refresh at a time; autovacuum is not concerned), ROW EXCLUSIVE on the
+ *		table, ACCESS SHARE on its sources and their leaves;
+ *	 3. only then the snapshot, so that what others committed under those locks
+ *		is seen;
+ *	 4. the WAL position of now, which the capture worker must have passed:
+ *		what the snapshot sees has its commit record before it;
+ *	 5. each table in a subtransaction of its own, so that one that fails
+ *		spares those that do not read it.
+ */
+#include <postgres.h>
+
+#include <access/genam.h>
+#include <access/table.h>
+#include <access/xact.h>
+#include <access/xlog.h>
+#include <catalog/namespace.h>
+#include <catalog/pg_inherits.h>
+#include <miscadmin.h>
+#include <storage/lmgr.h>
+#include <utils/lsyscache.h>
+#include <utils/memutils.h>
+#include <utils/resowner.h>
+#include <utils/snapmgr.h>
+#include <utils/timestamp.h>
+
+#include "capture/dyn_capture.h"
+#include "refresh/dyn_target.h"
+
+static void visit(Oid relid, List **order, List **path);
+static void lock_tables(List *order);
+static void begin_run(DynRun *run, List *order);
+static bool run_captures(List *order);
+static DynResult *refresh_one(DynRun *run, Oid relid, bool catch_errors);
+static bool try_refresh(DynRun *run, Oid relid, bool reinitialise, DynResult *result, ErrorData **error);
+static bool upstream_failed(Oid relid, List *results);
+
+const char *
+dyn_action_name(DynAction action)
+{
+	static const char *const names[] = {"NO_DATA", "INCREMENTAL", "FULL", "REINITIALIZE"};
+
+	return names[action];
+}
+
+const char *
+dyn_trigger_name(DynTrigger trigger)
+{
+	static const char *const names[] = {"SCHEDULED", "MANUAL", "CREATION"};
+
+	return names[trigger];
+}
+
+List *
+dyn_run_order(List *relids)
+{
+	List	   *order = NIL;
+	List	   *path = NIL;
+	ListCell   *lc;
+
+	foreach(lc, relids)
+		visit(lfirst_oid(lc), &order, &path);
+	return order;
+}
+
+static void
+visit(Oid relid, List **order, List **path)
+{
+	ListCell   *lc;
+
+	if (list_member_oid(*order, relid))
+		return;
+	if (list_member_oid(*path, relid))
+		ereport(ERROR,
+				errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
+				errmsg("dynamic table \"%s\" reads itself", get_rel_name(relid)),
+				errhint("A view in between was replaced; give it back a query that does not read the table."));
+	*path = lappend_oid(*path, relid);
+	foreach(lc, dyn_edges_of(relid))
+		if (((DynEdge *) lfirst(lc))->kind == DYN_EDGE_DYNAMIC)
+			visit(((DynEdge *) lfirst(lc))->source, order, path);
+	*path = list_delete_last(*path);
+	*order = lappend_oid(*order, relid);
+}
+
+List *
+dyn_run(List *relids, DynTrigger trigger, bool catch_errors)
+{
+	Snapshot	snapshot;
+	List	   *results = dyn_run_keeping(relids, trigger, catch_errors, &snapshot);
+
+	UnregisterSnapshot(snapshot);
+	return results;
+}
+
+List *
+dyn_run_keeping(List *relids, DynTrigger trigger, bool catch_errors, Snapshot *snapshot)
+{
+	DynRun		run = {.trigger = trigger};
+	List	   *order = dyn_run_order(relids);
+	List	   *results = NIL;
+	ListCell   *lc;
+
+	if (RecoveryInProgress())
+		ereport(ERROR,
+				errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
+				errmsg("cannot refresh a dynamic table during recovery"));
+	PreventCommandIfReadOnly("dyntable_refresh()");
+	begin_run(&run, order);
+	foreach(lc, order)
+	{
+		DynResult  *result;
+
+		CHECK_FOR_INTERRUPTS();
+		if (upstream_failed(lfirst_oid(lc), results))
+		{
+			result = palloc0(sizeof(DynResult));
+			result->relid = lfirst_oid(lc);
+			result->failed = result->upstream_failed = true;
+			result->sqlstate = "UPSTREAM_FAILED";
+			result->message = "a table upstream failed";
+			result->data_timestamp = DT_NOBEGIN;
+			result->started = result->ended = GetCurrentTimestamp();
+		}
+		else
+			result = refresh_one(&run, lfirst_oid(lc), catch_errors);
+		results = lappend(results, result);
+	}
+	*snapshot = run.snapshot;
+	return results;
+}
+
+static bool
+upstream_failed(Oid relid, List *results)
+{
+	ListCell   *le;
+	ListCell   *lr;
+
+	foreach(lr, results)
+		if (((DynResult *) lfirst(lr))->failed)
+			foreach(le, dyn_edges_of(relid))
+				if (((DynEdge *) lfirst(le))->source == ((DynResult *) lfirst(lr))->relid)
+					return true;
+	return false;
+}
+
+/* ------------------------------------------------------------------------
+ * Locks and snapshot
+ * ------------------------------------------------------------------------
+ */
+static int
+compare_oids(const ListCell *a, const ListCell *b)
+{
+	return lfirst_oid(a) < lfirst_oid(b) ? -1 : lfirst_oid(a) > lfirst_oid(b);
+}
+
+static void
+lock_tables(List *order)
+{
+	List	   *all = NIL;
+	ListCell   *lc;
+	ListCell   *le;
+	Oid			class = get_relname_relid("dynamic_table", dyn_schema_oid());
+
+	foreach(lc, order)
+	{
+		all = list_append_unique_oid(all, lfirst_oid(lc));
+		foreach(le, dyn_edges_of(lfirst_oid(lc)))
+			all = list_append_unique_oid(all, ((DynEdge *) lfirst(le))->source);
+	}
+	list_sort(all, compare_oids);
+	foreach(lc, all)
+	{
+		Oid			relid = lfirst_oid(lc);
+
+		if (list_member_oid(order, relid))
+		{
+			LockDatabaseObject(class, relid, 0, ExclusiveLock);
+			LockRelationOid(relid, RowExclusiveLock);
+			if (dyn_table_get(relid, true) == NULL || get_rel_name(relid) == NULL)
+				ereport(ERROR,
+						errcode(ERRCODE_UNDEFINED_TABLE),
+						errmsg("dynamic table with OID %u was dropped", relid));
+			continue;
+		}
+		LockRelationOid(relid, AccessShareLock);
+		if (get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE)
+			(void) find_all_inheritors(relid, AccessShareLock, NULL);
+	}
+}
+
+static void
+begin_run(DynRun *run, List *order)
+{
+	ListCell   *lc;
+	bool		captures = run_captures(order);
+
+	/* before we have an xid, which a slot being made would wait for */
+	if (captures)
+		run->generation = dyn_capture_generation(0, &run->no_capture);
+	lock_tables(order);
+
+	/* downstream tables read the upstream's own log: it is kept from now on */
+	foreach(lc, order)
+	{
+		ListCell   *le;
+
+		foreach(le, dyn_edges_of(lfirst_oid(lc)))
+			if (((DynEdge *) lfirst(le))->kind == DYN_EDGE_DYNAMIC)
+				dyn_own_log_ensure(((DynEdge *) lfirst(le))->source);
+	}
+
+	if (IsolationUsesXactSnapshot())
+	{
+		run->upto = GetCurrentTransactionStartTimestamp();
+		run->snapshot = RegisterSnapshot(GetTransactionSnapshot());
+	}
+	else
+	{
+		run->upto = GetCurrentTimestamp();
+		run->snapshot = RegisterSnapshot(GetLatestSnapshot());
+	}
+	foreach(lc, order)
+	{
+		DynPosition *position = dyn_position_get(lfirst_oid(lc));
+
+		if (position->data_timestamp > run->upto)
+			run->upto = position->data_timestamp;
+	}
+	(void) GetTopTransactionId();
+	run->position = dyn_snapshot_from_live(run->snapshot);
+	if (run->generation != 0)
+		dyn_capture_wait(dyn_capture_target());
+}
+
+/* Does any table of the run read the change log? */
+static bool
+run_captures(List *order)
+{
+	ListCell   *lc;
+	ListCell   *le;
+
+	foreach(lc, order)
+		if (dyn_table_get(lfirst_oid(lc), false)->incremental)
+			foreach(le, dyn_edges_of(lfirst_oid(lc)))
+				if (((DynEdge *) lfirst(le))->kind == DYN_EDGE_BASE)
+					return true;
+	return false;
+}
+
+/* ------------------------------------------------------------------------
+ * One table
+ * ------------------------------------------------------------------------
+ */
+static DynResult *
+refresh_one(DynRun *run, Oid relid, bool catch_errors)
+{
+	DynResult  *result = palloc0(sizeof(DynResult));
+	ErrorData  *error = NULL;
+
+	if (try_refresh(run, relid, false, result, &error))
+		return result;
+
+	/* our own state was wrong: say so, and compute everything anew */
+	if (error->sqlerrcode == ERRCODE_DYN_STATE_DIVERGED)
+	{
+		ereport(WARNING,
+				errcode(ERRCODE_DYN_STATE_DIVERGED),
+				errmsg("%s", error->message),
+				errdetail("The table is computed anew."),
+				errhint("This is a fault of dyntable; please report it with the table's definition."));
+		memset(result, 0, sizeof(DynResult));
+		if (try_refresh(run, relid, true, result, &error))
+			return result;
+	}
+	if (!catch_errors)
+		ThrowErrorData(error);
+	result->relid = relid;
+	result->failed = true;
+	result->sqlstate = pstrdup(unpack_sql_state(error->sqlerrcode));
+	result->message = error->detail ? psprintf("%s: %s", error->message, error->detail) :
+		pstrdup(error->message);
+	result->data_timestamp = DT_NOBEGIN;
+	result->ended = GetCurrentTimestamp();
+	return result;
+}
+
+/* In a subtransaction; on failure *error (in the caller's memory) tells what went wrong. */
+static bool
+try_refresh(DynRun *run, Oid relid, bool reinitialise, DynResult *result, ErrorData **error)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	MemoryContext work = AllocSetContextCreate(caller, "dyntable refresh", ALLOCSET_DEFAULT_SIZES);
+	volatile bool done = false;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(work);
+	PG_TRY();
+	{
+		dyn_target_refresh(run, relid, reinitialise, result);
+		ReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(caller);
+		CurrentResourceOwner = owner;
+		if (result->reason)
+			result->reason = pstrdup(result->reason);
+		done = true;
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(caller);
+		*error = CopyErrorData();
+
+		/* a cancelled statement, or a lost race, is the caller's affair */
+		if ((*error)->sqlerrcode == ERRCODE_QUERY_CANCELED ||
+			(*error)->sqlerrcode == ERRCODE_T_R_SERIALIZATION_FAILURE ||
+			(*error)->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED)
+			PG_RE_THROW();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(caller);
+		CurrentResourceOwner = owner;
+	}
+	PG_END_TRY();
+	MemoryContextDelete(work);
+	return done;
+}

@@ -1,0 +1,310 @@
+/*
+ * dyn_state.c
+ *	  The state tables of a dynamic table.
+ *
+ * One for each operator of its plan that has state (number = the node's), and
+ * number 0, the log of its own delta, which the dynamic tables above it read.
+ * They lie in schema dyntable, belong to the extension's owner, are readable
+ * by no user, and go with the dynamic table.  They are made anew whenever the
+ * table is reinitialised: what is built then is built without indexes, and
+ * indexed afterwards.
+ */
+#include <postgres.h>
+
+#include <access/table.h>
+#include <access/xact.h>
+#include <catalog/namespace.h>
+#include <catalog/pg_am.h>
+#include <catalog/pg_authid.h>
+#include <catalog/pg_type.h>
+#include <commands/defrem.h>
+#include <executor/spi.h>
+#include <miscadmin.h>
+#include <nodes/nodeFuncs.h>
+#include <utils/builtins.h>
+#include <utils/guc.h>
+#include <utils/lsyscache.h>
+#include <utils/rel.h>
+#include <utils/ruleutils.h>
+
+#include "refresh/dyn_evaluate.h"
+
+static char *state_name(Oid relid, int no);
+static char *qualified_state_name(Oid relid, int no);
+static void create_table(Oid relid, int no, List *columns);
+static void create_indexes(DynEvaluation *evaluation, DynNode *node);
+static void index_for_parents(DynEvaluation *evaluation, DynNode *node);
+static void index_column(DynEvaluation *evaluation, DynNode *node, Node *expr, List **done);
+static char *column_definition(const char *name, Oid type, int32 typmod, Oid collation);
+static void drop_states(Oid relid);
+
+static char *
+state_name(Oid relid, int no)
+{
+	return psprintf("stage_%u_%d", relid, no);
+}
+
+static char *
+qualified_state_name(Oid relid, int no)
+{
+	return psprintf("dyntable.%s", state_name(relid, no));
+}
+
+/* Run DDL or other statements of ours as the bootstrap superuser. */
+void
+dyn_state_ddl(const char *command)
+{
+	Oid			userid;
+	int			context;
+	int			level;
+
+	GetUserIdAndSecContext(&userid, &context);
+	SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID, SECURITY_LOCAL_USERID_CHANGE);
+	level = NewGUCNestLevel();
+	(void) set_config_option("search_path", "pg_catalog", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	(void) set_config_option("client_min_messages", "warning", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	if (SPI_connect() != SPI_OK_CONNECT || SPI_execute(command, false, 0) < 0)
+		elog(ERROR, "could not run \"%s\"", command);
+	SPI_finish();
+	AtEOXact_GUC(false, level);
+	SetUserIdAndSecContext(userid, context);
+}
+
+/* Names of the state tables, and how deltas are applied to them. */
+void
+dyn_states_open(DynEvaluation *evaluation)
+{
+	ListCell   *lc;
+
+	foreach(lc, evaluation->sql.plan->nodes)
+	{
+		DynNode    *node = lfirst(lc);
+
+		if (!dyn_node_staged(node))
+			continue;
+		evaluation->sql.stages[node->no] = qualified_state_name(evaluation->relid, node->no);
+		if (node->kind != DYN_NODE_AGGREGATE)
+			evaluation->states[node->no] = dyn_state_sink(evaluation, node);
+	}
+}
+
+/* Are all state tables there that the plan needs? */
+bool
+dyn_states_complete(DynEvaluation *evaluation)
+{
+	ListCell   *lc;
+
+	foreach(lc, evaluation->sql.plan->nodes)
+	{
+		DynNode    *node = lfirst(lc);
+
+		if (dyn_node_staged(node) && !OidIsValid(dyn_stage_get(evaluation->relid, node->no)))
+			return false;
+	}
+	return true;
+}
+
+DynSink *
+dyn_state_sink(DynEvaluation *evaluation, DynNode *node)
+{
+	DynSink    *sink = palloc0(sizeof(DynSink));
+
+	sink->name = evaluation->sql.stages[node->no];
+	sink->relid = evaluation->relid;
+	for (int i = 1; i <= node->ncolumns; i++)
+	{
+		sink->names = lappend(sink->names, psprintf("c%d", i));
+		sink->types = lappend_oid(sink->types, node->columns[i - 1].type);
+	}
+	sink->identity = dyn_delta_identity(node->ncolumns, node->columns);
+	sink->key = node->has_key ? node->key : NIL;
+	sink->hash = evaluation->sql.hash;
+	return sink;
+}
+
+/* Make all state tables anew and compute their content from the sources up. */
+void
+dyn_states_fill(DynEvaluation *evaluation)
+{
+	ListCell   *lc;
+
+	drop_states(evaluation->relid);
+	foreach(lc, evaluation->sql.plan->nodes)
+	{
+		DynNode    *node = lfirst(lc);
+		List	   *columns = NIL;
+		char	   *content;
+		char	   *fill;
+
+		if (!dyn_node_staged(node))
+			continue;
+		for (int i = 1; i <= node->ncolumns; i++)
+			columns = lappend(columns, column_definition(psprintf("c%d", i), node->columns[i - 1].type,
+														 node->columns[i - 1].typmod,
+														 node->columns[i - 1].collation));
+		content = dyn_sql_content(&evaluation->sql, dyn_input(node, 1));
+		if (node->kind == DYN_NODE_AGGREGATE)
+		{
+			columns = list_concat(columns, dyn_aggregate_state_columns(node));
+			fill = dyn_aggregate_fill(evaluation, node, content);
+		}
+		else
+			fill = dyn_sql_window(&evaluation->sql, node, content);
+		create_table(evaluation->relid, node->no, columns);
+		dyn_execute(&evaluation->execution,
+					psprintf("INSERT INTO %s %s", evaluation->sql.stages[node->no], fill), NULL, NULL);
+		create_indexes(evaluation, node);
+	}
+}
+
+static void
+drop_states(Oid relid)
+{
+	ListCell   *lc;
+
+	foreach(lc, dyn_stages_of(relid))
+		if (lfirst_oid(lc) != dyn_stage_get(relid, 0))
+			dyn_state_ddl(psprintf("DROP TABLE IF EXISTS dyntable.%s",
+								   quote_identifier(get_rel_name(lfirst_oid(lc)))));
+	dyn_stages_forget(relid);
+}
+
+static void
+create_table(Oid relid, int no, List *columns)
+{
+	StringInfoData buf;
+	ListCell   *lc;
+
+	initStringInfo(&buf);
+	appendStringInfo(&buf, "CREATE TABLE %s (", qualified_state_name(relid, no));
+	foreach(lc, columns)
+		appendStringInfo(&buf, "%s%s", foreach_current_index(lc) ? ", " : "", (char *) lfirst(lc));
+	appendStringInfoString(&buf, ") WITH (fillfactor = 80)");
+	dyn_state_ddl(buf.data);
+	CommandCounterIncrement();
+	dyn_stage_insert(relid, no, get_relname_relid(state_name(relid, no), dyn_schema_oid()));
+}
+
+static void
+create_indexes(DynEvaluation *evaluation, DynNode *node)
+{
+	char	   *name = evaluation->sql.stages[node->no];
+	List	   *key = node->has_key ? node->key : NIL;
+	StringInfoData buf;
+	ListCell   *lc;
+
+	initStringInfo(&buf);
+	foreach(lc, key)
+		appendStringInfo(&buf, "%sc%d", buf.len ? ", " : "", lfirst_int(lc));
+	if (key != NIL && list_length(key) <= INDEX_MAX_KEYS)
+		dyn_state_ddl(psprintf("CREATE UNIQUE INDEX ON %s (%s) NULLS NOT DISTINCT", name, buf.data));
+	else if (node->kind == DYN_NODE_WINDOW)
+		dyn_state_ddl(psprintf("CREATE INDEX ON %s (%s(%s))", name, evaluation->sql.hash,
+							   dyn_identity_row(evaluation->states[node->no], NULL, NIL)));
+	if (node->kind == DYN_NODE_WINDOW && node->partition != NIL)
+	{
+		resetStringInfo(&buf);
+		foreach(lc, node->partition)
+			appendStringInfo(&buf, "%sc%d", buf.len ? ", " : "", lfirst_int(lc));
+		dyn_state_ddl(psprintf("CREATE INDEX ON %s (%s)", name, buf.data));
+	}
+	index_for_parents(evaluation, node);
+}
+
+/* Indexes on the columns by which the operators above look rows up. */
+static void
+index_for_parents(DynEvaluation *evaluation, DynNode *node)
+{
+	List	   *done = NIL;
+	ListCell   *lp;
+	ListCell   *lc;
+
+	if (node->has_key && node->key != NIL)
+		done = list_make1_int(linitial_int(node->key));
+	if (node->kind == DYN_NODE_WINDOW && node->partition != NIL)
+		done = lappend_int(done, linitial_int(node->partition));
+	foreach(lp, evaluation->sql.plan->nodes)
+	{
+		DynNode    *parent = lfirst(lp);
+
+		foreach(lc, parent->inputs)
+		{
+			int			input = foreach_current_index(lc) + 1;
+			ListCell   *lq;
+
+			if (lfirst(lc) != node)
+				continue;
+			if (parent->kind == DYN_NODE_OUTER)
+				foreach(lq, input == 1 ? parent->left_keys : parent->right_keys)
+					index_column(evaluation, node, lfirst(lq), &done);
+			if (parent->kind == DYN_NODE_SELECT || parent->kind == DYN_NODE_MOVING)
+				foreach(lq, parent->quals)
+				{
+					OpExpr	   *op = lfirst(lq);
+
+					if (!IsA(op, OpExpr) || list_length(op->args) != 2)
+						continue;
+					for (int side = 0; side < 2; side++)
+					{
+						Var		   *var = list_nth(op->args, side);
+
+						if (IsA(var, Var) && var->varno == input)
+							index_column(evaluation, node, (Node *) var, &done);
+					}
+				}
+		}
+	}
+}
+
+static void
+index_column(DynEvaluation *evaluation, DynNode *node, Node *expr, List **done)
+{
+	if (!IsA(expr, Var) || list_member_int(*done, ((Var *) expr)->varattno) ||
+		!OidIsValid(GetDefaultOpClass(exprType(expr), BTREE_AM_OID)))
+		return;
+	*done = lappend_int(*done, ((Var *) expr)->varattno);
+	dyn_state_ddl(psprintf("CREATE INDEX ON %s (c%d)", evaluation->sql.stages[node->no],
+						   ((Var *) expr)->varattno));
+}
+
+static char *
+column_definition(const char *name, Oid type, int32 typmod, Oid collation)
+{
+	return psprintf("%s %s%s%s", name,
+					format_type_extended(type, typmod, FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY),
+					OidIsValid(collation) ? " COLLATE " : "",
+					OidIsValid(collation) ? generate_collation_name(collation) : "");
+}
+
+/* ------------------------------------------------------------------------
+ * The log of a table's own delta
+ * ------------------------------------------------------------------------
+ */
+char *
+dyn_own_log_name(Oid relid)
+{
+	return qualified_state_name(relid, 0);
+}
+
+void
+dyn_own_log_ensure(Oid relid)
+{
+	Relation	rel;
+	List	   *columns = list_make2("refresh_no pg_catalog.int8", "w pg_catalog.int8");
+
+	if (OidIsValid(dyn_stage_get(relid, 0)))
+		return;
+	rel = table_open(relid, AccessShareLock);
+	for (int i = 0; i < RelationGetNumberOfAttributes(rel); i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), i);
+
+		if (!att->attisdropped)
+			columns = lappend(columns, column_definition(psprintf("c%d", att->attnum), att->atttypid,
+														 att->atttypmod, att->attcollation));
+	}
+	table_close(rel, NoLock);
+	create_table(relid, 0, columns);
+}

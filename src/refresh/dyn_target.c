@@ -1,0 +1,592 @@
+/*
+ * dyn_target.c
+ *	  Refreshing one dynamic table.
+ *
+ * Which way a refresh goes is decided here, in this order:
+ *	 first fill or REINITIALIZE   the position does not fit what is there:
+ *								  another slot, another definition, a source
+ *								  captured only since, a mark left by a failure
+ *	 FULL						  the definition has no incremental plan
+ *	 INCREMENTAL				  the delta of the sources, through the plan
+ *	 NO_DATA					  the delta was empty
+ * All but the last two end in the same way: new content against stored rows
+ * gives a delta, so that readers and downstream tables see differences only.
+ */
+#include <postgres.h>
+
+#include <access/genam.h>
+#include <access/table.h>
+#include <access/xact.h>
+#include <catalog/index.h>
+#include <executor/executor.h>
+#include <miscadmin.h>
+#include <nodes/nodeFuncs.h>
+#include <optimizer/optimizer.h>
+#include <utils/builtins.h>
+#include <utils/fmgroids.h>
+#include <utils/lsyscache.h>
+#include <utils/rel.h>
+#include <utils/timestamp.h>
+
+#include "capture/dyn_capture.h"
+#include "query/dyn_expr.h"
+#include "query/dyn_node.h"
+#include "query/dyn_plan.h"
+#include "query/dyn_query.h"
+#include "refresh/dyn_target.h"
+
+/* One table's refresh while it goes on. */
+typedef struct Target
+{
+	DynRun	   *run;
+	DynTable   *table;
+	DynPosition *position;
+	Query	   *query;			/* expanded */
+	int64		plan_hash;
+	DynPlan    *plan;			/* NULL: full mode */
+	DynEvaluation evaluation;
+	DynSink    *sink;
+	DynCounts	counts;
+	char	   *next_reinit;	/* why the next refresh will have to reinitialise */
+	DynResult  *result;
+} Target;
+
+static int	writing_depth = 0;
+
+static void prepare(Target *target);
+static void use_definition(Target *target, bool retyped, Query *query);
+static char *reinit_reason(Target *target);
+static char *source_reason(Target *target, DynEdge *edge);
+static bool refresh_incrementally(Target *target);
+static void refresh_in_full(Target *target, bool fill);
+static void add_content(Target *target, DynRows *delta);
+static void put_signed(TupleTableSlot *slot, void *arg);
+static void apply(Target *target, DynRows *delta);
+static void write_own_log(Target *target, DynRows *delta);
+static void ensure_identity_index(DynSink *sink);
+static bool index_serves_identity(Relation index, DynSink *sink, List *attnums);
+static void record(Target *target);
+
+bool
+dyn_refresh_writing(void)
+{
+	return writing_depth > 0;
+}
+
+void
+dyn_target_refresh(DynRun *run, Oid relid, bool reinitialise, DynResult *result)
+{
+	Target		target = {.run = run, .result = result};
+	DynIdentity identity;
+	char	   *reason;
+	int			depth = writing_depth;
+
+	result->relid = relid;
+	result->started = GetCurrentTimestamp();
+	dyn_position_claim(relid);
+	target.table = dyn_table_get(relid, false);
+	target.position = dyn_position_get(relid);
+	target.evaluation.relid = relid;
+	target.evaluation.edges = dyn_edges_of(relid);
+
+	dyn_become_owner(target.table, &identity);
+	writing_depth++;
+	PG_TRY();
+	{
+		prepare(&target);
+		reason = reinitialise ? "the stored state did not fit the changes" : reinit_reason(&target);
+		if (target.plan == NULL)
+		{
+			result->action = DYN_ACTION_FULL;
+			result->reason = target.table->reason;
+			refresh_in_full(&target, !target.position->populated);
+		}
+		else if (reason || !refresh_incrementally(&target))
+		{
+			result->action = DYN_ACTION_REINITIALIZE;
+			result->reason = reason ? reason : target.evaluation.reinit_reason;
+			refresh_in_full(&target, !target.position->populated);
+		}
+	}
+	PG_FINALLY();
+	{
+		writing_depth = depth;
+	}
+	PG_END_TRY();
+	dyn_become_caller(&identity);
+	record(&target);
+}
+
+/* The definition as it reads today, its permissions, its plan. */
+static void
+prepare(Target *target)
+{
+	DynEvaluation *evaluation = &target->evaluation;
+	bool		retyped;
+	Query	   *query = dyn_stored_query(target->table, &retyped);
+	DynRefusal	refusal = {0};
+	int			ncolumns;
+	DynColumn  *columns;
+
+	use_definition(target, retyped, query);
+	dyn_query_check_permissions(target->query);
+	if (target->table->incremental)
+	{
+		target->plan = dyn_plan_build(target->query, evaluation->edges, &refusal);
+		if (target->plan == NULL)
+			ereport(ERROR,
+					errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					errmsg("dynamic table \"%s\" can no longer be refreshed incrementally",
+						   get_rel_name(target->table->relid)),
+					errdetail("%s: %s.", refusal.code, refusal.reason),
+					errhint("Set its refresh mode with dyntable_alter(name, refresh_mode => 'full')."));
+	}
+	if (target->plan)
+	{
+		ncolumns = target->plan->top->ncolumns;
+		columns = target->plan->top->columns;
+	}
+	else
+		columns = dyn_query_result_columns(query, &ncolumns);
+	target->sink = dyn_target_sink(target->table->relid, ncolumns, columns,
+								   target->plan && target->plan->top->has_key ?
+								   target->plan->top->key : NIL);
+
+	evaluation->execution.snapshot = target->run->snapshot;
+	evaluation->execution.env = create_queryEnv();
+	evaluation->since = target->position->snapshot;
+	evaluation->upto = target->run->position;
+	evaluation->sql.since = target->position->data_timestamp;
+	evaluation->sql.upto = target->run->upto;
+	evaluation->sql.hash = dyn_hash_name();
+	evaluation->sql.plan = target->plan;
+	if (target->plan)
+	{
+		int			n = list_length(target->plan->nodes) + 1;
+
+		evaluation->sql.stages = palloc0(sizeof(char *) * n);
+		evaluation->sql.changed = palloc0(sizeof(bool) * n);
+		evaluation->deltas = palloc0(sizeof(DynRows *) * n);
+		evaluation->states = palloc0(sizeof(DynSink *) * n);
+		dyn_states_open(evaluation);
+	}
+}
+
+/*
+ * Expand the definition.  Where its meaning is no longer what it was (a view
+ * was replaced, a column's type changed), what it reads may have changed too.
+ */
+static void
+use_definition(Target *target, bool retyped, Query *query)
+{
+	DynTable   *table = target->table;
+
+	target->query = dyn_query_expand(query);
+	target->plan_hash = dyn_query_hash(target->query);
+	if (target->position->plan_hash == target->plan_hash || !target->position->populated)
+		return;
+	if (retyped)
+	{
+		table->tree = nodeToString(query);
+		table->tree_version = PG_MAJORVERSION_NUM;
+		dyn_table_update(table);
+	}
+	dyn_edges_replace(table->relid, dyn_query_sources(query));
+	target->evaluation.edges = dyn_edges_of(table->relid);
+}
+
+/* Why the stored state cannot be the start of a delta, or NULL. */
+static char *
+reinit_reason(Target *target)
+{
+	DynPosition *position = target->position;
+	char	   *reason = NULL;
+	ListCell   *lc;
+
+	if (target->plan == NULL)
+		return NULL;
+	if (!position->populated)
+		reason = "first fill";
+	else if (target->run->generation == 0)
+		reason = psprintf("changes cannot be read: %s", target->run->no_capture);
+	else if (position->generation != target->run->generation)
+		reason = "change capture was started anew";
+	else if (position->plan_hash != target->plan_hash)
+		reason = "the meaning of the definition changed";
+	else if (position->reinit_reason)
+		reason = position->reinit_reason;
+	else if (!dyn_states_complete(&target->evaluation))
+		reason = "stored state is missing";
+	foreach(lc, target->evaluation.edges)
+	{
+		char	   *source = source_reason(target, lfirst(lc));
+
+		if (reason == NULL)
+			reason = source;
+	}
+	return reason;
+}
+
+/* The same on account of one source; also notes what the next refresh has to know. */
+static char *
+source_reason(Target *target, DynEdge *edge)
+{
+	DynSource  *source;
+	ListCell   *lc;
+
+	if (edge->kind == DYN_EDGE_DYNAMIC)
+		return OidIsValid(dyn_stage_get(edge->source, 0)) ? NULL :
+			"an upstream table kept no record of its changes";
+
+	if (dyn_capture_caller_wrote(edge->source))
+	{
+		target->next_reinit = "the refresh before ran in a transaction that had written a source";
+		return "this transaction has written a source";
+	}
+	source = dyn_source_get(edge->source);
+	if (source == NULL)
+	{
+		target->next_reinit = "a source was not yet captured at the refresh before";
+		return "a source is not yet captured";
+	}
+	foreach(lc, edge->columns)
+		if (!list_member_int(source->columns, lfirst_int(lc)))
+		{
+			target->next_reinit = "a source was not yet captured at the refresh before";
+			return "a column of a source is not yet captured";
+		}
+	if (!dyn_snapshot_sees(target->run->position, source->registered_xid))
+		target->next_reinit = "a source was not yet captured at the refresh before";
+	if (target->position->snapshot &&
+		!dyn_snapshot_sees(target->position->snapshot, source->registered_xid))
+		return "a source is captured only since after the refresh before";
+	return NULL;
+}
+
+/* False, with evaluation.reinit_reason, when the changes have no delta. */
+static bool
+refresh_incrementally(Target *target)
+{
+	DynEvaluation *evaluation = &target->evaluation;
+	DynNode    *top = target->plan->top;
+	bool		changed = false;
+
+	dyn_evaluate(evaluation);
+	if (evaluation->reinit_reason)
+		return false;
+	for (int i = 1; i <= list_length(target->plan->nodes); i++)
+		changed |= evaluation->sql.changed[i];
+	target->result->action = changed ? DYN_ACTION_INCREMENTAL : DYN_ACTION_NO_DATA;
+	if (evaluation->sql.changed[top->no])
+		apply(target, evaluation->deltas[top->no]);
+	return true;
+}
+
+/* ------------------------------------------------------------------------
+ * Full content
+ * ------------------------------------------------------------------------
+ */
+typedef struct SignedRows
+{
+	DynRows    *rows;
+	int64		weight;
+	Datum	   *values;
+	bool	   *isnull;
+} SignedRows;
+
+static void
+refresh_in_full(Target *target, bool fill)
+{
+	DynEvaluation *evaluation = &target->evaluation;
+	int			ncolumns = list_length(target->sink->names);
+	DynColumn  *columns = target->plan ? target->plan->top->columns :
+		dyn_query_result_columns(target->query, &ncolumns);
+	DynRows    *delta;
+
+	if (target->plan)
+		dyn_states_fill(evaluation);
+	delta = dyn_rows_begin("x_full", dyn_delta_desc(ncolumns, columns),
+						   dyn_delta_identity(ncolumns, columns));
+	if (!fill)
+	{
+		SignedRows	stored = {delta, -1};
+		StringInfoData names;
+		ListCell   *lc;
+
+		initStringInfo(&names);
+		foreach(lc, target->sink->names)
+			appendStringInfo(&names, "%s%s", names.len ? ", " : "", (char *) lfirst(lc));
+		stored.values = palloc(sizeof(Datum) * (ncolumns + 1));
+		stored.isnull = palloc(sizeof(bool) * (ncolumns + 1));
+		dyn_execute(&evaluation->execution,
+					psprintf("SELECT %s FROM %s", names.data, target->sink->name), put_signed, &stored);
+	}
+	add_content(target, delta);
+	dyn_rows_consolidate(delta);
+	dyn_rows_register(delta, evaluation->execution.env);
+	if (!fill)
+		ensure_identity_index(target->sink);
+	apply(target, delta);
+	if (fill)
+		ensure_identity_index(target->sink);
+}
+
+static void
+add_content(Target *target, DynRows *delta)
+{
+	DynExecution *execution = &target->evaluation.execution;
+	SignedRows	content = {delta, 1};
+
+	content.values = palloc(sizeof(Datum) * delta->desc->natts);
+	content.isnull = palloc(sizeof(bool) * delta->desc->natts);
+	if (target->plan)
+		dyn_execute(execution, dyn_sql_content(&target->evaluation.sql, target->plan->top),
+					put_signed, &content);
+	else
+		dyn_execute_query(execution,
+						  (Query *) dyn_expr_at((Node *) target->query, target->run->upto),
+						  put_signed, &content);
+}
+
+static void
+put_signed(TupleTableSlot *slot, void *arg)
+{
+	SignedRows *signed_rows = arg;
+
+	slot_getallattrs(slot);
+	signed_rows->values[0] = Int64GetDatum(signed_rows->weight);
+	signed_rows->isnull[0] = false;
+	memcpy(signed_rows->values + 1, slot->tts_values, sizeof(Datum) * (signed_rows->rows->desc->natts - 1));
+	memcpy(signed_rows->isnull + 1, slot->tts_isnull, sizeof(bool) * (signed_rows->rows->desc->natts - 1));
+	dyn_rows_put_values(signed_rows->rows, signed_rows->values, signed_rows->isnull);
+}
+
+/* ------------------------------------------------------------------------
+ * Applying
+ * ------------------------------------------------------------------------
+ */
+static void
+apply(Target *target, DynRows *delta)
+{
+	if (delta->count == 0)
+		return;
+	if (OidIsValid(dyn_stage_get(target->table->relid, 0)))
+		write_own_log(target, delta);
+	dyn_apply(&target->evaluation.execution, target->sink, delta, &target->counts);
+	target->position->refresh_no++;
+}
+
+/*
+ * What downstream tables read.  A retraction must name the row as it was
+ * stored: where the table has columns of the time of writing, the delta does
+ * not know them.
+ */
+static void
+write_own_log(Target *target, DynRows *delta)
+{
+	DynExecution *execution = &target->evaluation.execution;
+	char	   *log = dyn_own_log_name(target->table->relid);
+	int			ncolumns = list_length(target->sink->names);
+	StringInfoData names;
+	char	   *columns = dyn_sql_columns("d", ncolumns);
+	bool		exact = memchr(target->sink->identity, false, ncolumns) == NULL;
+	Relation	rel = table_open(target->table->relid, NoLock);
+
+	initStringInfo(&names);
+	for (int i = 0; i < RelationGetNumberOfAttributes(rel); i++)
+		if (!TupleDescAttr(RelationGetDescr(rel), i)->attisdropped)
+			appendStringInfo(&names, ", c%d", i + 1);
+	table_close(rel, NoLock);
+
+	dyn_execute(execution,
+				psprintf("DELETE FROM %s WHERE refresh_no <= " INT64_FORMAT, log,
+						 dyn_edge_min_refresh_no(target->table->relid)), NULL, NULL);
+	dyn_rows_register(delta, execution->env);
+	dyn_execute(execution,
+				psprintf("INSERT INTO %s (refresh_no, w%s) SELECT " INT64_FORMAT ", d.w, %s FROM %s d%s",
+						 log, names.data, target->position->refresh_no + 1, columns, delta->name,
+						 exact ? "" : " WHERE d.w > 0"), NULL, NULL);
+	if (!exact && delta->minus > 0)
+	{
+		DynRows    *stored = dyn_apply_stored(execution, target->sink, delta);
+
+		dyn_execute(execution,
+					psprintf("INSERT INTO %s (refresh_no, w%s) SELECT " INT64_FORMAT ", d.w, %s FROM %s d",
+							 log, names.data, target->position->refresh_no + 1, columns, stored->name),
+					NULL, NULL);
+		dyn_rows_end(stored);
+	}
+}
+
+DynSink *
+dyn_target_sink(Oid relid, int ncolumns, const DynColumn *columns, List *key)
+{
+	DynSink    *sink = palloc0(sizeof(DynSink));
+	Relation	rel = table_open(relid, NoLock);
+	List	   *attnums = NIL;
+	ListCell   *lc;
+	bool		same;
+
+	sink->relid = relid;
+	sink->name = dyn_relation_name(relid);
+	sink->hash = dyn_hash_name();
+	sink->identity = dyn_delta_identity(ncolumns, columns);
+	for (int i = 0; i < RelationGetNumberOfAttributes(rel); i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), i);
+
+		if (att->attisdropped)
+			continue;
+		sink->names = lappend(sink->names, pstrdup(quote_identifier(NameStr(att->attname))));
+		sink->types = lappend_oid(sink->types, att->atttypid);
+		attnums = lappend_int(attnums, att->attnum);
+	}
+	same = list_length(attnums) == ncolumns;
+	for (int i = 0; same && i < ncolumns; i++)
+		same = list_nth_oid(sink->types, i) == columns[i].type;
+	if (!same)
+		ereport(ERROR,
+				errcode(ERRCODE_DATATYPE_MISMATCH),
+				errmsg("the columns of dynamic table \"%s\" are no longer those of its query",
+					   RelationGetRelationName(rel)),
+				errhint("Give it its query anew with dyntable_alter(name, query => ...)."));
+	if (list_length(key) <= INDEX_MAX_KEYS)
+		sink->key = key;
+
+	/* columns that stand in a unique index of the user's */
+	foreach(lc, RelationGetIndexList(rel))
+	{
+		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
+
+		if (index->rd_index->indisunique && !index_serves_identity(index, sink, attnums))
+			for (int i = 0; i < ncolumns; i++)
+				for (int k = 0; k < index->rd_index->indnatts; k++)
+					if (index->rd_index->indkey.values[k] == 0 ||
+						index->rd_index->indkey.values[k] == list_nth_int(attnums, i))
+						sink->unique = list_append_unique_int(sink->unique, i + 1);
+		index_close(index, AccessShareLock);
+	}
+	table_close(rel, NoLock);
+	return sink;
+}
+
+/* ------------------------------------------------------------------------
+ * The index by which rows are found
+ * ------------------------------------------------------------------------
+ */
+static void
+ensure_identity_index(DynSink *sink)
+{
+	Relation	rel = table_open(sink->relid, NoLock);
+	List	   *attnums = NIL;
+	bool		found = false;
+	ListCell   *lc;
+	StringInfoData names;
+
+	for (int i = 0; i < RelationGetNumberOfAttributes(rel); i++)
+		if (!TupleDescAttr(RelationGetDescr(rel), i)->attisdropped)
+			attnums = lappend_int(attnums, i + 1);
+	foreach(lc, RelationGetIndexList(rel))
+	{
+		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
+
+		found |= index_serves_identity(index, sink, attnums);
+		index_close(index, AccessShareLock);
+	}
+	table_close(rel, NoLock);
+	if (found || list_length(sink->names) == 0)
+		return;
+	if (sink->key == NIL)
+	{
+		dyn_state_ddl(psprintf("CREATE INDEX ON %s (%s(%s))", sink->name, sink->hash,
+							   dyn_identity_row(sink, NULL, sink->names)));
+		return;
+	}
+	initStringInfo(&names);
+	foreach(lc, sink->key)
+		appendStringInfo(&names, "%s%s", names.len ? ", " : "",
+						 (char *) list_nth(sink->names, lfirst_int(lc) - 1));
+	dyn_state_ddl(psprintf("CREATE UNIQUE INDEX ON %s (%s) NULLS NOT DISTINCT", sink->name, names.data));
+}
+
+static bool
+index_serves_identity(Relation index, DynSink *sink, List *attnums)
+{
+	Form_pg_index form = index->rd_index;
+	ListCell   *lc;
+
+	if (!form->indisvalid || RelationGetIndexPredicate(index) != NIL)
+		return false;
+	if (sink->key == NIL)
+	{
+		FuncExpr   *expr;
+
+		if (form->indnatts != 1 || form->indkey.values[0] != 0)
+			return false;
+		expr = linitial(RelationGetIndexExpressions(index));
+		return IsA(expr, FuncExpr) && strcmp(get_func_name(expr->funcid), "row_hash") == 0;
+	}
+	if (!form->indisunique || form->indnkeyatts != list_length(sink->key))
+		return false;
+	foreach(lc, sink->key)
+	{
+		bool		member = false;
+
+		for (int k = 0; k < form->indnkeyatts; k++)
+			member |= form->indkey.values[k] == list_nth_int(attnums, lfirst_int(lc) - 1);
+		if (!member)
+			return false;
+	}
+	return true;
+}
+
+/* ------------------------------------------------------------------------
+ * Where the table stands now
+ * ------------------------------------------------------------------------
+ */
+static void
+record(Target *target)
+{
+	DynPosition *position = target->position;
+	DynResult  *result = target->result;
+	DynHistory	entry = {0};
+	ListCell   *lc;
+
+	position->generation = target->run->generation;
+	position->snapshot = target->run->position;
+	position->data_timestamp = target->run->upto;
+	position->populated = true;
+	position->plan_hash = target->plan_hash;
+	position->reinit_reason = target->next_reinit;
+	dyn_position_store(position);
+	foreach(lc, target->evaluation.edges)
+	{
+		DynEdge    *edge = lfirst(lc);
+
+		if (edge->kind == DYN_EDGE_DYNAMIC)
+		{
+			int64		refresh_no = dyn_position_get(edge->source)->refresh_no;
+
+			if (refresh_no != edge->refresh_no)
+				dyn_edge_store_refresh_no(edge->relid, edge->source, refresh_no);
+		}
+	}
+
+	result->data_timestamp = position->data_timestamp;
+	result->rows_inserted = target->counts.inserted;
+	result->rows_updated = target->counts.updated;
+	result->rows_deleted = target->counts.deleted;
+	result->ended = GetCurrentTimestamp();
+	entry.relid = result->relid;
+	entry.state = "SUCCEEDED";
+	entry.action = dyn_action_name(result->action);
+	entry.trigger = dyn_trigger_name(target->run->trigger);
+	entry.data_timestamp = result->data_timestamp;
+	entry.started = result->started;
+	entry.ended = result->ended;
+	entry.rows_inserted = result->rows_inserted;
+	entry.rows_updated = result->rows_updated;
+	entry.rows_deleted = result->rows_deleted;
+	entry.reason = result->reason;
+	dyn_history_insert(&entry);
+}

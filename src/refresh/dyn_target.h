@@ -1,0 +1,55 @@
+/*
+ * dyn_target.h
+ *	  Refreshing one dynamic table within a run.
+ */
+#ifndef DYN_TARGET_H
+#define DYN_TARGET_H
+
+#include <utils/snapshot.h>
+
+#include "catalog/dyn_catalog.h"
+#include "refresh/dyn_evaluate.h"
+#include "refresh/dyn_refresh.h"
+
+/* What the tables of one run have in common. */
+typedef struct DynRun
+{
+	Snapshot	snapshot;		/* registered */
+	DynSnapshot *position;		/* the same, storable */
+	TimestampTz upto;			/* data timestamp */
+	int64		generation;		/* of the slot; 0: capture is not ready */
+	char	   *no_capture;		/* why not */
+	DynTrigger	trigger;
+} DynRun;
+
+/* Refresh one table; its locks are held, its upstream has been refreshed.  Raises what goes wrong. */
+extern void dyn_target_refresh(DynRun *run, Oid relid, bool reinitialise, DynResult *result);
+
+/* dyn_run, whose snapshot stays registered for the caller to look at what it gave. */
+extern List *dyn_run_keeping(List *relids, DynTrigger trigger, bool catch_errors, Snapshot *snapshot);
+
+/* Switch to the owner of a dynamic table, restricted, with its pinned settings; and back. */
+typedef struct DynIdentity
+{
+	Oid			userid;
+	int			context;
+	int			guc_level;
+} DynIdentity;
+
+extern void dyn_become_owner(const DynTable *table, DynIdentity *identity);
+extern void dyn_become_caller(const DynIdentity *identity);
+
+/* The stored definition as a Query; raises an error where a column in use is gone. */
+extern Query *dyn_stored_query(const DynTable *table, bool *retyped);
+
+/* How deltas are applied to the dynamic table itself; columns: of its definition. */
+extern DynSink *dyn_target_sink(Oid relid, int ncolumns, const DynColumn *columns, List *key);
+
+/* The columns of a definition that is not incremental. */
+extern DynColumn *dyn_query_result_columns(Query *query, int *ncolumns);
+
+/* schema-qualified row_hash, and a relation's qualified name */
+extern char *dyn_hash_name(void);
+extern char *dyn_relation_name(Oid relid);
+
+#endif							/* DYN_TARGET_H */
