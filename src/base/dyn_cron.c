@@ -227,6 +227,10 @@ dyn_cron_next(const DynCron *cron, TimestampTz after)
 		{
 			if (!(cron->hours & (1U << hour)))
 				continue;
+
+			/* An hour back, for the night when the clocks go back. */
+			if (julian == today && hour < tm.tm_hour - 1)
+				continue;
 			for (int minute = 0; minute < 60; minute++)
 			{
 				TimestampTz moment;

@@ -165,14 +165,17 @@ typedef struct DynScheduleRow
 	bool		still;			/* depends on nothing but captured sources */
 	bool		populated;
 	TimestampTz data_timestamp; /* DT_NOBEGIN before the first fill */
+	bool		reinitialise;
 	int			failures;
 	TimestampTz retry_at;		/* DT_NOBEGIN: none */
 	int64		duration;		/* microseconds that a refresh takes; 0: unknown */
 } DynScheduleRow;
 
 /* schedule */
+extern Oid	dyn_extension_owner(void);
 extern List *dyn_schedule_rows(void);	/* of DynScheduleRow *, all tables */
 extern List *dyn_schedule_positions(const List *relids);	/* the same, only what a refresh moves */
+extern TimestampTz dyn_position_data_timestamp(Oid relid);
 extern List *dyn_schedule_edges(void);	/* of DynEdge *, between dynamic tables, without columns */
 
 /*

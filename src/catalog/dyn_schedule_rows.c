@@ -35,13 +35,29 @@
 	" WHERE h.relid = t.relid AND h.state = 'SUCCEEDED' AND h.action IN ('INCREMENTAL', 'FULL')" \
 	" ORDER BY h.id DESC LIMIT 5) h)"
 
+/* Refresh workers run as this role. */
+Oid
+dyn_extension_owner(void)
+{
+	static DynStatement select = {
+		"SELECT extowner FROM pg_catalog.pg_extension WHERE extname = 'dyntable'", 0
+	};
+	DynCall		call;
+	Oid			owner;
+
+	dyn_spi_begin(&call, &select, NULL, NULL);
+	owner = call.nrows > 0 ? dyn_spi_oid(0, 1) : InvalidOid;
+	dyn_spi_end(&call);
+	return owner;
+}
+
 List *
 dyn_schedule_rows(void)
 {
 	static DynStatement select = {
 		"SELECT t.relid::oid, coalesce((extract(epoch FROM t.target_lag) * 1000000)::int8, 0),"
 		" t.schedule, t.warehouse, t.state = 'SUSPENDED' OR w.suspended, " IS_STILL ","
-		" p.populated, p.data_timestamp, p.failures, p.retry_at,"
+		" p.populated, p.data_timestamp, p.reinit_reason IS NOT NULL, p.failures, p.retry_at,"
 		" coalesce(" EXPECTED_DURATION ", 0)"
 		" FROM dyntable.dynamic_table t JOIN dyntable.position p ON p.relid = t.relid"
 		" JOIN dyntable.warehouse w ON w.name = t.warehouse"
@@ -63,9 +79,10 @@ dyn_schedule_rows(void)
 		row->still = dyn_spi_bool(i, 6);
 		row->populated = dyn_spi_bool(i, 7);
 		row->data_timestamp = dyn_spi_timestamp(i, 8);
-		row->failures = dyn_spi_int4(i, 9);
-		row->retry_at = dyn_spi_timestamp(i, 10);
-		row->duration = dyn_spi_int8(i, 11);
+		row->reinitialise = dyn_spi_bool(i, 9);
+		row->failures = dyn_spi_int4(i, 10);
+		row->retry_at = dyn_spi_timestamp(i, 11);
+		row->duration = dyn_spi_int8(i, 12);
 		rows = lappend(rows, row);
 	}
 	dyn_spi_end(&call);
@@ -90,7 +107,7 @@ List *
 dyn_schedule_positions(const List *relids)
 {
 	static DynStatement select = {
-		"SELECT relid, populated, data_timestamp, failures, retry_at"
+		"SELECT relid, populated, data_timestamp, reinit_reason IS NOT NULL, failures, retry_at"
 		" FROM dyntable.position WHERE relid = ANY ($1)", 1, {OIDARRAYOID}
 	};
 	Datum		values[] = {oid_array_value(relids)};
@@ -105,12 +122,22 @@ dyn_schedule_positions(const List *relids)
 		row->relid = dyn_spi_oid(i, 1);
 		row->populated = dyn_spi_bool(i, 2);
 		row->data_timestamp = dyn_spi_timestamp(i, 3);
-		row->failures = dyn_spi_int4(i, 4);
-		row->retry_at = dyn_spi_timestamp(i, 5);
+		row->reinitialise = dyn_spi_bool(i, 4);
+		row->failures = dyn_spi_int4(i, 5);
+		row->retry_at = dyn_spi_timestamp(i, 6);
 		rows = lappend(rows, row);
 	}
 	dyn_spi_end(&call);
 	return rows;
+}
+
+/* Under the active snapshot; DT_NOBEGIN before the first fill and for no dynamic table. */
+TimestampTz
+dyn_position_data_timestamp(Oid relid)
+{
+	List	   *rows = dyn_schedule_positions(list_make1_oid(relid));
+
+	return rows == NIL ? DT_NOBEGIN : ((DynScheduleRow *) linitial(rows))->data_timestamp;
 }
 
 /* Every edge from a dynamic table to a dynamic table; of DynEdge *, without columns. */

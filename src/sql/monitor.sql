@@ -1,1 +1,264 @@
-/* monitor.sql */
+/*
+ * monitor.sql: what people look at.
+ *
+ * Dyntable's own tables are readable by no user; the views below are, and
+ * show the rows of those dynamic tables that the reader may SELECT from, or
+ * all to members of pg_read_all_stats.  Query texts are shown to the members
+ * of a table's owner and of pg_read_all_stats.
+ */
+CREATE FUNCTION dyntable.freshness(relid oid, stored timestamptz) RETURNS timestamptz
+    LANGUAGE C VOLATILE STRICT
+    AS 'MODULE_PATHNAME', 'dyntable_freshness';
+COMMENT ON FUNCTION dyntable.freshness(oid, timestamptz)
+    IS 'data timestamp of a dynamic table, given the one that is stored';
+
+CREATE FUNCTION dyntable.next_refresh(relid oid) RETURNS timestamptz
+    LANGUAGE C VOLATILE STRICT
+    AS 'MODULE_PATHNAME', 'dyntable_next_refresh';
+COMMENT ON FUNCTION dyntable.next_refresh(oid)
+    IS 'when the scheduler will refresh a dynamic table; null when it will not';
+
+CREATE FUNCTION dyntable.workers(OUT pid integer, OUT warehouse text, OUT state text,
+                                 OUT since timestamptz, OUT tables oid[])
+RETURNS SETOF record
+    LANGUAGE C VOLATILE STRICT
+    AS 'MODULE_PATHNAME', 'dyntable_workers';
+COMMENT ON FUNCTION dyntable.workers() IS 'refresh workers of this database and the tables they refresh';
+
+CREATE FUNCTION dyntable.lag_text(lag interval) RETURNS text
+    LANGUAGE SQL IMMUTABLE STRICT PARALLEL SAFE
+    SET search_path = pg_catalog
+BEGIN ATOMIC
+    SELECT CASE
+        WHEN u.unit = 'milliseconds' THEN trim_scale(round(u.seconds * 1000, 3)) || ' milliseconds'
+        ELSE trim_scale(u.seconds / u.size) ||
+             CASE WHEN u.seconds = u.size THEN ' ' || u.unit ELSE ' ' || u.unit || 's' END
+    END
+    FROM (SELECT s.seconds,
+                 CASE WHEN s.seconds < 1 THEN 'milliseconds' WHEN s.seconds % 86400 = 0 THEN 'day'
+                      WHEN s.seconds % 3600 = 0 THEN 'hour' WHEN s.seconds % 60 = 0 THEN 'minute'
+                      ELSE 'second' END AS unit,
+                 CASE WHEN s.seconds % 86400 = 0 THEN 86400 WHEN s.seconds % 3600 = 0 THEN 3600
+                      WHEN s.seconds % 60 = 0 THEN 60 ELSE 1 END AS size
+          FROM (SELECT extract(epoch FROM lag_text.lag) AS seconds) s) u;
+END;
+COMMENT ON FUNCTION dyntable.lag_text(interval) IS 'an interval in its largest whole unit, as in ''10 minutes''';
+
+CREATE FUNCTION dyntable.sees_all() RETURNS boolean
+    LANGUAGE SQL STABLE
+    SET search_path = pg_catalog
+BEGIN ATOMIC
+    SELECT pg_has_role('pg_read_all_stats', 'USAGE');
+END;
+COMMENT ON FUNCTION dyntable.sees_all() IS 'whether the current user may see all of dyntable''s views';
+
+CREATE VIEW dyntable.dynamic_tables WITH (security_barrier) AS
+SELECT c.relname AS name,
+       n.nspname AS schema_name,
+       current_database() AS database_name,
+       t.relid,
+       pg_get_userbyid(c.relowner) AS owner,
+       CASE WHEN m.all_rows OR pg_has_role(c.relowner, 'USAGE') THEN t.query END AS query,
+       CASE WHEN t.target_lag IS NOT NULL THEN dyntable.lag_text(t.target_lag)
+            WHEN t.schedule IS NULL THEN 'downstream' END AS target_lag,
+       dyntable.lag_text((
+           WITH RECURSIVE down (relid) AS (
+               SELECT t.relid::oid
+               UNION
+               SELECT e.relid FROM down JOIN dyntable.edge e ON e.source = down.relid)
+           SELECT min(d.target_lag) FROM down JOIN dyntable.dynamic_table d ON d.relid = down.relid
+           WHERE d.relid = t.relid OR d.state = 'ACTIVE')) AS effective_target_lag,
+       t.schedule,
+       CASE WHEN t.incremental THEN 'INCREMENTAL' ELSE 'FULL' END AS refresh_mode,
+       upper(t.refresh_mode) AS requested_refresh_mode,
+       t.reason_code AS refresh_mode_reason_code,
+       t.reason AS refresh_mode_reason,
+       upper(t.initialize) AS initialize,
+       t.warehouse AS warehouse_name,
+       t.state AS scheduling_state,
+       t.state_code AS scheduling_state_reason,
+       CASE WHEN t.state = 'SUSPENDED' THEN t.state_since END AS suspended_on,
+       p.populated,
+       f.data_timestamp,
+       clock_timestamp() - f.data_timestamp AS age,
+       p.reinit_reason,
+       h.state AS last_refresh_state,
+       h.action AS last_refresh_action,
+       CASE WHEN h.repeats > 1 THEN h.data_timestamp ELSE h.started END AS last_refresh_start_time,
+       h.ended AS last_refresh_end_time,
+       h.code AS last_refresh_code,
+       h.message AS last_refresh_message,
+       CASE WHEN t.state = 'ACTIVE' THEN dyntable.next_refresh(t.relid) END AS next_refresh_time,
+       p.failures AS consecutive_failures,
+       CASE WHEN c.reltuples >= 0 THEN c.reltuples::bigint END AS rows,
+       pg_total_relation_size(c.oid) AS bytes,
+       obj_description(c.oid, 'pg_class') AS comment,
+       t.created AS created_on
+FROM dyntable.dynamic_table t
+JOIN pg_class c ON c.oid = t.relid
+JOIN pg_namespace n ON n.oid = c.relnamespace
+LEFT JOIN dyntable.position p ON p.relid = t.relid
+CROSS JOIN LATERAL (SELECT dyntable.freshness(t.relid, p.data_timestamp) AS data_timestamp) f
+CROSS JOIN (SELECT dyntable.sees_all() AS all_rows) m
+LEFT JOIN LATERAL (
+    SELECT * FROM dyntable.history l WHERE l.relid = t.relid ORDER BY l.id DESC LIMIT 1) h ON true
+WHERE m.all_rows OR has_table_privilege(c.oid, 'SELECT');
+COMMENT ON VIEW dyntable.dynamic_tables
+    IS 'dynamic tables: definition, mode, scheduling state, data timestamp, last and next refresh';
+COMMENT ON COLUMN dyntable.dynamic_tables.target_lag IS 'greatest age that the data may reach, or downstream; null with a schedule';
+COMMENT ON COLUMN dyntable.dynamic_tables.effective_target_lag IS 'the least lag of the table and of those that read it; null: never refreshed because of a lag';
+COMMENT ON COLUMN dyntable.dynamic_tables.refresh_mode IS 'INCREMENTAL or FULL, as it is';
+COMMENT ON COLUMN dyntable.dynamic_tables.requested_refresh_mode IS 'AUTO, INCREMENTAL or FULL, as asked for';
+COMMENT ON COLUMN dyntable.dynamic_tables.data_timestamp IS 'the content is what the query returned at this time; null before the first fill';
+COMMENT ON COLUMN dyntable.dynamic_tables.age IS 'how old the data is now';
+COMMENT ON COLUMN dyntable.dynamic_tables.reinit_reason IS 'why the next refresh computes the table anew; null: it does not';
+COMMENT ON COLUMN dyntable.dynamic_tables.rows IS 'as of the last ANALYZE, an estimate';
+
+CREATE VIEW dyntable.refresh_history WITH (security_barrier) AS
+SELECT c.relname AS name,
+       n.nspname AS schema_name,
+       current_database() AS database_name,
+       h.relid,
+       h.state,
+       h.code AS state_code,
+       h.message AS state_message,
+       h.data_timestamp,
+       h.started AS refresh_start_time,
+       h.ended AS refresh_end_time,
+       h.ended - h.started AS duration,
+       h.completion_target,
+       h.action AS refresh_action,
+       h.trigger AS refresh_trigger,
+       h.reason,
+       CASE WHEN h.action = 'REINITIALIZE' THEN h.reason END AS reinit_reason,
+       h.rows_inserted,
+       h.rows_updated,
+       h.rows_deleted,
+       h.phases,
+       h.repeats,
+       CASE WHEN t.target_lag IS NOT NULL THEN dyntable.lag_text(t.target_lag)
+            WHEN t.relid IS NOT NULL AND t.schedule IS NULL THEN 'downstream' END AS target_lag,
+       h.id
+FROM dyntable.history h
+LEFT JOIN pg_class c ON c.oid = h.relid
+LEFT JOIN pg_namespace n ON n.oid = c.relnamespace
+LEFT JOIN dyntable.dynamic_table t ON t.relid = h.relid
+CROSS JOIN (SELECT dyntable.sees_all() AS all_rows) m
+WHERE m.all_rows OR (t.relid IS NOT NULL AND has_table_privilege(c.oid, 'SELECT'));
+COMMENT ON VIEW dyntable.refresh_history
+    IS 'refreshes of dynamic tables; refreshes in a row that found nothing are one row with a count';
+COMMENT ON COLUMN dyntable.refresh_history.state IS 'SUCCEEDED, FAILED or UPSTREAM_FAILED';
+COMMENT ON COLUMN dyntable.refresh_history.completion_target IS 'the previous data timestamp plus target lag: when the refresh had to be complete';
+COMMENT ON COLUMN dyntable.refresh_history.repeats IS 'how many refreshes this row stands for';
+
+CREATE VIEW dyntable.dependencies WITH (security_barrier) AS
+SELECT c.relname AS name,
+       n.nspname AS schema_name,
+       e.relid,
+       s.relname AS source_name,
+       sn.nspname AS source_schema_name,
+       e.source AS source_relid,
+       CASE WHEN e.kind = 'd' THEN 'DYNAMIC TABLE'
+            WHEN s.relkind = 'm' THEN 'MATERIALIZED VIEW'
+            WHEN s.relkind = 'f' THEN 'FOREIGN TABLE'
+            WHEN s.relkind = 'v' THEN 'VIEW'
+            ELSE 'TABLE' END AS source_kind,
+       e.kind <> 'f' AS incremental,
+       ARRAY(SELECT a.attname FROM unnest(e.columns) WITH ORDINALITY AS k (attnum, place)
+             JOIN pg_attribute a ON a.attrelid = e.source AND a.attnum = k.attnum
+             ORDER BY k.place) AS columns
+FROM dyntable.edge e
+JOIN pg_class c ON c.oid = e.relid
+JOIN pg_namespace n ON n.oid = c.relnamespace
+LEFT JOIN pg_class s ON s.oid = e.source
+LEFT JOIN pg_namespace sn ON sn.oid = s.relnamespace
+WHERE dyntable.sees_all() OR has_table_privilege(c.oid, 'SELECT');
+COMMENT ON VIEW dyntable.dependencies IS 'which relations each dynamic table reads, views expanded';
+COMMENT ON COLUMN dyntable.dependencies.incremental IS 'whether the changes of the source are known; if not, it is read in full';
+
+CREATE VIEW dyntable.warehouses WITH (security_barrier) AS
+SELECT w.name,
+       w.owner::text AS owner,
+       w.max_workers,
+       CASE WHEN dyntable.sees_all() OR pg_has_role(w.owner, 'USAGE') THEN w.settings END AS settings,
+       w.statement_timeout,
+       w.auto_suspend,
+       CASE WHEN w.suspended THEN 'SUSPENDED' WHEN k.workers > 0 THEN 'STARTED' ELSE 'IDLE' END AS state,
+       (SELECT count(*) FROM dyntable.dynamic_table t WHERE t.warehouse = w.name) AS dynamic_tables,
+       k.workers,
+       k.busy_workers
+FROM dyntable.warehouse w
+CROSS JOIN LATERAL (
+    SELECT count(*) AS workers, count(*) FILTER (WHERE r.state IN ('busy', 'starting')) AS busy_workers
+    FROM dyntable.workers() r WHERE r.warehouse = w.name) k;
+COMMENT ON VIEW dyntable.warehouses IS 'pools of refresh workers and what they do';
+
+GRANT SELECT ON dyntable.dynamic_tables, dyntable.refresh_history, dyntable.dependencies,
+    dyntable.warehouses TO PUBLIC;
+
+-- Runs with the caller's rights, over the views: it shows what they show.
+CREATE FUNCTION dyntable.graph(format text DEFAULT 'text') RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog
+AS $graph$
+DECLARE
+    result text;
+BEGIN
+    CASE lower(format)
+    WHEN 'text' THEN
+        -- Each table that nobody reads, and below it what it reads.
+        WITH RECURSIVE edges AS (
+            SELECT d.relid, d.source_relid, d.source_kind,
+                   coalesce(quote_ident(d.source_schema_name) || '.' || quote_ident(d.source_name), '(hidden)') AS label
+            FROM dyntable.dependencies d
+        ), tables AS (
+            SELECT t.relid::oid AS relid, quote_ident(t.schema_name) || '.' || quote_ident(t.name) AS name,
+                   concat_ws(', ', coalesce(t.target_lag, t.schedule), lower(t.refresh_mode),
+                             CASE WHEN t.scheduling_state <> 'ACTIVE' THEN 'suspended' END) AS properties
+            FROM dyntable.dynamic_tables t
+        ), lines AS (
+            SELECT t.relid, ARRAY[t.name] AS path, t.name AS label, 0 AS depth
+            FROM tables t
+            WHERE NOT EXISTS (SELECT FROM edges e WHERE e.source_relid = t.relid)
+            UNION ALL
+            SELECT e.source_relid, l.path || e.label, e.label, l.depth + 1
+            FROM lines l JOIN edges e ON e.relid = l.relid
+        )
+        SELECT string_agg(repeat('    ', l.depth) || l.label || coalesce(' (' || t.properties || ')', ''),
+                          E'\n' ORDER BY l.path)
+        INTO result
+        FROM lines l LEFT JOIN tables t ON t.relid = l.relid;
+    WHEN 'dot' THEN
+        SELECT E'digraph dyntable {\n    rankdir = LR;\n    node [shape = box];\n' ||
+               coalesce((SELECT string_agg(format('    "%s.%s" [style = rounded, label = "%1$s.%2$s\n%s"];',
+                             replace(t.schema_name, '"', '\"'), replace(t.name, '"', '\"'),
+                             coalesce(t.target_lag, t.schedule)), E'\n' ORDER BY t.schema_name, t.name) || E'\n'
+                         FROM dyntable.dynamic_tables t), '') ||
+               coalesce((SELECT string_agg(format('    "%s.%s" -> "%s.%s";',
+                             replace(d.source_schema_name, '"', '\"'), replace(d.source_name, '"', '\"'),
+                             replace(d.schema_name, '"', '\"'), replace(d.name, '"', '\"')),
+                             E'\n' ORDER BY d.schema_name, d.name, d.source_schema_name, d.source_name) || E'\n'
+                         FROM dyntable.dependencies d), '') || '}'
+        INTO result;
+    WHEN 'mermaid' THEN
+        SELECT E'flowchart LR\n' ||
+               coalesce((SELECT string_agg(format('    t%s("%s.%s<br/>%s")', t.relid::oid,
+                             replace(t.schema_name, '"', '#quot;'), replace(t.name, '"', '#quot;'),
+                             coalesce(t.target_lag, t.schedule)), E'\n' ORDER BY t.schema_name, t.name) || E'\n'
+                         FROM dyntable.dynamic_tables t), '') ||
+               coalesce((SELECT string_agg(CASE WHEN d.source_kind = 'DYNAMIC TABLE'
+                             THEN format('    t%s --> t%s', d.source_relid, d.relid)
+                             ELSE format('    s%s["%s.%s"] --> t%s', d.source_relid,
+                                 replace(d.source_schema_name, '"', '#quot;'),
+                                 replace(d.source_name, '"', '#quot;'), d.relid) END,
+                             E'\n' ORDER BY d.schema_name, d.name, d.source_schema_name, d.source_name)
+                         FROM dyntable.dependencies d), '')
+        INTO result;
+    ELSE
+        RAISE EXCEPTION 'graph format "%" is not known', format
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Use text, dot or mermaid.';
+    END CASE;
+    RETURN coalesce(result, '');
+END
+$graph$;
+COMMENT ON FUNCTION dyntable.graph(text) IS 'dynamic tables and what they read, as text, dot (Graphviz) or mermaid';

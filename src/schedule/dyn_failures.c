@@ -1,0 +1,124 @@
+/*
+ * dyn_failures.c
+ *	  What becomes of tables whose scheduled refresh failed.
+ *
+ * Each failure is a row of history.  A failed table is not tried again before
+ * its lag has passed, then twice that, and so on: a table that cannot be
+ * refreshed must not keep a worker busy.  After several failures in a row it
+ * is suspended with all that is downstream.
+ *
+ * Only failures that the table itself is to blame for count towards that.
+ * Cancelled by hand, deadlocked, waiting for a lock or for capture in vain,
+ * out of memory or disk: these are tried again for as long as it takes, one
+ * lag apart.  A table that did not run because of its upstream has no failure
+ * of its own; it waits for the upstream's next attempt.
+ */
+#include <postgres.h>
+
+#include <utils/lsyscache.h>
+#include <utils/timestamp.h>
+
+#include "base/dyn_settings.h"
+#include "catalog/dyn_catalog.h"
+#include "refresh/dyn_refresh.h"
+#include "schedule/dyn_failures.h"
+
+#define BACKOFF_LEAST	INT64CONST(1000000) /* microseconds */
+#define BACKOFF_MOST	(INT64CONST(300) * 1000000)
+
+static bool
+failure_counts(const char *sqlstate, bool timed_out)
+{
+	static const char *const excused[] = {
+		"08", "40", "53", "57", "58",	/* classes: connection, serialization, resources, operator, system */
+		"55000", "55P03", "F0",
+	};
+
+	if (sqlstate == NULL)
+		return true;
+	if (strcmp(sqlstate, "57014") == 0)
+		return timed_out;
+	for (int i = 0; i < lengthof(excused); i++)
+		if (strncmp(sqlstate, excused[i], strlen(excused[i])) == 0)
+			return false;
+	return true;
+}
+
+static int64
+table_lag(const DynTable *table)
+{
+	const Interval *lag = table->target_lag;
+
+	if (lag == NULL)
+		return BACKOFF_LEAST;
+	return Max(BACKOFF_LEAST, lag->time + lag->day * USECS_PER_DAY);
+}
+
+static void
+record_failure(Oid relid, const char *sqlstate, const char *message, bool timed_out)
+{
+	DynTable   *table = dyn_table_get(relid, true);
+	int			failures;
+
+	if (table == NULL)
+		return;					/* dropped meanwhile */
+	failures = dyn_position_failed(relid, failure_counts(sqlstate, timed_out),
+								   table_lag(table), BACKOFF_MOST);
+	if (dyn_max_consecutive_failures > 0 && failures >= dyn_max_consecutive_failures &&
+		!table->suspended)
+	{
+		dyn_table_suspend_failed(relid);
+		ereport(LOG,
+				(errmsg("suspended dynamic table \"%s\" after %d failures in a row",
+						get_rel_name(relid), failures),
+				 errdetail("The last one was: %s", message ? message : "unknown")));
+	}
+}
+
+static void
+record_history(Oid relid, const char *state, const char *code, const char *message,
+			   TimestampTz started, TimestampTz ended)
+{
+	DynHistory	entry = {
+		.relid = relid,.state = state,.trigger = dyn_trigger_name(DYN_TRIGGER_SCHEDULED),
+		.code = code,.message = message,.data_timestamp = DT_NOBEGIN,
+		.started = started,.ended = ended
+	};
+
+	dyn_history_insert(&entry);
+}
+
+void
+dyn_failures_record(const List *results, bool timed_out)
+{
+	ListCell   *cell;
+
+	foreach(cell, results)
+	{
+		const DynResult *result = lfirst(cell);
+
+		if (result->upstream_failed)
+			record_history(result->relid, "UPSTREAM_FAILED", "UPSTREAM_FAILED", result->message,
+						   result->started, result->ended);
+		else if (result->failed)
+		{
+			record_history(result->relid, "FAILED", result->sqlstate, result->message,
+						   result->started, result->ended);
+			record_failure(result->relid, result->sqlstate, result->message, timed_out);
+		}
+	}
+}
+
+void
+dyn_failures_record_run(const DynTask *task, const char *sqlstate, const char *message,
+						bool timed_out)
+{
+	for (int i = 0; i < task->ntables; i++)
+	{
+		if (!dyn_is_dynamic_table(task->tables[i]))
+			continue;
+		record_history(task->tables[i], "FAILED", sqlstate, message, task->dispatched,
+					   GetCurrentTimestamp());
+		record_failure(task->tables[i], sqlstate, message, timed_out);
+	}
+}

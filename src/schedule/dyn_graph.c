@@ -1,0 +1,209 @@
+/*
+ * dyn_graph.c
+ *	  The dynamic tables of a database and which of them read which.
+ *
+ * Pure: made from rows that somebody else has read.  The graph is built anew
+ * when a definition changes and patched when a refresh moved a position; what
+ * was measured (durations) is carried over by the scheduler.
+ */
+#include <postgres.h>
+
+#include <utils/memutils.h>
+#include <utils/timestamp.h>
+
+#include "catalog/dyn_catalog.h"
+#include "schedule/dyn_graph.h"
+
+/* An edge by index into the rows as they came. */
+typedef struct Arc
+{
+	int			reader;
+	int			source;
+} Arc;
+
+static int
+row_index(DynScheduleRow **rows, int nrows, Oid relid)
+{
+	int			low = 0;
+	int			high = nrows - 1;
+
+	while (low <= high)
+	{
+		int			middle = (low + high) / 2;
+
+		if (rows[middle]->relid == relid)
+			return middle;
+		if (rows[middle]->relid < relid)
+			low = middle + 1;
+		else
+			high = middle - 1;
+	}
+	return -1;
+}
+
+static void
+node_from_row(DynNode *node, const DynScheduleRow *row)
+{
+	const char *detail;
+
+	node->relid = row->relid;
+	node->lag = row->lag;
+	node->effective_lag = row->lag;
+	if (row->schedule != NULL)
+		node->has_cron = dyn_cron_parse(row->schedule, &node->cron, &detail);
+	node->warehouse = pstrdup(row->warehouse);
+	node->suspended = row->suspended;
+	node->still = row->still;
+	node->populated = row->populated;
+	node->data_timestamp = row->data_timestamp;
+	node->reinitialise = row->reinitialise;
+	node->failures = row->failures;
+	node->retry_at = row->retry_at;
+	node->duration = (double) row->duration;
+	node->deviation = node->duration / 2;
+	node->due = DT_NOEND;
+}
+
+/*
+ * Put rows into topological order (Kahn).  place[i] is row i's index in the
+ * graph.  Rows on a cycle, which commands refuse to make, come last; being
+ * their own upstream they still get closures that end.
+ */
+static void
+graph_order(DynScheduleRow **rows, int nrows, const Arc *arcs, int narcs, int *place)
+{
+	int		   *pending = palloc0(sizeof(int) * (nrows + 1));
+	int			placed = 0;
+	bool		progress = true;
+
+	for (int i = 0; i < nrows; i++)
+		place[i] = -1;
+	for (int i = 0; i < narcs; i++)
+		pending[arcs[i].reader]++;
+	while (progress)
+	{
+		progress = false;
+		for (int i = 0; i < nrows; i++)
+		{
+			if (place[i] >= 0 || pending[i] > 0)
+				continue;
+			place[i] = placed++;
+			progress = true;
+			for (int j = 0; j < narcs; j++)
+				if (arcs[j].source == i)
+					pending[arcs[j].reader]--;
+		}
+	}
+	for (int i = 0; i < nrows; i++)
+		if (place[i] < 0)
+			place[i] = placed++;
+	pfree(pending);
+}
+
+/* Closures and stillness flow downstream, lags upstream. */
+static void
+graph_propagate(DynGraph *graph, const Arc *arcs, int narcs, const int *place)
+{
+	for (int i = 0; i < graph->nnodes; i++)
+	{
+		DynNode    *node = &graph->nodes[i];
+
+		node->closure = bms_make_singleton(i);
+		for (int j = 0; j < narcs; j++)
+		{
+			DynNode    *source = &graph->nodes[place[arcs[j].source]];
+
+			if (place[arcs[j].reader] != i || place[arcs[j].source] >= i)
+				continue;
+			node->closure = bms_add_members(node->closure, source->closure);
+			node->still = node->still && source->still;
+		}
+	}
+	for (int i = graph->nnodes - 1; i >= 0; i--)
+	{
+		for (int j = 0; j < narcs; j++)
+		{
+			DynNode    *reader = &graph->nodes[place[arcs[j].reader]];
+			DynNode    *node = &graph->nodes[i];
+
+			if (place[arcs[j].source] != i || reader->effective_lag == 0 || reader->suspended)
+				continue;
+			if (node->effective_lag == 0 || node->effective_lag > reader->effective_lag)
+				node->effective_lag = reader->effective_lag;
+		}
+	}
+}
+
+DynGraph *
+dyn_graph_build(const List *row_list, const List *edges, MemoryContext parent)
+{
+	MemoryContext context = AllocSetContextCreate(parent, "dyntable graph", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext caller = MemoryContextSwitchTo(context);
+	DynGraph   *graph = palloc0(sizeof(DynGraph));
+	int			nrows = list_length(row_list);
+	DynScheduleRow **rows = palloc(sizeof(DynScheduleRow *) * (nrows + 1));
+	int		   *place = palloc(sizeof(int) * (nrows + 1));
+	Arc		   *arcs = palloc(sizeof(Arc) * (list_length(edges) + 1));
+	int			narcs = 0;
+	ListCell   *cell;
+
+	foreach(cell, row_list)
+		rows[foreach_current_index(cell)] = lfirst(cell);
+	foreach(cell, edges)
+	{
+		DynEdge    *edge = lfirst(cell);
+		Arc			arc = {row_index(rows, nrows, edge->relid), row_index(rows, nrows, edge->source)};
+
+		if (arc.reader >= 0 && arc.source >= 0)
+			arcs[narcs++] = arc;
+	}
+	graph_order(rows, nrows, arcs, narcs, place);
+
+	graph->context = context;
+	graph->nnodes = nrows;
+	graph->nodes = palloc0(sizeof(DynNode) * (nrows + 1));
+	for (int i = 0; i < nrows; i++)
+		node_from_row(&graph->nodes[place[i]], rows[i]);
+	graph_propagate(graph, arcs, narcs, place);
+
+	pfree(rows);
+	pfree(place);
+	pfree(arcs);
+	MemoryContextSwitchTo(caller);
+	return graph;
+}
+
+DynNode *
+dyn_graph_find(const DynGraph *graph, Oid relid)
+{
+	for (int i = 0; i < graph->nnodes; i++)
+		if (graph->nodes[i].relid == relid)
+			return &graph->nodes[i];
+	return NULL;
+}
+
+Bitmapset *
+dyn_graph_closure(const DynGraph *graph, const Oid *relids, int nrelids)
+{
+	Bitmapset  *closure = NULL;
+
+	for (int i = 0; i < nrelids; i++)
+	{
+		DynNode    *node = dyn_graph_find(graph, relids[i]);
+
+		if (node != NULL)
+			closure = bms_add_members(closure, node->closure);
+	}
+	return closure;
+}
+
+List *
+dyn_graph_relids(const DynGraph *graph, const Bitmapset *set)
+{
+	List	   *relids = NIL;
+	int			i = -1;
+
+	while ((i = bms_next_member(set, i)) >= 0)
+		relids = lappend_oid(relids, graph->nodes[i].relid);
+	return relids;
+}

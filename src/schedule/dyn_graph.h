@@ -1,0 +1,64 @@
+/*
+ * dyn_graph.h
+ *	  The dynamic tables of a database and which of them read which.
+ */
+#ifndef DYN_GRAPH_H
+#define DYN_GRAPH_H
+
+#include <datatype/timestamp.h>
+#include <nodes/bitmapset.h>
+#include <nodes/pg_list.h>
+
+#include "base/dyn_cron.h"
+
+typedef struct DynNode
+{
+	Oid			relid;
+
+	/* definition */
+	int64		lag;			/* microseconds; 0: cron, or downstream */
+	int64		effective_lag;	/* its own, or the least of those who read it; 0: none */
+	bool		has_cron;
+	DynCron		cron;
+	char	   *warehouse;
+	bool		suspended;
+	bool		still;			/* it and all upstream depend on captured sources alone */
+	Bitmapset  *closure;		/* it and all upstream, by index */
+
+	/* where it stands */
+	bool		populated;
+	TimestampTz data_timestamp; /* DT_NOBEGIN: none */
+	bool		reinitialise;	/* the next run is to compute it anew */
+	int			failures;
+	TimestampTz retry_at;		/* DT_NOBEGIN: none */
+	bool		busy;			/* in the closure of a run that is under way */
+	bool		settled;		/* its data timestamp advances without runs */
+	TimestampTz last_run;		/* dispatch of the last run seen; 0: none */
+
+	/* how long a run takes from dispatch to commit, in microseconds */
+	double		duration;
+	double		deviation;
+
+	/* dyn_due_plan's */
+	TimestampTz due;
+} DynNode;
+
+/* Nodes stand in topological order: upstream first. */
+typedef struct DynGraph
+{
+	MemoryContext context;		/* holds all of it */
+	int			nnodes;
+	DynNode    *nodes;
+} DynGraph;
+
+/* From dyn_schedule_rows() and dyn_schedule_edges(), into a context of its own below parent. */
+extern DynGraph *dyn_graph_build(const List *rows, const List *edges, MemoryContext parent);
+
+/* NULL when missing. */
+extern DynNode *dyn_graph_find(const DynGraph *graph, Oid relid);
+
+/* The closure of some tables, as bitmapset of indexes or as list of Oid. */
+extern Bitmapset *dyn_graph_closure(const DynGraph *graph, const Oid *relids, int nrelids);
+extern List *dyn_graph_relids(const DynGraph *graph, const Bitmapset *set);
+
+#endif							/* DYN_GRAPH_H */

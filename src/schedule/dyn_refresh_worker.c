@@ -1,0 +1,490 @@
+/*
+ * dyn_refresh_worker.c
+ *	  The refresh worker: one run after the other, until it is idle for long.
+ *
+ * Two transactions a run.  The first is the run itself, in which each table
+ * has a subtransaction; the second, only if something failed, accounts for
+ * the failures.  Whatever ends the worker between them leaves its slot LOST,
+ * and the scheduler accounts for the run instead.
+ *
+ * States: those of DynWorkerState, here STARTING -> BUSY -> IDLE -> FREE (or
+ * LOST).  Locks: the queue's, for moments and never across a transaction.
+ */
+#include <postgres.h>
+
+#include <access/transam.h>
+#include <access/xact.h>
+#include <catalog/pg_class.h>
+#include <miscadmin.h>
+#include <pgstat.h>
+#include <postmaster/bgworker.h>
+#include <postmaster/interrupt.h>
+#include <storage/ipc.h>
+#include <storage/proc.h>
+#include <storage/procarray.h>
+#include <tcop/tcopprot.h>
+#include <utils/acl.h>
+#include <utils/guc.h>
+#include <utils/lsyscache.h>
+#include <utils/memutils.h>
+#include <utils/snapmgr.h>
+#include <utils/syscache.h>
+#include <utils/timeout.h>
+#include <utils/timestamp.h>
+
+#include "base/dyn_freshness.h"
+#include "base/dyn_queue.h"
+#include "base/dyn_shmem.h"
+#include "catalog/dyn_catalog.h"
+#include "refresh/dyn_refresh.h"
+#include "schedule/dyn_failures.h"
+#include "schedule/dyn_marks.h"
+
+PGDLLEXPORT void dyntable_refresh_worker_main(Datum arg);
+
+/* What capture had counted before a run, and whether the run is sure to see it. */
+typedef struct Mark
+{
+	bool		settled;
+	int64		generation;
+	uint64		changes;
+} Mark;
+
+/* How a run ended. */
+typedef struct Outcome
+{
+	List	   *results;		/* of DynResult *, when it committed */
+	bool		aborted;
+	char		sqlstate[6];
+	char	   *message;		/* why it was rolled back as a whole */
+	TimestampTz deadline;		/* its statement timeout; DT_NOEND: none */
+	bool		timed_out;
+	int			auto_suspend;	/* of the warehouse, milliseconds */
+} Outcome;
+
+static DynWorker *my_slot = NULL;
+static MemoryContext task_context = NULL;
+
+/* Wake this database's scheduler, and all that wait for a worker. */
+static void
+wake_schedulers(void)
+{
+	Assert(LWLockHeldByMe(&dyn_queue->lock));
+	for (int i = 0; i < dyn_queue->nslots; i++)
+	{
+		DynScheduler *scheduler = &dyn_queue->schedulers[i];
+
+		if (!OidIsValid(scheduler->database))
+			continue;
+		if (scheduler->database == MyDatabaseId || scheduler->waiting)
+		{
+			scheduler->waiting = false;
+			SetLatch(scheduler->latch);
+		}
+	}
+}
+
+static void
+worker_detach(int code, Datum arg)
+{
+	LWLockReleaseAll();
+	dyn_mark_clear(my_slot - dyn_queue->workers);
+	LWLockAcquire(&dyn_queue->lock, LW_EXCLUSIVE);
+	if (dyn_queue_scheduler(my_slot->database) == NULL ||
+		(my_slot->state == DYN_WORKER_IDLE && !my_slot->finished))
+		my_slot->state = DYN_WORKER_FREE;
+	else
+		my_slot->state = DYN_WORKER_LOST;
+	my_slot->pid = 0;
+	my_slot->latch = NULL;
+	wake_schedulers();
+	LWLockRelease(&dyn_queue->lock);
+}
+
+/* Take the slot that the scheduler has prepared; false if it has thought better of it. */
+static bool
+worker_attach(int slot, uint32 generation)
+{
+	bool		attached = false;
+
+	my_slot = &dyn_queue->workers[slot];
+	LWLockAcquire(&dyn_queue->lock, LW_EXCLUSIVE);
+	if (my_slot->state == DYN_WORKER_STARTING && my_slot->generation == generation)
+	{
+		my_slot->state = DYN_WORKER_BUSY;
+		my_slot->pid = MyProcPid;
+		my_slot->latch = MyLatch;
+		attached = true;
+	}
+	LWLockRelease(&dyn_queue->lock);
+	if (attached)
+		before_shmem_exit(worker_detach, (Datum) 0);
+	return attached;
+}
+
+/* Settings of a client that a server process must not inherit from postgresql.conf. */
+static void
+worker_settings(void)
+{
+	static const char *const settings[][2] = {
+		{"search_path", "pg_catalog"},
+		{"statement_timeout", "0"},
+		{"idle_in_transaction_session_timeout", "0"},
+		{"default_transaction_isolation", "read committed"},
+		{"default_transaction_read_only", "off"},
+		{"default_transaction_deferrable", "off"},
+	};
+
+	for (int i = 0; i < lengthof(settings); i++)
+		SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
+}
+
+/*
+ * A warehouse's settings are applied with the rights of those whose queries
+ * they apply to: what takes a superuser is refused unless the owner of the
+ * warehouse and of every table of the run is one.
+ */
+static GucContext
+warehouse_rights(const DynTask *task, const DynWarehouse *warehouse)
+{
+	if (!superuser_arg(warehouse->owner))
+		return PGC_USERSET;
+	for (int i = 0; i < task->ntables; i++)
+	{
+		HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(task->tables[i]));
+		bool		super = false;
+
+		if (HeapTupleIsValid(tuple))
+		{
+			super = superuser_arg(((Form_pg_class) GETSTRUCT(tuple))->relowner);
+			ReleaseSysCache(tuple);
+		}
+		if (!super)
+			return PGC_USERSET;
+	}
+	return PGC_SUSET;
+}
+
+/* Until the end of the transaction. */
+static void
+apply_warehouse(const DynTask *task, const DynWarehouse *warehouse)
+{
+	GucContext	context = warehouse_rights(task, warehouse);
+	ListCell   *name;
+	ListCell   *value;
+
+	forboth(name, warehouse->setting_names, value, warehouse->setting_values)
+		(void) set_config_option(lfirst(name), lfirst(value), context, PGC_S_SESSION,
+								 GUC_ACTION_LOCAL, true, ERROR, false);
+}
+
+/*
+ * Every transaction that capture has counted had ended for WAL, but perhaps
+ * not yet for snapshots.  If none older than this moment is running, a
+ * snapshot taken from now on sees all of them.
+ */
+static Mark
+take_mark(void)
+{
+	Mark		mark = {0};
+	DynDatabase *db;
+	TransactionId next;
+
+	LWLockAcquire(dyn_shmem->lock, LW_SHARED);
+	db = dyn_shmem_database(MyDatabaseId);
+	if (db != NULL)
+	{
+		mark.generation = db->generation;
+		mark.changes = pg_atomic_read_u64(&db->changes);
+	}
+	LWLockRelease(dyn_shmem->lock);
+
+	pg_memory_barrier();
+	next = XidFromFullTransactionId(ReadNextFullTransactionId());
+	mark.settled = mark.generation != 0 &&
+		TransactionIdFollowsOrEquals(GetLatestSnapshot()->xmin, next);
+	return mark;
+}
+
+/* Publish what a committed run has reached. */
+static void
+publish(const List *results, const Mark *mark)
+{
+	ListCell   *cell;
+	DynScheduler *scheduler;
+
+	dyn_freshness_lock(LW_EXCLUSIVE);
+	foreach(cell, results)
+	{
+		const DynResult *result = lfirst(cell);
+		DynFreshness *entry;
+
+		if (result->failed || result->upstream_failed ||
+			(entry = dyn_freshness_enter(result->relid)) == NULL)
+			continue;
+		entry->data_timestamp = Max(entry->data_timestamp, result->data_timestamp);
+		entry->settled = mark->settled;
+		entry->generation = mark->generation;
+		entry->changes = mark->changes;
+	}
+	dyn_freshness_unlock();
+
+	LWLockAcquire(&dyn_queue->lock, LW_SHARED);
+	scheduler = dyn_queue_scheduler(MyDatabaseId);
+	LWLockRelease(&dyn_queue->lock);
+	if (scheduler != NULL)
+		ConditionVariableBroadcast(&scheduler->progress);
+}
+
+/* Within a transaction: what stands in pg_stat_activity. */
+static void
+report_activity(const DynTask *task)
+{
+	char	   *name = get_rel_name(task->tables[0]);
+	char		text[NAMEDATALEN + 64];
+
+	if (task->ntables > 1)
+		snprintf(text, sizeof(text), "dyntable: refresh %s and %d more",
+				 name ? name : "?", task->ntables - 1);
+	else
+		snprintf(text, sizeof(text), "dyntable: refresh %s", name ? name : "?");
+	pgstat_report_activity(STATE_RUNNING, text);
+}
+
+/* The tables of a task that still are dynamic tables. */
+static List *
+task_relids(const DynTask *task)
+{
+	List	   *relids = NIL;
+
+	for (int i = 0; i < task->ntables; i++)
+		if (dyn_is_dynamic_table(task->tables[i]))
+			relids = lappend_oid(relids, task->tables[i]);
+	return relids;
+}
+
+/* The failures of a table are over with its first success. */
+static void
+forget_failures(const List *results)
+{
+	List	   *relids = NIL;
+	ListCell   *cell;
+
+	foreach(cell, results)
+	{
+		const DynResult *result = lfirst(cell);
+
+		if (!result->failed && !result->upstream_failed)
+			relids = lappend_oid(relids, result->relid);
+	}
+	if (relids != NIL)
+		dyn_position_succeeded(relids);
+}
+
+/* Start a transaction; the extension may have gone, and then so do we. */
+static void
+begin_transaction(void)
+{
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	MemoryContextSwitchTo(task_context);
+	if (!OidIsValid(dyn_extension_oid()))
+		proc_exit(0);
+}
+
+static void
+commit_transaction(void)
+{
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	MemoryContextSwitchTo(task_context);
+}
+
+/* The first transaction of a task: the run. */
+static void
+run_task(const DynTask *task, Outcome *outcome)
+{
+	DynWarehouse *warehouse;
+	Mark		mark = {0};
+	List	   *relids;
+	int			timeout;
+
+	begin_transaction();
+	report_activity(task);
+
+	warehouse = dyn_warehouse_get(my_slot->warehouse);
+	relids = task_relids(task);
+	if (warehouse != NULL && relids != NIL)
+	{
+		outcome->auto_suspend = warehouse->auto_suspend;
+		apply_warehouse(task, warehouse);
+		timeout = warehouse->statement_timeout > 0 ? warehouse->statement_timeout :
+			StatementTimeout;
+		mark = take_mark();
+		if (timeout > 0)
+		{
+			outcome->deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), timeout);
+			enable_timeout_after(STATEMENT_TIMEOUT, timeout);
+		}
+		outcome->results = dyn_run(relids, DYN_TRIGGER_SCHEDULED, true);
+		outcome->timed_out = GetCurrentTimestamp() >= outcome->deadline;
+		disable_timeout(STATEMENT_TIMEOUT, false);
+		if (task->has_failures)
+			forget_failures(outcome->results);
+	}
+	commit_transaction();
+	publish(outcome->results, &mark);
+}
+
+/* The second: what failed. */
+static void
+account(const DynTask *task, const Outcome *outcome)
+{
+	bool		failed = outcome->aborted;
+	ListCell   *cell;
+
+	foreach(cell, outcome->results)
+	{
+		const DynResult *result = lfirst(cell);
+
+		failed = failed || result->failed || result->upstream_failed;
+	}
+	if (!failed)
+		return;
+	begin_transaction();
+	if (outcome->aborted)
+		dyn_failures_record_run(task, outcome->sqlstate, outcome->message, outcome->timed_out);
+	else
+		dyn_failures_record(outcome->results, outcome->timed_out);
+	commit_transaction();
+}
+
+/* The run ended with an error that no table was found to have caused. */
+static void
+run_aborted(Outcome *outcome)
+{
+	ErrorData  *error;
+
+	HOLD_INTERRUPTS();
+	outcome->timed_out = GetCurrentTimestamp() >= outcome->deadline;
+	disable_all_timeouts(false);
+	QueryCancelPending = false;
+	MemoryContextSwitchTo(task_context);
+	error = CopyErrorData();
+	EmitErrorReport();
+	AbortCurrentTransaction();
+	FlushErrorState();
+	MemoryContextSwitchTo(task_context);
+	outcome->aborted = true;
+	outcome->results = NIL;
+	outcome->message = error->message;
+	strlcpy(outcome->sqlstate, unpack_sql_state(error->sqlerrcode), sizeof(outcome->sqlstate));
+	RESUME_INTERRUPTS();
+}
+
+/* One task from beginning to end.  Returns how long to be idle after it, in milliseconds. */
+static int
+work(const DynTask *task)
+{
+	Outcome		outcome = {.auto_suspend = 60000,.deadline = DT_NOEND};
+
+	MemoryContextReset(task_context);
+	dyn_mark_set(my_slot - dyn_queue->workers, task);
+	PG_TRY();
+	{
+		run_task(task, &outcome);
+	}
+	PG_CATCH();
+	{
+		run_aborted(&outcome);
+	}
+	PG_END_TRY();
+	account(task, &outcome);
+	dyn_mark_clear(my_slot - dyn_queue->workers);
+	pgstat_report_stat(true);
+	pgstat_report_activity(STATE_IDLE, NULL);
+	return outcome.auto_suspend;
+}
+
+/* Tell the scheduler that the task is done. */
+static void
+task_done(void)
+{
+	LWLockAcquire(&dyn_queue->lock, LW_EXCLUSIVE);
+	my_slot->state = DYN_WORKER_IDLE;
+	my_slot->finished = true;
+	my_slot->idle_since = GetCurrentTimestamp();
+	wake_schedulers();
+	LWLockRelease(&dyn_queue->lock);
+}
+
+/* Wait for a task, at most for so long; false: time to go. */
+static bool
+next_task(int patience, DynTask *task)
+{
+	TimestampTz end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), patience);
+
+	for (;;)
+	{
+		long		left;
+		DynWorkerState state;
+		bool		quit;
+
+		QueryCancelPending = false; /* came too late */
+		CHECK_FOR_INTERRUPTS();
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+		}
+		left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), end);
+
+		LWLockAcquire(&dyn_queue->lock, LW_EXCLUSIVE);
+		state = my_slot->state;
+		quit = my_slot->quit || left <= 0;
+		if (state == DYN_WORKER_BUSY)
+			*task = my_slot->task;
+		else if (quit)
+			my_slot->quit = true;	/* nothing is given to us from here on */
+		LWLockRelease(&dyn_queue->lock);
+		if (state == DYN_WORKER_BUSY)
+			return true;
+		if (quit)
+			return false;
+
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, left,
+						 PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+	}
+}
+
+void
+dyntable_refresh_worker_main(Datum arg)
+{
+	uint32		generation;
+	DynTask		task;
+	int			patience;
+
+	pqsignal(SIGTERM, die);
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	memcpy(&generation, MyBgworkerEntry->bgw_extra, sizeof(generation));
+	if (dyn_queue == NULL || !worker_attach(DatumGetInt32(arg), generation))
+		proc_exit(0);
+	BackgroundWorkerUnblockSignals();
+
+	BackgroundWorkerInitializeConnectionByOid(my_slot->database, InvalidOid, 0);
+	worker_settings();
+	SetSessionAuthorization(my_slot->owner, true);
+	pgstat_report_appname("dyntable refresh worker");
+	task_context = AllocSetContextCreate(TopMemoryContext, "dyntable task",
+										 ALLOCSET_DEFAULT_SIZES);
+
+	task = my_slot->task;
+	do
+	{
+		patience = work(&task);
+		task_done();
+	} while (next_task(patience, &task));
+	proc_exit(0);
+}

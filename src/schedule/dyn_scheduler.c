@@ -1,0 +1,644 @@
+/*
+ * dyn_scheduler.c
+ *	  The scheduler of one database: decides when which refresh runs.
+ *
+ * One process per database, started by the launcher.  It refreshes nothing
+ * itself.  A tick (scheduler_tick) reads from top to bottom: look at what
+ * ended, read what changed, let time pass for tables to which nothing
+ * happened, plan, dispatch, say when to wake up next.  In between it sleeps
+ * until the next table is due, or until somebody sets its latch: a command
+ * that changed a definition (through a trigger on dyntable's own tables), a
+ * worker that finished, the postmaster whose worker ended.
+ *
+ * Tables to which nothing happened.  A run that ended with everything settled
+ * (dyn_freshness.h) has seen every change that capture had counted.  Later,
+ * at some moment t, the scheduler notes the WAL insert position; when capture
+ * has passed it and still counts no more changes, then no transaction visible
+ * at t changed what the table reads, and t is its data timestamp.  That costs
+ * a few reads of shared memory for all tables together.  It holds for tables
+ * that depend on captured sources alone (DynNode.still); the others are
+ * refreshed each time, and find out that nothing happened by a NO_DATA run.
+ *
+ * Memory: the graph lives until the next reload; everything else until the
+ * end of the tick.
+ */
+#include <postgres.h>
+
+#include <access/xact.h>
+#include <miscadmin.h>
+#include <pgstat.h>
+#include <postmaster/bgworker.h>
+#include <postmaster/interrupt.h>
+#include <storage/ipc.h>
+#include <tcop/tcopprot.h>
+#include <utils/guc.h>
+#include <utils/inval.h>
+#include <utils/memutils.h>
+#include <utils/snapmgr.h>
+#include <utils/timestamp.h>
+
+#include "base/dyn_freshness.h"
+#include "base/dyn_queue.h"
+#include "base/dyn_settings.h"
+#include "base/dyn_shmem.h"
+#include "capture/dyn_capture.h"
+#include "catalog/dyn_catalog.h"
+#include "schedule/dyn_due.h"
+#include "schedule/dyn_failures.h"
+#include "schedule/dyn_graph.h"
+#include "schedule/dyn_marks.h"
+#include "schedule/dyn_pool.h"
+
+PGDLLEXPORT void dyntable_scheduler_main(Datum arg);
+
+#define SECOND INT64CONST(1000000)
+
+/* See this often whether the extension is still there. */
+#define LOOK_INTERVAL (60 * SECOND)
+
+/* While waiting for capture to come to the noted position. */
+#define PROBE_INTERVAL (10 * INT64CONST(1000))
+
+/* However still a table is, refresh it for real this often. */
+#define STILL_LIMIT (600 * SECOND)
+
+/* Old rows of history are dropped this often. */
+#define PURGE_INTERVAL (3600 * SECOND)
+
+/* A finished task whose durations are to be noted when its tables have been read again. */
+typedef struct Finished
+{
+	DynTask		task;
+	bool		lost;
+	TimestampTz seen;
+} Finished;
+
+static struct
+{
+	MemoryContext tick_context;
+	DynGraph   *graph;
+	Oid			owner;			/* of the extension */
+	TimestampTz wake;			/* when there will be something to do */
+	bool		refused;		/* a run found no worker */
+	TimestampTz look_at;		/* whether the extension is still there */
+	TimestampTz purge_at;
+
+	/* the position that capture is to pass */
+	bool		probing;
+	TimestampTz probe_time;
+	XLogRecPtr	probe_lsn;
+}			self;
+
+/* What capture has done so far, in the order in which it must be read. */
+typedef struct CaptureState
+{
+	int64		generation;		/* 0: not capturing */
+	XLogRecPtr	captured;
+	uint64		changes;
+} CaptureState;
+
+static CaptureState
+capture_state(bool wake)
+{
+	CaptureState state = {0};
+	DynDatabase *db;
+
+	LWLockAcquire(dyn_shmem->lock, LW_SHARED);
+	db = dyn_shmem_database(MyDatabaseId);
+	if (db != NULL && db->state == DYN_CAPTURE_RUNNING)
+	{
+		state.generation = db->generation;
+		state.captured = pg_atomic_read_u64(&db->captured_lsn);
+		pg_read_barrier();
+		state.changes = pg_atomic_read_u64(&db->changes);
+		if (wake && db->capture_latch != NULL)
+			SetLatch(db->capture_latch);
+	}
+	LWLockRelease(dyn_shmem->lock);
+	return state;
+}
+
+static void
+commit_transaction(void)
+{
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	MemoryContextSwitchTo(self.tick_context);
+}
+
+/* Start a transaction; the extension may have gone, and then so do we. */
+static void
+begin_transaction(void)
+{
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	if (!OidIsValid(dyn_extension_oid()))
+	{
+		commit_transaction();
+		dyn_freshness_forget(NULL, NULL);
+		ereport(DEBUG1, (errmsg_internal("dyntable scheduler ends: no extension")));
+		proc_exit(0);
+	}
+	MemoryContextSwitchTo(self.tick_context);
+}
+
+/* ---- what ended ---- */
+
+/* Crashed and lost runs are failures of all their tables. */
+static void
+account_lost(const List *tasks, const char *sqlstate, const char *message)
+{
+	ListCell   *cell;
+
+	if (tasks == NIL)
+		return;
+	begin_transaction();
+	foreach(cell, tasks)
+		dyn_failures_record_run(lfirst(cell), sqlstate, message, false);
+	commit_transaction();
+}
+
+/* Collect what has finished since the last tick; list of Finished *. */
+static List *
+reap(void)
+{
+	List	   *finished = NIL;
+	List	   *lost = NIL;
+	DynTask		task;
+	bool		was_lost;
+
+	while (dyn_pool_reap(&task, &was_lost))
+	{
+		Finished   *entry = palloc(sizeof(Finished));
+
+		entry->task = task;
+		entry->lost = was_lost;
+		entry->seen = GetCurrentTimestamp();
+		finished = lappend(finished, entry);
+		if (was_lost)
+			lost = lappend(lost, &entry->task);
+	}
+	account_lost(lost, "57P01", "the refresh worker ended before the refresh did");
+	return finished;
+}
+
+static void
+mark_busy(const DynTask *task, void *arg)
+{
+	Bitmapset **busy = arg;
+
+	*busy = bms_join(*busy, dyn_graph_closure(self.graph, task->tables, task->ntables));
+}
+
+/* Which tables belong to runs that are under way. */
+static void
+find_busy(void)
+{
+	Bitmapset  *busy = NULL;
+
+	dyn_pool_foreach_task(mark_busy, &busy);
+	for (int i = 0; i < self.graph->nnodes; i++)
+		self.graph->nodes[i].busy = bms_is_member(i, busy);
+}
+
+/* ---- what changed ---- */
+
+/* Whether definitions are to be read again; asking takes the answer away. */
+static bool
+take_changed(void)
+{
+	DynScheduler *scheduler;
+	bool		changed = false;
+
+	LWLockAcquire(&dyn_queue->lock, LW_EXCLUSIVE);
+	scheduler = dyn_queue_scheduler(MyDatabaseId);
+	if (scheduler != NULL)
+	{
+		changed = scheduler->changed;
+		scheduler->changed = false;
+	}
+	LWLockRelease(&dyn_queue->lock);
+	return changed;
+}
+
+static bool
+in_graph(Oid relid, void *arg)
+{
+	return dyn_graph_find(arg, relid) != NULL;
+}
+
+/* A definition changed: nothing is known any more about who is settled. */
+static void
+unsettle_all(void)
+{
+	dyn_freshness_forget(in_graph, self.graph);
+	dyn_freshness_lock(LW_EXCLUSIVE);
+	for (int i = 0; i < self.graph->nnodes; i++)
+	{
+		DynFreshness *entry = dyn_freshness_find(self.graph->nodes[i].relid);
+
+		if (entry != NULL)
+			entry->settled = false;
+	}
+	dyn_freshness_unlock();
+}
+
+/* Read all definitions. */
+static void
+reload(void)
+{
+	DynGraph   *old = self.graph;
+
+	begin_transaction();
+	self.owner = dyn_extension_owner();
+	self.graph = dyn_graph_build(dyn_schedule_rows(), dyn_schedule_edges(), TopMemoryContext);
+	commit_transaction();
+
+	for (int i = 0; old != NULL && i < self.graph->nnodes; i++)
+	{
+		DynNode    *node = &self.graph->nodes[i];
+		DynNode    *known = dyn_graph_find(old, node->relid);
+
+		if (known == NULL)
+			continue;
+		node->duration = known->duration;
+		node->deviation = known->deviation;
+		node->last_run = known->last_run;
+	}
+	if (old != NULL)
+		MemoryContextDelete(old->context);
+	unsettle_all();
+}
+
+/* Read where some tables stand. */
+static void
+read_positions(const Bitmapset *set)
+{
+	ListCell   *cell;
+
+	if (bms_is_empty(set))
+		return;
+	begin_transaction();
+	foreach(cell, dyn_schedule_positions(dyn_graph_relids(self.graph, set)))
+	{
+		DynScheduleRow *row = lfirst(cell);
+		DynNode    *node = dyn_graph_find(self.graph, row->relid);
+
+		node->populated = row->populated;
+		node->data_timestamp = row->data_timestamp;
+		node->reinitialise = row->reinitialise;
+		node->failures = row->failures;
+		node->retry_at = row->retry_at;
+	}
+	commit_transaction();
+}
+
+/* Finished runs: where their tables stand now, and how long it took. */
+static void
+digest(const List *finished)
+{
+	Bitmapset  *set = NULL;
+	Bitmapset  *filled = NULL;
+	ListCell   *cell;
+
+	foreach(cell, finished)
+	{
+		Finished   *entry = lfirst(cell);
+
+		set = bms_join(set, dyn_graph_closure(self.graph, entry->task.tables,
+											  entry->task.ntables));
+	}
+	for (int i = -1; (i = bms_next_member(set, i)) >= 0;)
+		if (self.graph->nodes[i].populated)
+			filled = bms_add_member(filled, i);
+	read_positions(set);
+
+	foreach(cell, finished)
+	{
+		Finished   *entry = lfirst(cell);
+
+		for (int i = 0; i < entry->task.ntables && !entry->lost; i++)
+		{
+			DynNode    *node = dyn_graph_find(self.graph, entry->task.tables[i]);
+
+			if (node == NULL)
+				continue;
+			node->last_run = entry->task.dispatched;
+
+			/* A first fill and a failure say nothing about the refreshes to come. */
+			if (bms_is_member(node - self.graph->nodes, filled) && node->failures == 0)
+				dyn_due_measured(node, entry->seen - entry->task.dispatched);
+		}
+	}
+}
+
+/* ---- what time does ---- */
+
+/* When a settled table's data timestamp should move: some time before the table is due. */
+static TimestampTz
+probe_due(const DynNode *node)
+{
+	TimestampTz due = dyn_due_at(node);
+
+	if (TIMESTAMP_NOT_FINITE(due))
+		return DT_NOEND;
+	return due - Min(Max(node->lag / 10, 5000), SECOND);
+}
+
+/* Take over from shared memory what runs reached, and who is settled as of this state of capture. */
+static bool
+look_at_freshness(const CaptureState *capture, TimestampTz now)
+{
+	bool		any = false;
+
+	dyn_freshness_lock(LW_SHARED);
+	for (int i = 0; i < self.graph->nnodes; i++)
+	{
+		DynNode    *node = &self.graph->nodes[i];
+		DynFreshness *entry = dyn_freshness_find(node->relid);
+
+		node->settled = false;
+		if (entry == NULL || !node->populated)
+			continue;
+		node->data_timestamp = Max(node->data_timestamp, entry->data_timestamp);
+		node->settled = entry->settled && node->still && !node->busy && !node->reinitialise &&
+			capture->generation != 0 && entry->generation == capture->generation &&
+			entry->changes == capture->changes && node->last_run > now - STILL_LIMIT;
+		any |= node->settled;
+	}
+	dyn_freshness_unlock();
+	return any;
+}
+
+/* All settled tables are true as of this moment. */
+static void
+advance_settled(TimestampTz moment)
+{
+	dyn_freshness_lock(LW_EXCLUSIVE);
+	for (int i = 0; i < self.graph->nnodes; i++)
+	{
+		DynNode    *node = &self.graph->nodes[i];
+		DynFreshness *entry;
+
+		if (!node->settled || node->data_timestamp >= moment ||
+			(entry = dyn_freshness_find(node->relid)) == NULL)
+			continue;
+		entry->data_timestamp = node->data_timestamp = moment;
+	}
+	dyn_freshness_unlock();
+}
+
+static TimestampTz
+next_probe(void)
+{
+	TimestampTz next = DT_NOEND;
+
+	for (int i = 0; i < self.graph->nnodes; i++)
+		if (self.graph->nodes[i].settled)
+			next = Min(next, probe_due(&self.graph->nodes[i]));
+	return next;
+}
+
+/*
+ * Let time pass for settled tables.  Returns when to do so again; a settled
+ * table that is due anyway, because capture has not answered, is refreshed.
+ */
+static TimestampTz
+pass_time(TimestampTz now)
+{
+	CaptureState capture = capture_state(false);
+	TimestampTz next;
+
+	if (!look_at_freshness(&capture, now))
+	{
+		self.probing = false;
+		return DT_NOEND;
+	}
+	if (self.probing && capture.captured >= self.probe_lsn)
+	{
+		advance_settled(self.probe_time);
+		self.probing = false;
+	}
+	next = next_probe();
+	if (next > now || self.probing)
+		return Max(next, now + PROBE_INTERVAL);
+
+	self.probing = true;
+	self.probe_time = now;
+	self.probe_lsn = dyn_capture_target();
+	capture = capture_state(true);
+	if (capture.captured >= self.probe_lsn && look_at_freshness(&capture, now))
+	{
+		advance_settled(self.probe_time);
+		self.probing = false;
+	}
+	return Max(next_probe(), now + PROBE_INTERVAL);
+}
+
+/* ---- what to do ---- */
+
+static void
+build_task(const DynPlannedRun *run, TimestampTz now, DynTask *task)
+{
+	Bitmapset  *closure;
+
+	memset(task, 0, sizeof(*task));
+	task->dispatched = now;
+	for (int i = 0; i < run->nroots; i++)
+		task->tables[task->ntables++] = self.graph->nodes[run->roots[i]].relid;
+	closure = dyn_graph_closure(self.graph, task->tables, task->ntables);
+	for (int i = -1; (i = bms_next_member(closure, i)) >= 0;)
+	{
+		const DynNode *node = &self.graph->nodes[i];
+
+		if (node->failures > 0 || !TIMESTAMP_IS_NOBEGIN(node->retry_at))
+			task->has_failures = true;
+	}
+}
+
+/* Hand planned runs to workers.  Returns when to try again those that found none. */
+static TimestampTz
+dispatch(const List *runs, TimestampTz now)
+{
+	TimestampTz again = DT_NOEND;
+	ListCell   *cell;
+
+	begin_transaction();
+	foreach(cell, runs)
+	{
+		DynPlannedRun *run = lfirst(cell);
+		DynWarehouse *warehouse = dyn_warehouse_get(self.graph->nodes[run->payer].warehouse);
+		DynTask		task;
+		DynDispatch result;
+
+		if (warehouse == NULL || warehouse->suspended)
+			continue;
+		build_task(run, now, &task);
+		result = dyn_pool_dispatch(&task, warehouse, self.owner);
+		if (result == DYN_DISPATCH_LATER)
+			self.refused = true;
+		if (result == DYN_DISPATCH_FAILED)
+		{
+			ereport(WARNING,
+					(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
+					 errmsg("could not start a refresh worker"),
+					 errhint("Increase max_worker_processes, or lower dyntable.max_workers.")));
+			again = now + 5 * SECOND;
+			break;
+		}
+	}
+	commit_transaction();
+	find_busy();
+	return again;
+}
+
+/* The tables of planned runs and all upstream of them. */
+static Bitmapset *
+runs_closure(const List *runs)
+{
+	Bitmapset  *closure = NULL;
+	ListCell   *cell;
+
+	foreach(cell, runs)
+	{
+		DynPlannedRun *run = lfirst(cell);
+
+		for (int i = 0; i < run->nroots; i++)
+			closure = bms_add_members(closure, self.graph->nodes[run->roots[i]].closure);
+	}
+	return closure;
+}
+
+/* Show in dyntable.dynamic_tables when the next refresh is due. */
+static void
+publish_due(void)
+{
+	dyn_freshness_lock(LW_EXCLUSIVE);
+	for (int i = 0; i < self.graph->nnodes; i++)
+	{
+		DynNode    *node = &self.graph->nodes[i];
+		DynFreshness *entry = dyn_freshness_enter(node->relid);
+
+		if (entry != NULL)
+			entry->next_due = node->due;
+	}
+	dyn_freshness_unlock();
+}
+
+/* What is done rarely. */
+static void
+keep_house(TimestampTz now)
+{
+	uint64		purged;
+
+	if (now >= self.look_at)
+	{
+		begin_transaction();
+		commit_transaction();
+		self.look_at = now + LOOK_INTERVAL;
+	}
+	if (now < self.purge_at)
+		return;
+	begin_transaction();
+	purged = dyn_history_purge(now - dyn_history_retention * 60 * SECOND);
+	commit_transaction();
+	self.purge_at = now + (purged < 10000 ? PURGE_INTERVAL : SECOND);
+}
+
+/* ---- the tick ---- */
+
+/*
+ * Do what is due.  Capture wakes us with every batch of changes; what it wrote
+ * is of interest only when something is due, so most such ticks end early.
+ */
+static void
+scheduler_tick(void)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz wake;
+	TimestampTz next_due;
+	bool		changed = take_changed();
+	List	   *finished = reap();
+	List	   *runs;
+
+	if (!changed && finished == NIL && !self.refused && now < self.wake)
+		return;
+	self.refused = false;
+	if (changed)
+		reload();
+	digest(finished);
+	find_busy();
+	wake = pass_time(now);
+
+	runs = dyn_due_plan(self.graph, now, &next_due);
+	if (runs != NIL)
+	{
+		/* Somebody may have refreshed by hand what looks due from here. */
+		read_positions(runs_closure(runs));
+		pass_time(now);
+		runs = dyn_due_plan(self.graph, now, &next_due);
+	}
+	if (runs != NIL)
+		wake = Min(wake, dispatch(runs, now));
+	publish_due();
+
+	keep_house(now);
+	self.wake = Min(Min(wake, next_due), Min(self.purge_at, self.look_at));
+}
+
+static void
+scheduler_sleep(TimestampTz until)
+{
+	long		timeout = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until);
+
+	pgstat_report_activity(STATE_IDLE, NULL);
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, timeout,
+					 PG_WAIT_EXTENSION);
+	ResetLatch(MyLatch);
+	QueryCancelPending = false; /* there is nothing to cancel */
+	CHECK_FOR_INTERRUPTS();
+	if (ConfigReloadPending)
+	{
+		ConfigReloadPending = false;
+		ProcessConfigFile(PGC_SIGHUP);
+	}
+	AcceptInvalidationMessages();
+}
+
+static void
+scheduler_exit(int code, Datum arg)
+{
+	LWLockReleaseAll();
+	dyn_pool_quit();
+}
+
+void
+dyntable_scheduler_main(Datum arg)
+{
+	pqsignal(SIGTERM, die);
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	BackgroundWorkerUnblockSignals();
+	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(arg), InvalidOid, 0);
+	if (dyn_queue == NULL || !dyn_queue_attach_scheduler())
+		proc_exit(0);
+	before_shmem_exit(scheduler_exit, (Datum) 0);
+
+	SetConfigOption("search_path", "pg_catalog", PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("statement_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("default_transaction_isolation", "read committed", PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("default_transaction_read_only", "off", PGC_SUSET, PGC_S_OVERRIDE);
+	pgstat_report_appname("dyntable scheduler");
+	self.tick_context = AllocSetContextCreate(TopMemoryContext, "dyntable tick",
+											  ALLOCSET_DEFAULT_SIZES);
+	MemoryContextSwitchTo(self.tick_context);
+	account_lost(dyn_marks_take(), "57P02", "the server crashed during the refresh");
+
+	for (;;)
+	{
+		MemoryContextReset(self.tick_context);
+		scheduler_tick();
+		Assert(CurrentMemoryContext == self.tick_context);
+		scheduler_sleep(self.wake);
+	}
+}
