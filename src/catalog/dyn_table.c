@@ -13,7 +13,7 @@
 
 #include <access/genam.h>
 #include <access/htup_details.h>
-#include <access/table.h>
+#include <access/relation.h>
 #include <access/xact.h>
 #include <catalog/dependency.h>
 #include <catalog/namespace.h>
@@ -78,12 +78,16 @@ static void
 known_read(void)
 {
 	HASHCTL		control = {.keysize = sizeof(Oid),.entrysize = sizeof(KnownTable),.hcxt = known.context};
-	Relation	catalog = table_open(known.catalog, AccessShareLock);
+	Relation	catalog = try_relation_open(known.catalog, AccessShareLock);
 	SysScanDesc scan;
 	HeapTuple	tuple;
 
 	known.relids = hash_create("dynamic tables", 64, &control,
 							   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+
+	/* The extension may be dropped while we wait for the lock. */
+	if (catalog == NULL)
+		return;
 	scan = systable_beginscan(catalog, InvalidOid, false, NULL, 0, NULL);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
@@ -94,7 +98,7 @@ known_read(void)
 		((KnownTable *) hash_search(known.relids, &relid, HASH_ENTER, NULL))->populated = false;
 	}
 	systable_endscan(scan);
-	table_close(catalog, AccessShareLock);
+	relation_close(catalog, AccessShareLock);
 }
 
 /* Make `known` true, unless it is. */

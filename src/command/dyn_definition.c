@@ -16,24 +16,19 @@
  */
 #include <postgres.h>
 
-#include <access/relation.h>
-#include <access/table.h>
 #include <access/transam.h>
 #include <access/xact.h>
 #include <access/xlog.h>
 #include <catalog/dependency.h>
 #include <catalog/pg_class.h>
-#include <catalog/pg_inherits.h>
 #include <catalog/pg_proc.h>
 #include <executor/executor.h>
 #include <miscadmin.h>
 #include <nodes/nodeFuncs.h>
 #include <rewrite/rewriteHandler.h>
-#include <storage/lmgr.h>
 #include <tcop/tcopprot.h>
 #include <utils/guc.h>
 #include <utils/lsyscache.h>
-#include <utils/rel.h>
 #include <utils/snapmgr.h>
 
 #include "base/dyn_settings.h"
@@ -75,21 +70,27 @@ check_permissions(Query *query)
 	FreeQueryDesc(desc);
 }
 
-/* Whether this transaction has made a table or written to it or a leaf of it. */
+/* Why changes of some source cannot be captured; false when all can be. */
 static bool
-written_here(Oid relid)
+source_refusal(DynDefinition *definition)
 {
 	ListCell   *cell;
 
-	foreach(cell, find_all_inheritors(relid, NoLock, NULL))
+	foreach(cell, definition->edges)
 	{
-		Relation	relation = relation_open(lfirst_oid(cell), AccessShareLock);
-		bool		written = relation->rd_createSubid != InvalidSubTransactionId ||
-			CheckRelationLockedByMe(relation, RowExclusiveLock, true);
+		DynEdge    *edge = lfirst(cell);
 
-		relation_close(relation, AccessShareLock);
-		if (written)
+		if (edge->kind == DYN_EDGE_DYNAMIC)
+			continue;
+		if (!dyn_capture_possible(edge->source, &definition->code, &definition->reason))
 			return true;
+		if (edge->kind == DYN_EDGE_FULL)
+		{
+			definition->code = "SOURCE_NOT_CAPTURED";
+			definition->reason = psprintf("changes of \"%s\" cannot be captured",
+										  get_rel_name(edge->source));
+			return true;
+		}
 	}
 	return false;
 }
@@ -109,35 +110,14 @@ decide_mode(DynDefinition *definition)
 		definition->reason = pstrdup("refresh_mode is \"full\"");
 		return;
 	}
+	if (source_refusal(definition))
+		return;
 	definition->incremental = dyn_query_incremental(definition->query, &definition->code,
 													&definition->reason, &notices, &warnings);
 	foreach(cell, notices)
 		ereport(NOTICE, (errmsg_internal("%s", (char *) lfirst(cell))));
 	foreach(cell, warnings)
 		ereport(WARNING, (errmsg_internal("%s", (char *) lfirst(cell))));
-
-	foreach(cell, definition->edges)
-	{
-		DynEdge    *edge = lfirst(cell);
-
-		if (!definition->incremental || edge->kind == DYN_EDGE_DYNAMIC)
-			continue;
-		definition->code = "SOURCE_NOT_CAPTURABLE";
-		definition->reason = NULL;
-		if (!dyn_capture_possible(edge->source, &definition->code, &definition->reason) ||
-			edge->kind == DYN_EDGE_FULL)
-		{
-			definition->incremental = false;
-			if (definition->reason == NULL)
-				definition->reason = psprintf("changes of \"%s\" cannot be captured",
-											  get_rel_name(edge->source));
-		}
-	}
-	if (definition->incremental)
-	{
-		definition->code = NULL;
-		definition->reason = NULL;
-	}
 }
 
 /* Whether capture has the source with all columns of the edge. */
@@ -207,7 +187,7 @@ probe(void *arg)
 		DynEdge    *edge = lfirst(cell);
 
 		if (definition->incremental && edge->kind == DYN_EDGE_BASE && !is_captured(edge) &&
-			written_here(edge->source))
+			dyn_capture_caller_wrote(edge->source))
 			definition->reinit = "SOURCE_WRITTEN_IN_TRANSACTION";
 	}
 }
