@@ -353,6 +353,9 @@ dyn_table_insert(const DynTable *table)
 	table_to_values(table, values, nulls);
 	known_tell();
 	dyn_spi_run(&insert, values, nulls);
+
+	/* Something that the statement called may have asked before its row was visible. */
+	known_tell();
 }
 
 void
