@@ -196,9 +196,9 @@ dyn_is_populated(Oid relid)
 }
 
 /*
- * Tell every backend that the set of dynamic tables changes.  To be called
- * before the statement that changes it: the message then belongs to that
- * command and is obeyed here when it ends, and again if it is rolled back.
+ * Tell every backend that the set of dynamic tables has changed: the others
+ * when this transaction commits, our own at once, by ending a command, and
+ * again if that is rolled back.
  */
 static void
 known_tell(void)
@@ -206,6 +206,8 @@ known_tell(void)
 	known_look();
 	if (OidIsValid(known.catalog))
 		CacheInvalidateRelcacheByRelid(known.catalog);
+	(void) GetCurrentCommandId(true);
+	CommandCounterIncrement();
 }
 
 static const char *
@@ -351,10 +353,7 @@ dyn_table_insert(const DynTable *table)
 	char		nulls[TABLE_NARGS];
 
 	table_to_values(table, values, nulls);
-	known_tell();
 	dyn_spi_run(&insert, values, nulls);
-
-	/* Something that the statement called may have asked before its row was visible. */
 	known_tell();
 }
 
@@ -421,8 +420,8 @@ dyn_table_delete(Oid relid)
 	};
 	Datum		values[] = {ObjectIdGetDatum(relid)};
 
-	known_tell();
 	for (int i = 0; i < lengthof(deletes); i++)
 		if (OidIsValid(get_relname_relid(tables[i], dyn_schema_oid())))
 			dyn_spi_run(&deletes[i], values, NULL);
+	known_tell();
 }
