@@ -204,9 +204,9 @@ sub decide_prepared
 sub compare_sql
 {
 	my ($name) = @_;
-	return "WITH q AS MATERIALIZED ($QUERIES{$name}), t AS MATERIALIZED (TABLE load.$name) "
-	  . "SELECT 'C', '$name', (SELECT count(*) FROM t), (SELECT coalesce(sum(hashtextextended(t::text, 0)), 0) FROM t), "
-	  . "(SELECT count(*) FROM (TABLE q EXCEPT ALL TABLE t) x), (SELECT count(*) FROM (TABLE t EXCEPT ALL TABLE q) x);\n";
+	return "WITH asked AS MATERIALIZED ($QUERIES{$name}), held AS MATERIALIZED (TABLE load.$name) "
+	  . "SELECT 'C', '$name', (SELECT count(*) FROM held), (SELECT coalesce(sum(hashtextextended(held::text, 0)), 0) FROM held), "
+	  . "(SELECT count(*) FROM (TABLE asked EXCEPT ALL TABLE held) x), (SELECT count(*) FROM (TABLE held EXCEPT ALL TABLE asked) x);\n";
 }
 
 # Refresh and compare: three rounds of four in one REPEATABLE READ

@@ -78,11 +78,11 @@ sub new_node
 	return $node;
 }
 
-# Wait until capture is ready, or creates would make full-mode tables.
+# Wait until the capture worker is there; it makes the slot for the first source.
 sub wait_capture
 {
 	my ($node) = @_;
-	$node->poll_query_until('postgres', 'SELECT count(*) = 1 FROM dyntable.slot')
+	$node->poll_query_until('postgres', "SELECT state IN ('idle', 'running') FROM dyntable.capture")
 	  or die 'capture did not become ready';
 	return;
 }

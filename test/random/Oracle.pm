@@ -101,9 +101,9 @@ sub check_sql
 {
 	my ($name, $d) = @_;
 	my $columns = join(', ', @{ $d->{compare} });
-	return "WITH q AS MATERIALIZED (SELECT $columns FROM ($d->{sql}) q), t AS MATERIALIZED (SELECT $columns FROM $name) "
-	  . "SELECT 'C', '$name', (SELECT count(*) FROM t), (SELECT coalesce(sum(hashtextextended(t::text, 0)), 0) FROM t), "
-	  . '(SELECT count(*) FROM (TABLE q EXCEPT ALL TABLE t) x), (SELECT count(*) FROM (TABLE t EXCEPT ALL TABLE q) x);' . "\n";
+	return "WITH asked AS MATERIALIZED (SELECT $columns FROM ($d->{sql}) q), held AS MATERIALIZED (SELECT $columns FROM $name) "
+	  . "SELECT 'C', '$name', (SELECT count(*) FROM held), (SELECT coalesce(sum(hashtextextended(held::text, 0)), 0) FROM held), "
+	  . '(SELECT count(*) FROM (TABLE asked EXCEPT ALL TABLE held) x), (SELECT count(*) FROM (TABLE held EXCEPT ALL TABLE asked) x);' . "\n";
 }
 
 sub sample_sql
