@@ -366,8 +366,9 @@ dyn_expr_text(Node *expr, const char *prefix, int ninputs, const int *ncolumns,
 	query->targetList = window_tlist;
 
 	text = pg_get_querydef(query, false);
-	where = strstr(text, " WHERE ");
+	/* Before some expressions, CASE among them, comes a new line. */
+	where = strstr(text, " WHERE");
 	if (where == NULL)
 		elog(ERROR, "could not find the condition in \"%s\"", text);
-	return where + strlen(" WHERE ");
+	return where + strlen(" WHERE");
 }
