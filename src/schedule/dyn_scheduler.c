@@ -395,8 +395,12 @@ next_probe(void)
 	TimestampTz next = DT_NOEND;
 
 	for (int i = 0; i < self.graph->nnodes; i++)
-		if (self.graph->nodes[i].settled)
-			next = Min(next, probe_due(&self.graph->nodes[i]));
+	{
+		TimestampTz due = self.graph->nodes[i].settled ?
+			probe_due(&self.graph->nodes[i]) : DT_NOEND;
+
+		next = Min(next, due);
+	}
 	return next;
 }
 
@@ -433,7 +437,8 @@ pass_time(TimestampTz now)
 		advance_settled(self.probe_time);
 		self.probing = false;
 	}
-	return Max(next_probe(), now + PROBE_INTERVAL);
+	next = next_probe();
+	return Max(next, now + PROBE_INTERVAL);
 }
 
 /* ---- what to do ---- */
@@ -580,7 +585,11 @@ scheduler_tick(void)
 		runs = dyn_due_plan(self.graph, now, &next_due);
 	}
 	if (runs != NIL)
-		wake = Min(wake, dispatch(runs, now));
+	{
+		TimestampTz again = dispatch(runs, now);
+
+		wake = Min(wake, again);
+	}
 	publish_due();
 
 	keep_house(now);
