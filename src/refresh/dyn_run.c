@@ -30,11 +30,16 @@
 #include <utils/snapmgr.h>
 #include <utils/timestamp.h>
 
+#include "base/dyn_settings.h"
 #include "capture/dyn_capture.h"
 #include "refresh/dyn_target.h"
 
+/* How long a run waits for a capture worker that is starting. */
+#define CAPTURE_START_MS 3000
+
 static void visit(Oid relid, List **order, List **path);
 static void lock_tables(List *order);
+static void hold_logs(DynRun *run, List *order);
 static void begin_run(DynRun *run, List *order);
 static bool run_captures(List *order);
 static DynResult *refresh_one(DynRun *run, Oid relid, bool catch_errors);
@@ -195,15 +200,46 @@ lock_tables(List *order)
 	}
 }
 
+/*
+ * A table that is going to be filled holds no log by its position.  Until its
+ * new position is committed the logs of its sources are kept for this
+ * transaction, from before the snapshot on.
+ */
+static void
+hold_logs(DynRun *run, List *order)
+{
+	ListCell   *lc;
+	ListCell   *le;
+
+	foreach(lc, order)
+	{
+		Oid			relid = lfirst_oid(lc);
+		DynPosition *position = dyn_position_get(relid);
+
+		if (position->populated && position->generation == run->generation &&
+			position->reinit_reason == NULL)
+			continue;
+		run->held = lappend_oid(run->held, relid);
+		foreach(le, dyn_edges_of(relid))
+			if (((DynEdge *) lfirst(le))->kind == DYN_EDGE_BASE)
+				dyn_capture_hold(((DynEdge *) lfirst(le))->source);
+	}
+}
+
 static void
 begin_run(DynRun *run, List *order)
 {
 	ListCell   *lc;
 	bool		captures = run_captures(order);
 
-	/* before we have an xid, which a slot being made would wait for */
+	/*
+	 * Before we have an xid, which a slot being made would wait for.  A
+	 * worker that is just starting, as after a restart of the server, is
+	 * waited for: without it every table would be computed anew.
+	 */
 	if (captures)
-		run->generation = dyn_capture_generation(0, &run->no_capture);
+		run->generation = dyn_capture_generation(Min(dyn_capture_timeout, CAPTURE_START_MS),
+												 &run->no_capture);
 	lock_tables(order);
 
 	/* downstream tables read the upstream's own log: it is kept from now on */
@@ -215,6 +251,9 @@ begin_run(DynRun *run, List *order)
 			if (((DynEdge *) lfirst(le))->kind == DYN_EDGE_DYNAMIC)
 				dyn_own_log_ensure(((DynEdge *) lfirst(le))->source);
 	}
+
+	if (run->generation != 0)
+		hold_logs(run, order);
 
 	if (IsolationUsesXactSnapshot())
 	{

@@ -217,6 +217,10 @@ reinit_reason(Target *target)
 		reason = position->reinit_reason;
 	else if (!dyn_states_complete(&target->evaluation))
 		reason = "stored state is missing";
+
+	/* asked for after the run's snapshot: the log may have been trimmed past it */
+	if (position->reinit_reason && !list_member_oid(target->run->held, target->table->relid))
+		target->next_reinit = position->reinit_reason;
 	foreach(lc, target->evaluation.edges)
 	{
 		char	   *source = source_reason(target, lfirst(lc));

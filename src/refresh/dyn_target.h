@@ -19,6 +19,7 @@ typedef struct DynRun
 	TimestampTz upto;			/* data timestamp */
 	int64		generation;		/* of the slot; 0: capture is not ready */
 	char	   *no_capture;		/* why not */
+	List	   *held;			/* of Oid: tables that were seen to need a fill, logs held for them */
 	DynTrigger	trigger;
 } DynRun;
 

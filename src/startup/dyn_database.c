@@ -20,6 +20,7 @@
 #include <commands/defrem.h>
 #include <miscadmin.h>
 #include <nodes/parsenodes.h>
+#include <replication/slot.h>
 #include <tcop/utility.h>
 #include <utils/syscache.h>
 #include <utils/timestamp.h>
@@ -29,6 +30,7 @@
 #include "startup/dyn_startup.h"
 
 #define PAUSE_MS 30000
+#define LEAVE_MS 5000
 
 static ProcessUtility_hook_type previous_utility = NULL;
 
@@ -119,6 +121,25 @@ pause_database(Oid dboid)
 	return true;
 }
 
+/* The slot of a database may not be in use, and DROP DATABASE does not wait for that. */
+static void
+wait_for_capture(Oid dboid)
+{
+	char		name[NAMEDATALEN];
+	TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), LEAVE_MS);
+
+	snprintf(name, NAMEDATALEN, "dyntable_%u", dboid);
+	while (GetCurrentTimestamp() < deadline)
+	{
+		ReplicationSlot *slot = SearchNamedReplicationSlot(name, true);
+
+		if (slot == NULL || slot->active_pid == 0)
+			break;
+		CHECK_FOR_INTERRUPTS();
+		pg_usleep(5000L);
+	}
+}
+
 static void
 resume_database(Oid dboid)
 {
@@ -164,6 +185,7 @@ database_utility(PlannedStmt *statement, const char *query, bool read_only,
 	}
 	PG_TRY();
 	{
+		wait_for_capture(dboid);
 		call_utility(statement, query, read_only, context, params, environment, dest, completion);
 	}
 	PG_FINALLY();
