@@ -355,12 +355,6 @@ try_refresh(DynRun *run, Oid relid, bool reinitialise, DynResult *result, ErrorD
 	{
 		MemoryContextSwitchTo(caller);
 		*error = CopyErrorData();
-
-		/* a cancelled statement, or a lost race, is the caller's affair */
-		if ((*error)->sqlerrcode == ERRCODE_QUERY_CANCELED ||
-			(*error)->sqlerrcode == ERRCODE_T_R_SERIALIZATION_FAILURE ||
-			(*error)->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED)
-			PG_RE_THROW();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(caller);
@@ -368,5 +362,15 @@ try_refresh(DynRun *run, Oid relid, bool reinitialise, DynResult *result, ErrorD
 	}
 	PG_END_TRY();
 	MemoryContextDelete(work);
+
+	/*
+	 * A cancelled statement, or a lost race, is the caller's affair.  The
+	 * subtransaction must have ended, or the server would take the error for
+	 * its alone.
+	 */
+	if (!done && ((*error)->sqlerrcode == ERRCODE_QUERY_CANCELED ||
+				  (*error)->sqlerrcode == ERRCODE_T_R_SERIALIZATION_FAILURE ||
+				  (*error)->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED))
+		ReThrowError(*error);
 	return done;
 }
