@@ -223,7 +223,7 @@ build_agg(Aggref *ref, List **targets)
 		Columns		columns = {NIL};
 		ListCell   *lc;
 
-		foreach(lc, pull_var_clause((Node *) ref, 0))
+		foreach(lc, pull_var_clause((Node *) ref, PVC_RECURSE_AGGREGATES))
 			column_for(targets, lfirst(lc));
 		columns.exprs = *targets;
 		agg->ref = (Aggref *) copyObject(ref);

@@ -325,7 +325,8 @@ dyn_expr_conjuncts(Node *qual)
 /*
  * dyn_expr_text prints the expression with the server's own deparser: as the
  * WHERE clause of a query without columns whose FROM is WITH entries of our
- * naming.  What stands behind the first WHERE is the text.
+ * naming.  What stands behind
+ * the first WHERE is the text, as the names before it are ours.
  */
 char *
 dyn_expr_text(Node *expr, const char *prefix, int ninputs, const int *ncolumns,

@@ -60,6 +60,10 @@ dyn_apply(DynExecution *execution, DynSink *sink, DynRows *delta, DynCounts *cou
 {
 	if (delta->count == 0)
 		return;
+
+	/* without a key, equal retractions must not find the same row */
+	if (sink->key == NIL && delta->minus > 0 && delta->plus == 0)
+		dyn_rows_unite(delta);
 	if (sink->key)
 		apply_by_key(execution, sink, delta, counts);
 	else
@@ -312,7 +316,7 @@ matching_ctids(DynSink *sink, const char *rows)
 
 	return psprintf("SELECT y.ctid FROM (SELECT x.ctid, d.w, row_number() OVER (PARTITION BY d.n) AS rn"
 					" FROM (SELECT d.*, %s(%s) AS h, row_number() OVER () AS n FROM %s d WHERE d.w < 0) d"
-					" JOIN %s x ON %s(%s) = d.h AND %s OPERATOR(pg_catalog.*=) %s) y WHERE y.rn <= -y.w",
+					" JOIN %s x ON %s(%s) = d.h AND pg_catalog.record_image_eq(%s, %s)) y WHERE y.rn <= -y.w",
 					sink->hash, theirs, rows, sink->name, sink->hash, mine, mine, theirs);
 }
 
@@ -362,6 +366,8 @@ dyn_apply_stored(DynExecution *execution, DynSink *sink, DynRows *delta)
 	ListCell   *lc;
 	char	   *statement;
 
+	if (sink->key == NIL && delta->plus == 0)
+		dyn_rows_unite(delta);
 	initStringInfo(&columns);
 	foreach(lc, sink->names)
 		appendStringInfo(&columns, ", t.%s", (char *) lfirst(lc));

@@ -247,7 +247,7 @@ first_delta(DynEvaluation *evaluation, DynNode *node)
 
 		foreach(lc, node->partition)
 			nulls |= in->has_null[lfirst_int(lc)];
-		match = psprintf("%s AND %s OPERATOR(pg_catalog.*=) %s",
+		match = psprintf("%s AND pg_catalog.record_image_eq(%s, %s)",
 						 dyn_sql_match("i1", names, "s", names, types, nulls),
 						 dyn_identity_row(state, "i1", NIL), dyn_identity_row(state, "s", NIL));
 		/* the winner's row number is no column of the input: it is always 1 */

@@ -123,13 +123,17 @@ count_row(DynRows *rows, TupleTableSlot *slot)
 void
 dyn_rows_consolidate(DynRows *rows)
 {
+	if (rows->plus > 0 && rows->minus > 0)
+		dyn_rows_unite(rows);
+}
+
+void
+dyn_rows_unite(DynRows *rows)
+{
 	Consolidation work = {0};
 	Tuplestorestate *source = rows->store;
 	int64		count = rows->count;
 	uint32		nparts;
-
-	if (rows->plus == 0 || rows->minus == 0)
-		return;
 
 	/* about a hundred bytes for a small row and its entry */
 	nparts = 1 + (uint32) (count * (100 + 8 * rows->desc->natts) / get_hash_memory_limit());

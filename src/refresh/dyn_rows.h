@@ -44,6 +44,9 @@ extern void dyn_rows_sink(TupleTableSlot *slot, void *arg);
  */
 extern void dyn_rows_consolidate(DynRows *rows);
 
+/* The same whatever the signs: equal rows are then one row, weight n. */
+extern void dyn_rows_unite(DynRows *rows);
+
 /* Reading: a slot for the rows, and the next row or false. */
 extern TupleTableSlot *dyn_rows_slot(DynRows *rows);
 extern void dyn_rows_rewind(DynRows *rows);
