@@ -78,4 +78,7 @@ extern AttrNumber dyn_changelog_attnum(const DynSource *source, AttrNumber colum
 /* Wake the capture worker so that it trims logs and drops sources no longer read. */
 extern void dyn_capture_wake(void);
 
+/* Hooks that leave an event in the log where DDL changes a source's rows; by _PG_init. */
+extern void dyn_shape_init(void);
+
 #endif							/* DYN_CAPTURE_H */

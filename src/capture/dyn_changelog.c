@@ -124,7 +124,10 @@ dyn_changelog_create(Relation source, List *columns)
 	return log.objectId;
 }
 
-/* Whether the log has these columns in the types that the source has today. */
+/*
+ * Whether the log has these columns in the types that the source has today.
+ * Columns that the source has dropped do not count.
+ */
 bool
 dyn_changelog_fits(Oid relid, Oid log, List *columns)
 {
@@ -133,10 +136,11 @@ dyn_changelog_fits(Oid relid, Oid log, List *columns)
 
 	foreach(lc, columns)
 	{
+		Oid			type = get_atttype(relid, lfirst_int(lc));
 		AttrNumber	column = dyn_changelog_attnum(&source, lfirst_int(lc));
 
-		if (column == InvalidAttrNumber ||
-			get_atttype(log, column) != get_atttype(relid, lfirst_int(lc)))
+		if (OidIsValid(type) &&
+			(column == InvalidAttrNumber || get_atttype(log, column) != type))
 			return false;
 	}
 	return true;

@@ -41,11 +41,15 @@
 /* Memory of one tuplestore before it spills. */
 #define BATCH_MEMORY_KB 8192
 
+/* Instead of an attribute number: cannot be had; or dropped, so that nobody reads it any more. */
+#define COLUMN_MISSING	0
+#define COLUMN_DROPPED	(-1)
+
 /* A source that a relation's changes belong to. */
 typedef struct DynTarget
 {
 	DynTracked *tracked;
-	AttrNumber *columns;		/* per tracked column: where it stands in the relation, 0: nowhere */
+	AttrNumber *columns;		/* per tracked column: where it stands in the relation, or: */
 } DynTarget;
 
 typedef struct DynMapping
@@ -303,12 +307,15 @@ map_columns(DynTracked *tracked, Relation root, Relation relation, AttrNumber *c
 		AttrNumber	logged = tracked->log_columns[i];
 		Form_pg_attribute from_att;
 
-		columns[i] = 0;
+		columns[i] = COLUMN_MISSING;
 		if (logged == 0 || wanted > from->natts)
 			continue;
 		from_att = TupleDescAttr(from, wanted - 1);
 		if (from_att->attisdropped)
+		{
+			columns[i] = COLUMN_DROPPED;
 			continue;
+		}
 		for (int a = 0; a < to->natts; a++)
 		{
 			Form_pg_attribute to_att = TupleDescAttr(to, a);
@@ -423,9 +430,9 @@ fill_values(DynTarget *target, TupleDesc desc, Datum *values, bool *nulls, bool 
 		AttrNumber	to = tracked->log_columns[i];
 		Datum		value;
 
-		if (from == 0 || to == 0)
+		if (from == COLUMN_MISSING)
 			return false;
-		if (nulls[from - 1])
+		if (from == COLUMN_DROPPED || nulls[from - 1])
 			continue;
 		value = values[from - 1];
 		if (is_external(desc, from, value, false, true))
@@ -452,8 +459,10 @@ same_image(DynTarget *target, TupleDesc desc)
 		AttrNumber	column = target->columns[i];
 		Form_pg_attribute att;
 
-		if (column == 0)
+		if (column == COLUMN_MISSING)
 			return false;
+		if (column == COLUMN_DROPPED)
+			continue;
 		att = TupleDescAttr(desc, column - 1);
 		if (old_nulls[column - 1] != new_nulls[column - 1])
 			return false;

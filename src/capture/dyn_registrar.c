@@ -281,26 +281,6 @@ live_columns(Relation rel, List *columns)
 	return live;
 }
 
-static void
-set_identities(Oid relid)
-{
-	ListCell   *lc;
-
-	foreach(lc, dyn_source_relations(relid, NoLock))
-	{
-		Relation	rel = table_open(lfirst_oid(lc), NoLock);
-		char		identity = rel->rd_rel->relreplident;
-
-		if (identity != REPLICA_IDENTITY_FULL)
-		{
-			dyn_identity_store(RelationGetRelid(rel), identity);
-			dyn_identity_set(RelationGetRelid(rel), REPLICA_IDENTITY_FULL);
-		}
-		table_close(rel, NoLock);
-	}
-	CommandCounterIncrement();
-}
-
 /* Everything of one attempt; the transaction's locks last until its commit is visible. */
 static void
 register_source(Oid relid, List *columns)
@@ -309,11 +289,19 @@ register_source(Oid relid, List *columns)
 	DynSource  *source;
 	const char *code;
 	char	   *detail;
+	bool		known = false;
+	bool		event = false;
 
 	if (rel == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("relation with OID %u does not exist", relid)));
+	if (quiet && dyn_readers_of(relid) == NIL)
+	{
+		/* its last reader went while the request was on its way */
+		table_close(rel, NoLock);
+		return;
+	}
 	(void) dyn_source_relations(relid, ShareRowExclusiveLock);
 	if (!dyn_capture_possible(relid, &code, &detail))
 		ereport(ERROR,
@@ -334,11 +322,13 @@ register_source(Oid relid, List *columns)
 	else
 	{
 		source->columns = live_columns(rel, list_union_int(source->columns, columns));
-		if (dyn_changelog_extend(rel, source->log, source->columns))
-			dyn_changelog_event(source->log,
-								U64FromFullTransactionId(GetTopFullTransactionId()));
+		event = dyn_changelog_extend(rel, source->log, source->columns);
+		known = true;
 	}
-	set_identities(relid);
+	/* without FULL, changes up to now cannot all have been captured */
+	event |= dyn_identity_require(relid);
+	if (event && known)
+		dyn_changelog_event(source->log, U64FromFullTransactionId(GetTopFullTransactionId()));
 	dyn_source_store(source);
 	table_close(rel, NoLock);
 	dyn_shmem_count_registration_at_commit();

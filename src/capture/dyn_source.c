@@ -8,6 +8,7 @@
 #include <access/genam.h>
 #include <access/htup_details.h>
 #include <access/table.h>
+#include <access/xact.h>
 #include <catalog/catalog.h>
 #include <catalog/indexing.h>
 #include <catalog/objectaccess.h>
@@ -157,4 +158,43 @@ dyn_identity_set(Oid relid, char identity)
 	}
 	heap_freetuple(tuple);
 	table_close(catalog, RowExclusiveLock);
+}
+
+/* '\0' for a relation that is gone. */
+char
+dyn_identity_now(Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	char		identity = '\0';
+
+	if (HeapTupleIsValid(tuple))
+	{
+		identity = ((Form_pg_class) GETSTRUCT(tuple))->relreplident;
+		ReleaseSysCache(tuple);
+	}
+	return identity;
+}
+
+/*
+ * Give a relation and its partitions, all locked by the caller, the identity
+ * FULL, and remember what they had.  Whether any had another.
+ */
+bool
+dyn_identity_require(Oid relid)
+{
+	bool		changed = false;
+	ListCell   *lc;
+
+	foreach(lc, dyn_source_relations(relid, NoLock))
+	{
+		char		identity = dyn_identity_now(lfirst_oid(lc));
+
+		if (identity == REPLICA_IDENTITY_FULL || identity == '\0')
+			continue;
+		dyn_identity_store(lfirst_oid(lc), identity);
+		dyn_identity_set(lfirst_oid(lc), REPLICA_IDENTITY_FULL);
+		changed = true;
+	}
+	CommandCounterIncrement();
+	return changed;
 }

@@ -61,18 +61,13 @@ static void
 restore_identity(Oid relid, Oid leaving)
 {
 	char		identity = dyn_identity_get(relid);
-	HeapTuple	tuple;
 
 	if (identity == '\0' || identity_needed(relid, leaving))
 		return;
 	dyn_identity_forget(relid);
-	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-	if (!HeapTupleIsValid(tuple))
-		return;
 	/* whoever set it to something else since wanted that */
-	if (((Form_pg_class) GETSTRUCT(tuple))->relreplident == REPLICA_IDENTITY_FULL)
+	if (dyn_identity_now(relid) == REPLICA_IDENTITY_FULL)
 		dyn_identity_set(relid, identity);
-	ReleaseSysCache(tuple);
 }
 
 /* Take a source out of capture unless somebody uses it just now. */
@@ -100,6 +95,26 @@ release_source(Oid relid)
 	if (log_exists)
 		dyn_changelog_drop(source->log);
 	dyn_shmem_count_registration_at_commit();
+}
+
+/* Partitions that were detached or dropped since. */
+static void
+restore_left_identities(void)
+{
+	ListCell   *lc;
+
+	dyn_own_begin();
+	foreach(lc, dyn_identities_all())
+	{
+		Oid			relid = lfirst_oid(lc);
+
+		if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)))
+			dyn_identity_forget(relid);
+		else if (!identity_needed(relid, InvalidOid) &&
+				 ConditionalLockRelationOid(relid, ShareRowExclusiveLock))
+			restore_identity(relid, InvalidOid);
+	}
+	dyn_own_commit();
 }
 
 static List *
@@ -130,18 +145,40 @@ release_unread_sources(void)
 	list_free(unread);
 }
 
-/* Sources of tables that were made in the transaction that wrote the source, or were cloned. */
+/* Whether a source lost what capture needs of it: its identity, a column's type in the log. */
+static bool
+registration_decayed(DynSource *source)
+{
+	ListCell   *lc;
+
+	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(source->relid)))
+		return false;
+	foreach(lc, dyn_source_relations(source->relid, NoLock))
+		if (dyn_identity_now(lfirst_oid(lc)) != REPLICA_IDENTITY_FULL)
+			return true;
+	return !dyn_changelog_fits(source->relid, source->log, source->columns);
+}
+
+/*
+ * Sources of tables that were made in the transaction that wrote the source,
+ * or were cloned; and those whose registration no longer holds.
+ */
 static void
 register_missing_sources(void)
 {
 	static TimestampTz not_before = 0;
 	TimestampTz now = GetCurrentTimestamp();
+	List	   *missing;
 	ListCell   *lc;
 
 	if (now < not_before)
 		return;
 	dyn_own_begin();
-	foreach(lc, dyn_sources_missing())
+	missing = dyn_sources_missing();
+	foreach(lc, dyn_source_all())
+		if (registration_decayed(lfirst(lc)))
+			missing = lappend(missing, lfirst(lc));
+	foreach(lc, missing)
 	{
 		DynSource  *source = lfirst(lc);
 		const char *code;
@@ -370,6 +407,7 @@ dyn_trim(int64 generation)
 
 	dyn_hold_sweep();
 	release_unread_sources();
+	restore_left_identities();
 	register_missing_sources();
 	total = trim_logs(generation);
 	LWLockAcquire(dyn_shmem->lock, LW_SHARED);

@@ -136,6 +136,20 @@ dyn_identity_forget(Oid relid)
 	dyn_spi_run(&delete, values, NULL);
 }
 
+List *
+dyn_identities_all(void)
+{
+	static DynStatement select = {"SELECT relid FROM dyntable.identity ORDER BY relid", 0, {0}};
+	DynCall		call;
+	List	   *relids = NIL;
+
+	dyn_spi_begin(&call, &select, NULL, NULL);
+	for (uint64 row = 0; row < call.nrows; row++)
+		relids = lappend_oid(relids, dyn_spi_oid(row, 1));
+	dyn_spi_end(&call);
+	return relids;
+}
+
 bool
 dyn_capture_needed(void)
 {
@@ -157,9 +171,11 @@ dyn_sources_missing(void)
 	static DynStatement select = {
 		"SELECT e.source, coalesce(array_agg(DISTINCT c.no) FILTER (WHERE c.no IS NOT NULL), '{}') "
 		"FROM dyntable.edge e JOIN pg_class r ON r.oid = e.source "
-		"LEFT JOIN LATERAL unnest(e.columns) c(no) ON true "
+		"CROSS JOIN LATERAL (SELECT array(SELECT a.attnum FROM pg_attribute a "
+		"WHERE a.attrelid = e.source AND a.attnum = ANY (e.columns) AND NOT a.attisdropped)) l(columns) "
+		"LEFT JOIN LATERAL unnest(l.columns) c(no) ON true "
 		"WHERE e.kind = 'b' AND NOT EXISTS ("
-		"SELECT FROM dyntable.source s WHERE s.relid = e.source AND s.columns @> e.columns) "
+		"SELECT FROM dyntable.source s WHERE s.relid = e.source AND s.columns @> l.columns) "
 		"GROUP BY e.source ORDER BY e.source", 0, {0}
 	};
 	DynCall		call;

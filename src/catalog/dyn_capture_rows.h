@@ -39,6 +39,7 @@ extern void dyn_source_forget(Oid relid);
 extern void dyn_identity_store(Oid relid, char identity);
 extern char dyn_identity_get(Oid relid);
 extern void dyn_identity_forget(Oid relid);
+extern List *dyn_identities_all(void);	/* of Oid */
 
 /* Whether anything in this database needs a slot. */
 extern bool dyn_capture_needed(void);

@@ -14,6 +14,7 @@
 
 #include "base/dyn_settings.h"
 #include "base/dyn_shmem.h"
+#include "capture/dyn_capture.h"
 #include "command/dyn_command.h"
 #include "startup/dyn_startup.h"
 
@@ -30,6 +31,7 @@ _PG_init(void)
 		dyn_shmem_install();
 		dyn_launcher_register();
 		dyn_database_init();
+		dyn_shape_init();
 	}
 	dyn_command_init();
 }
