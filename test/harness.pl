@@ -20,7 +20,6 @@ my $harness = TAP::Harness->new(
 		failures  => 1,
 		timer     => 1,
 		jobs      => $ENV{PROVE_JOBS} || 2,
-		merge     => $ENV{VERBOSE} ? 0 : 1,
 		exec      => sub {
 			my ($self, $file) = @_;
 			die "interrupted\n" if $interrupted;
