@@ -335,7 +335,8 @@ dyn_identity_row(DynSink *sink, const char *alias, List *names)
 			else
 				appendStringInfo(&buf, "c%d", i + 1);
 		}
-	return psprintf("ROW(%s)", buf.data);
+	/* the cast keeps the parser from comparing two of these column by column */
+	return psprintf("ROW(%s)::record", buf.data);
 }
 
 /* ------------------------------------------------------------------------

@@ -43,7 +43,9 @@ my @steps = (
 	[ 'all in one'        => 'SELECT generator.feed_batch(8), generator.correct(3), generator.remove(2), generator.feed_event()' ],
 	[ 'a key given up'    => "UPDATE ods_raw.ods_veterans_source SET veteran_ssn = NULL WHERE veteran_ssn IN (SELECT generator.ssn(i) FROM generate_series(3, 9) i)" ],
 	[ 'a key taken on'    => "UPDATE ods_raw.ods_evaluators_source SET evaluator_npi = generator.npi(5) WHERE evaluator_npi IS NULL" ],
-	[ 'back and forth'    => "UPDATE ods_raw.ods_facilities_source SET state = 'AK'; UPDATE ods_raw.ods_facilities_source SET state = NULL WHERE capacity % 2 = 0" ],
+	[ 'names and states'  => "UPDATE ods_raw.ods_evaluators_source SET last_name = last_name || '!', license_state = CASE WHEN active_flag THEN license_state END WHERE evaluator_npi > generator.npi(20)" ],
+	[ 'one side less'     => "DELETE FROM ods_raw.ods_evaluators_source WHERE source_system = 'VEMS' AND evaluator_npi < generator.npi((SELECT 5 + max(batches_fed) FROM generator.state))" ],
+	[ 'back and forth'    => "UPDATE ods_raw.ods_facilities_source SET state = coalesce(state || 'K', 'AK'); UPDATE ods_raw.ods_facilities_source SET state = NULL WHERE capacity % 2 = 0" ],
 	[ 'a summary of none' => 'DELETE FROM ods_raw.ods_qa_events_source' ],
 	[ 'and of some'       => 'SELECT generator.feed_batch(60)' ],
 );
@@ -78,7 +80,7 @@ is($node->safe_psql('postgres', $left), '0|0|0', 'they are outside');
 
 foreach my $table (@tables)
 {
-	cmp_ok(scalar(keys %{ $seen{$table} }), '>', 3, "$table was seen in different states");
+	cmp_ok(scalar(keys %{ $seen{$table} }), '>', 2, "$table was seen in different states");
 }
 is( $node->safe_psql('postgres', "SELECT string_agg(DISTINCT action, ',') FROM dyntable.history WHERE trigger <> 'CREATION' AND action <> 'NO_DATA'"),
 	'INCREMENTAL', 'no refresh but incremental ones');
