@@ -99,14 +99,14 @@ DECLARE
 BEGIN
     UPDATE ods_raw.ods_appointment_events_source
     SET event_type = 'NO_SHOW', no_show_reason = 'corrected',
-        scheduled_date = coalesce(scheduled_date, current_date),
+        scheduled_date = CASE WHEN scheduled_date IS NULL THEN current_date END,
         appointment_id = coalesce(appointment_id, 'APT-' || s.appointments)
     WHERE appointment_id IN (
         SELECT 'APT-' || 1 + floor(generator.draw(s.seed, 'fix appointment', s.events_fed * 1000 + k) * s.appointments)::bigint
         FROM generate_series(1, n) k);
     GET DIAGNOSTICS events = ROW_COUNT;
     UPDATE ods_raw.ods_qa_events_source
-    SET overall_quality_score = 40, deficiency_count = 7, qa_cycle_number = qa_cycle_number + 1
+    SET overall_quality_score = CASE WHEN qa_cycle_number < 3 THEN NULL ELSE 40 END, deficiency_count = 7, qa_cycle_number = qa_cycle_number + 1
     WHERE qa_event_id IN (
         SELECT 'QA-' || (1 + floor(generator.draw(s.seed, 'fix review', s.events_fed * 1000 + k) * s.evaluations)::bigint) * 10 + 1
         FROM generate_series(1, n) k);
@@ -152,7 +152,7 @@ END
 $$;
 
 -- All of these in turn, each in a transaction of its own, saying what it does.
-CREATE PROCEDURE generator.feed(duration interval, pause interval DEFAULT '200 ms')
+CREATE PROCEDURE generator.feed(duration interval, pause interval DEFAULT '200 ms', batch integer DEFAULT 30)
     LANGUAGE plpgsql AS $$
 DECLARE
     until timestamptz := clock_timestamp() + duration;
@@ -161,9 +161,9 @@ DECLARE
 BEGIN
     WHILE clock_timestamp() < until LOOP
         done := CASE turn % 10
-                    WHEN 0 THEN generator.feed_batch()
-                    WHEN 4 THEN generator.correct()
-                    WHEN 7 THEN generator.remove()
+                    WHEN 0 THEN generator.feed_batch(batch)
+                    WHEN 4 THEN generator.correct(batch / 3)
+                    WHEN 7 THEN generator.remove(batch / 6)
                     ELSE generator.feed_event() END;
         COMMIT;
         RAISE INFO '%', done;
