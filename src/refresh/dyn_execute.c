@@ -28,6 +28,8 @@ typedef struct SinkReceiver
 	void	   *arg;
 } SinkReceiver;
 
+DynTraces  *dyn_execute_traces = NULL;
+
 static Query *analyse(DynExecution *execution, const char *statement);
 static int64 run_query(DynExecution *execution, Query *query, const char *text,
 					   DynRowSink sink, void *arg);
@@ -35,6 +37,7 @@ static bool clear_permissions(Node *node, void *context);
 static bool receive_row(TupleTableSlot *slot, DestReceiver *self);
 static void receiver_startup(DestReceiver *self, int operation, TupleDesc desc);
 static void receiver_nothing(DestReceiver *self);
+static void trace(const char *statement, double cost, int64 rows);
 static void statement_context(void *arg);
 
 int64
@@ -43,8 +46,6 @@ dyn_execute(DynExecution *execution, const char *statement, DynRowSink sink, voi
 	ErrorContextCallback callback;
 	int64		result;
 
-	if (execution->explaining)
-		execution->explain = lappend(execution->explain, pstrdup(statement));
 	callback.callback = statement_context;
 	callback.arg = unconstify(char *, statement);
 	callback.previous = error_context_stack;
@@ -122,7 +123,22 @@ run_query(DynExecution *execution, Query *query, const char *text, DynRowSink si
 	ExecutorFinish(desc);
 	ExecutorEnd(desc);
 	FreeQueryDesc(desc);
+	if (dyn_execute_traces)
+		trace(text, plan->planTree->total_cost, result);
 	return result;
+}
+
+static void
+trace(const char *statement, double cost, int64 rows)
+{
+	MemoryContext old = MemoryContextSwitchTo(dyn_execute_traces->context);
+	DynTrace   *entry = palloc(sizeof(DynTrace));
+
+	entry->statement = pstrdup(statement);
+	entry->cost = cost;
+	entry->rows = rows;
+	dyn_execute_traces->traces = lappend(dyn_execute_traces->traces, entry);
+	MemoryContextSwitchTo(old);
 }
 
 DynRows *

@@ -16,9 +16,24 @@ typedef struct DynExecution
 {
 	Snapshot	snapshot;		/* registered; all statements read under it */
 	QueryEnvironment *env;
-	List	   *explain;		/* of char *: the statements, when explaining */
-	bool		explaining;
 } DynExecution;
+
+/* What a statement was, what the planner thought of it, what it gave. */
+typedef struct DynTrace
+{
+	char	   *statement;
+	double		cost;			/* the planner's, total */
+	int64		rows;
+} DynTrace;
+
+/* While not NULL, every statement leaves a DynTrace in it; the list's memory context is its own. */
+typedef struct DynTraces
+{
+	MemoryContext context;
+	List	   *traces;
+} DynTraces;
+
+extern DynTraces *dyn_execute_traces;
 
 typedef void (*DynRowSink) (TupleTableSlot *slot, void *arg);
 

@@ -1,0 +1,187 @@
+/*
+ * dyn_explain.c
+ *	  dyntable_explain and dyntable_explain_query.
+ *
+ * What the next refresh would do is found by doing it in a subtransaction
+ * that is rolled back: the figures are those of a refresh, not estimates.
+ */
+#include <postgres.h>
+
+#include <access/xact.h>
+#include <fmgr.h>
+#include <funcapi.h>
+#include <miscadmin.h>
+#include <optimizer/planner.h>
+#include <tcop/tcopprot.h>
+#include <utils/acl.h>
+#include <utils/builtins.h>
+#include <utils/lsyscache.h>
+#include <utils/memutils.h>
+#include <utils/resowner.h>
+#include <utils/snapmgr.h>
+#include <utils/tuplestore.h>
+
+#include "compat/dyn_compat.h"
+#include "query/dyn_advice.h"
+#include "query/dyn_plan.h"
+#include "query/dyn_query.h"
+#include "refresh/dyn_target.h"
+
+PG_FUNCTION_INFO_V1(dyntable_explain);
+PG_FUNCTION_INFO_V1(dyntable_explain_query);
+
+static void put_line(ReturnSetInfo *result, const char *format,...) pg_attribute_printf(2, 3);
+static void put_plan(ReturnSetInfo *result, DynPlan *plan);
+static void put_rehearsal(ReturnSetInfo *result, Oid relid, double full_cost);
+static List *rehearse(Oid relid, DynTraces *traces);
+
+Datum
+dyntable_explain(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	Oid			relid = PG_GETARG_OID(0);
+	DynTable   *table = dyn_table_get(relid, false);
+	DynIdentity identity;
+	DynRefusal	refusal;
+	DynPlan    *plan = NULL;
+	Query	   *query;
+	bool		retyped;
+	double		full_cost;
+
+	if (!dyn_owns_relation(relid, GetUserId()))
+		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, get_rel_name(relid));
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
+	dyn_become_owner(table, &identity);
+	query = dyn_query_expand(dyn_stored_query(table, &retyped));
+	dyn_query_check_permissions(query);
+	if (table->incremental)
+		plan = dyn_plan_build(query, dyn_edges_of(relid), &refusal);
+	PushActiveSnapshot(GetTransactionSnapshot());
+	full_cost = pg_plan_query(copyObject(query), table->query, 0, NULL)->planTree->total_cost;
+	PopActiveSnapshot();
+	dyn_become_caller(&identity);
+
+	put_line(result, "mode: %s", table->incremental ? "INCREMENTAL" : "FULL");
+	if (table->reason_code)
+		put_line(result, "reason: %s: %s", table->reason_code, table->reason);
+	if (plan)
+		put_plan(result, plan);
+	put_rehearsal(result, relid, full_cost);
+	return (Datum) 0;
+}
+
+Datum
+dyntable_explain_query(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	Query	   *query = dyn_query_analyse(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	DynRefusal	refusal;
+	Query	   *expanded;
+	DynPlan    *plan;
+
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
+	(void) dyn_query_columns(query);
+	expanded = dyn_query_expand(query);
+	dyn_query_check_permissions(expanded);
+	plan = dyn_plan_build(expanded, dyn_query_sources(query), &refusal);
+	put_line(result, "mode: %s", plan ? "INCREMENTAL" : "FULL");
+	if (plan)
+		put_plan(result, plan);
+	else
+		put_line(result, "reason: %s: %s", refusal.code, refusal.reason);
+	return (Datum) 0;
+}
+
+static void
+put_plan(ReturnSetInfo *result, DynPlan *plan)
+{
+	List	   *missing = dyn_plan_missing_indexes(plan);
+	ListCell   *lc;
+
+	put_line(result, "operators:");
+	foreach(lc, dyn_plan_describe(plan))
+		put_line(result, "%s", (char *) lfirst(lc));
+	if (missing)
+		put_line(result, "indexes worth having:");
+	foreach(lc, missing)
+		put_line(result, "    %s", strVal(lfirst(lc)));
+}
+
+/* What the next refresh would do. */
+static void
+put_rehearsal(ReturnSetInfo *result, Oid relid, double full_cost)
+{
+	DynTraces	traces = {CurrentMemoryContext, NIL};
+	DynResult  *last = llast(rehearse(relid, &traces));
+	double		cost = 0;
+	ListCell   *lc;
+
+	if (last->failed)
+	{
+		put_line(result, "next refresh: would fail with %s: %s", last->sqlstate, last->message);
+		return;
+	}
+	put_line(result, "next refresh: %s%s%s%s, %lld rows inserted, %lld updated, %lld deleted",
+			 dyn_action_name(last->action), last->reason ? " (" : "",
+			 last->reason ? last->reason : "", last->reason ? ")" : "",
+			 (long long) last->rows_inserted, (long long) last->rows_updated,
+			 (long long) last->rows_deleted);
+	foreach(lc, traces.traces)
+		cost += ((DynTrace *) lfirst(lc))->cost;
+	put_line(result, "estimated cost: %.0f, of the query in full: %.0f", cost, full_cost);
+	if (traces.traces)
+		put_line(result, "statements (rows):");
+	foreach(lc, traces.traces)
+		put_line(result, "    %lld: %s", (long long) ((DynTrace *) lfirst(lc))->rows,
+				 ((DynTrace *) lfirst(lc))->statement);
+}
+
+/* Refresh, note what happens, and undo it. */
+static List *
+rehearse(Oid relid, DynTraces *traces)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	List	   *results;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(caller);
+	dyn_execute_traces = traces;
+	PG_TRY();
+	{
+		results = dyn_run(list_make1_oid(relid), DYN_TRIGGER_MANUAL, true);
+	}
+	PG_FINALLY();
+	{
+		dyn_execute_traces = NULL;
+	}
+	PG_END_TRY();
+	RollbackAndReleaseCurrentSubTransaction();
+	MemoryContextSwitchTo(caller);
+	CurrentResourceOwner = owner;
+	return results;
+}
+
+static void
+put_line(ReturnSetInfo *result, const char *format,...)
+{
+	StringInfoData buf;
+	Datum		value;
+	bool		isnull = false;
+
+	initStringInfo(&buf);
+	for (;;)
+	{
+		va_list		args;
+		int			needed;
+
+		va_start(args, format);
+		needed = appendStringInfoVA(&buf, format, args);
+		va_end(args);
+		if (needed == 0)
+			break;
+		enlargeStringInfo(&buf, needed);
+	}
+	value = CStringGetTextDatum(buf.data);
+	tuplestore_putvalues(result->setResult, result->setDesc, &value, &isnull);
+}

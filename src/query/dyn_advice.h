@@ -1,0 +1,16 @@
+/*
+ * dyn_advice.h
+ *	  A plan in words, and the indexes worth having for it.
+ */
+#ifndef DYN_ADVICE_H
+#define DYN_ADVICE_H
+
+#include "query/dyn_node.h"
+
+/* List of char *: the operators, top first, indented. */
+extern List *dyn_plan_describe(DynPlan *plan);
+
+/* List of String nodes: commands that create the indexes a small delta would use. */
+extern List *dyn_plan_missing_indexes(DynPlan *plan);
+
+#endif							/* DYN_ADVICE_H */
