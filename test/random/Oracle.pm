@@ -126,6 +126,18 @@ sub verify_sql
 	return "SELECT 'V', '$name', missing, unexpected FROM dyntable_verify('$name');\n";
 }
 
+# Without a transaction around, a condition on now() has moved on since the refresh.
+sub compared_sql
+{
+	return join('', map { check_sql(@$_) } grep { !$_->[1]{moving} } @_);
+}
+
+sub verified_sql
+{
+	my ($all, @sets) = @_;
+	return join('', map { verify_sql($_->[0]) } grep { $all || $_->[1]{moving} } @sets);
+}
+
 # --- one pass ------------------------------------------------------------
 
 sub run_pass
@@ -256,7 +268,7 @@ sub sections
 	my $at = 0;
 	foreach my $line (split(/\n/, $output))
 	{
-		if ($line =~ /^@ (\d+)$/) { $at = $1; $section{$at} = ''; next; }
+		if ($line =~ /^@ (\d+)$/) { $at = $1; $section{$at} //= ''; next; }
 		$section{$at} .= "$line\n";
 	}
 	return %section;
@@ -288,15 +300,23 @@ sub round
 		{
 			$sql .= check_sql(@$_) foreach $dt, $cp, $dn;
 		}
+		elsif ($mode eq 'whole')
+		{
+			$sql .= compared_sql($dt, $cp, $dn);
+		}
 		else
 		{
-			$sql .= refresh_sql($dt->[0]) . refresh_sql($dn->[0]) if $mode ne 'whole';
-			foreach my $set ($dt, $cp, $dn)
-			{
-				$sql .= $set->[1]{moving} || $mode eq 'verify' ? verify_sql($set->[0]) : '';
-				$sql .= check_sql(@$set) if !$set->[1]{moving};
-			}
+			# each is compared before the next refresh, which brings what both
+			# read to a later time
+			my $all = $mode eq 'verify';
+			$sql .= refresh_sql($dt->[0]) . compared_sql($dt) . verified_sql($all, $dt);
+			$sql .= refresh_sql($dn->[0]) . compared_sql($cp, $dn) . verified_sql($all, $cp, $dn);
 		}
+	}
+	if ($mode eq 'whole')
+	{
+		# last, for they refresh what others read
+		$sql .= "\\echo \@ $_->{n}\n" . verified_sql(0, @{ $_->{sets} }) foreach @tables;
 	}
 	$sql .= "COMMIT;\n" if $mode eq 'together';
 	my %output = $self->sections($self->script($sql, 'round'));
