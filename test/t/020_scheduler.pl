@@ -1,0 +1,195 @@
+# The scheduler: lag is kept, idle tables cost nothing, failures back off and
+# suspend, and neither restarts nor crashes stop it.
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+use DynTest;
+use Test::More;
+
+my $node = DynTest::new_node('scheduler',
+	'dyntable.max_consecutive_failures = 3', 'restart_after_crash = on');
+
+sub sql { return $node->safe_psql('postgres', $_[0]); }
+
+# Wait until a query returns true.
+sub becomes
+{
+	my ($query, $title) = @_;
+	ok($node->poll_query_until('postgres', $query), $title)
+	  or diag(sql('SELECT name, state, state_code, state_message, refresh_action FROM dyntable.refresh_history ORDER BY id DESC LIMIT 20'));
+	return;
+}
+
+# Whether content equals query, both as they are now.
+sub same
+{
+	my ($table, $query) = @_;
+	return "SELECT NOT EXISTS (SELECT * FROM $table EXCEPT ALL ($query)) AND NOT EXISTS (($query) EXCEPT ALL SELECT * FROM $table)";
+}
+
+sql(q{
+CREATE TABLE src (id int PRIMARY KEY, v int);
+INSERT INTO src SELECT i, i FROM generate_series(1, 100) i;
+SELECT dyntable_create('fast', 'SELECT id, v FROM src', '100 ms');
+SELECT dyntable_create('later', 'SELECT v % 10 AS k, count(*) AS c FROM src GROUP BY 1', '1 s', initialize => 'on_schedule');
+});
+
+# ---- first fill, lag ----
+becomes("SELECT populated FROM dyntable.dynamic_tables WHERE name = 'later'",
+	'a table initialised on schedule is filled at once');
+
+my $passes = 0;
+for my $round (1 .. 10)
+{
+	sql("UPDATE src SET v = v + 1 WHERE id <= $round");
+	$passes += $node->poll_query_until('postgres', same('fast', 'SELECT id, v FROM src'));
+}
+is($passes, 10, 'changes reach a table with a lag of 100 ms');
+becomes(same('later', 'SELECT v % 10 AS k, count(*) AS c FROM src GROUP BY 1'),
+	'changes reach a table with a lag of a second');
+is(sql("SELECT count(*) > 0 FROM dyntable.refresh_history WHERE name = 'fast' AND refresh_action = 'INCREMENTAL' AND refresh_trigger = 'SCHEDULED'"),
+	't', 'by incremental refreshes');
+
+# dyntable_wait: what was committed before is in the table after.
+is(sql("INSERT INTO src VALUES (1000, 1); SELECT dyntable_wait('fast', clock_timestamp()); SELECT count(*) FROM fast WHERE id = 1000"),
+	"\n1", 'dyntable_wait returns when the table has what was committed before');
+
+# ---- idle: the data timestamp advances, no refresh happens ----
+becomes("SELECT count(*) = 0 FROM dyntable.workers() WHERE state IN ('busy', 'starting')", 'workers become idle');
+my $before = sql("SELECT sum(repeats) FROM dyntable.refresh_history WHERE name = 'fast'");
+my $stamp = sql("SELECT data_timestamp FROM dyntable.dynamic_tables WHERE name = 'fast'");
+becomes("SELECT data_timestamp > '$stamp'::timestamptz + interval '3 seconds' FROM dyntable.dynamic_tables WHERE name = 'fast'",
+	'the data timestamp of an idle table advances');
+cmp_ok(sql("SELECT sum(repeats) FROM dyntable.refresh_history WHERE name = 'fast'") - $before, '<', 15,
+	'with few refreshes, if any, in three seconds of thirty lags');
+
+# ---- downstream, chains ----
+sql(q{
+SELECT dyntable_create('lonely', 'SELECT id FROM src', 'downstream');
+SELECT dyntable_create('c1', 'SELECT id, v FROM src', 'downstream');
+});
+sql("SELECT dyntable_create('c$_', 'SELECT id, v + 1 AS v FROM c" . ($_ - 1) . "', 'downstream')") for 2 .. 9;
+sql("SELECT dyntable_create('c10', 'SELECT id, v + 1 AS v FROM c9', '500 ms')");
+sql('INSERT INTO src VALUES (2000, 7)');
+becomes('SELECT count(*) = 1 FROM c10 WHERE id = 2000 AND v = 16', 'a change goes through a chain of ten');
+is(sql("SELECT count(DISTINCT data_timestamp) FROM (SELECT DISTINCT ON (name) name, data_timestamp FROM dyntable.refresh_history WHERE name ~ '^c[0-9]+\$' AND refresh_action = 'INCREMENTAL' ORDER BY name, id DESC) x"),
+	'1', 'all ten at one data timestamp');
+is(sql("SELECT effective_target_lag FROM dyntable.dynamic_tables WHERE name = 'c1'"), '500 milliseconds',
+	'a downstream table has the least lag of its consumers');
+is(sql("SELECT next_refresh_time IS NULL AND effective_target_lag IS NULL FROM dyntable.dynamic_tables WHERE name = 'lonely'"), 't',
+	'a downstream table without consumers is not scheduled');
+is(sql("SELECT count(*) FROM dyntable.refresh_history WHERE name = 'lonely' AND refresh_trigger = 'SCHEDULED'"), '0', 'nor refreshed');
+
+# ---- cron ----
+sql("SELECT dyntable_create('cron', 'SELECT id FROM src', schedule => '30 4 * * mon')");
+becomes("SELECT to_char(next_refresh_time, 'Dy HH24:MI:SS') = 'Mon 04:30:00' AND next_refresh_time < now() + interval '7 days 1 hour' FROM dyntable.dynamic_tables WHERE name = 'cron'",
+	'a cron schedule is evaluated');
+like(($node->psql('postgres', "SELECT dyntable_create('cron2', 'SELECT id FROM src', schedule => '99 * * * *')"))[2],
+	qr/ERROR/, 'a wrong cron expression is refused');
+
+# ---- failures ----
+sql(q{
+CREATE TABLE divisor (id int PRIMARY KEY, v int);
+INSERT INTO divisor VALUES (1, 1);
+SELECT dyntable_create('quotient', 'SELECT id, 10 / v AS q FROM divisor', '500 ms');
+SELECT dyntable_create('below', 'SELECT id, q FROM quotient', '500 ms');
+SELECT dyntable_create('beside', 'SELECT id, v FROM divisor', '500 ms');
+UPDATE divisor SET v = 0;
+});
+becomes("SELECT scheduling_state = 'SUSPENDED' AND scheduling_state_reason = 'SUSPENDED_DUE_TO_ERRORS' AND consecutive_failures = 3 FROM dyntable.dynamic_tables WHERE name = 'quotient'",
+	'a table that fails time after time is suspended');
+is(sql("SELECT scheduling_state_reason, consecutive_failures FROM dyntable.dynamic_tables WHERE name = 'below'"),
+	'UPSTREAM_SUSPENDED_DUE_TO_ERRORS|0', 'and its downstream with it');
+is(sql("SELECT DISTINCT state, state_code, state_message FROM dyntable.refresh_history WHERE name = 'quotient' AND state <> 'SUCCEEDED'"),
+	'FAILED|22012|division by zero', 'history says why');
+is(sql("SELECT DISTINCT state FROM dyntable.refresh_history WHERE name = 'below' AND state <> 'SUCCEEDED'"),
+	'UPSTREAM_FAILED', 'downstream failed because of upstream');
+is(sql('SELECT q FROM quotient'), '10', 'its rows are still there');
+becomes('SELECT v = 0 FROM beside', 'a table beside it goes on');
+
+sql('UPDATE divisor SET v = 2');
+sql("SELECT dyntable_resume('quotient')");
+becomes('SELECT q = 5 FROM below', 'resumed, both are refreshed again');
+becomes("SELECT bool_and(scheduling_state = 'ACTIVE' AND consecutive_failures = 0) FROM dyntable.dynamic_tables WHERE name IN ('quotient', 'below')",
+	'and the failures are forgotten');
+
+# ---- suspend ----
+sql("SELECT dyntable_suspend('later')");
+$stamp = sql("SELECT data_timestamp FROM dyntable.dynamic_tables WHERE name = 'later'");
+like(($node->psql('postgres', "SELECT dyntable_wait('later')"))[2], qr/is suspended/,
+	'waiting for a suspended table is refused');
+is(sql("SELECT next_refresh_time IS NULL FROM dyntable.dynamic_tables WHERE name = 'later'"), 't',
+	'a suspended table has no next refresh');
+
+# ---- cancel and statement timeout ----
+# It says IMMUTABLE, which is a lie that makes a slow refresh.
+sql(q{
+CREATE FUNCTION slow(int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS 'BEGIN PERFORM pg_sleep(60); RETURN $1; END';
+INSERT INTO dyntable.warehouse (name, statement_timeout, max_workers, auto_suspend) VALUES ('short', '300 ms', 1, '100 ms');
+CREATE TABLE tiny (id int PRIMARY KEY);
+INSERT INTO tiny VALUES (1);
+SELECT dyntable_create('timed', 'SELECT slow(id) AS id FROM tiny', '1 s', initialize => 'on_schedule', warehouse => 'short');
+});
+becomes("SELECT scheduling_state_reason = 'SUSPENDED_DUE_TO_ERRORS' FROM dyntable.dynamic_tables WHERE name = 'timed'",
+	"a warehouse's statement timeout counts as a failure");
+is(sql("SELECT DISTINCT state_code FROM dyntable.refresh_history WHERE name = 'timed'"), '57014', 'with its code');
+becomes("SELECT count(*) = 0 FROM dyntable.workers() WHERE warehouse = 'short'", 'idle workers of a warehouse end');
+sql('DROP TABLE timed');
+
+sql("SELECT dyntable_create('slow', 'SELECT slow(id) AS id FROM tiny', '1 s', initialize => 'on_schedule')");
+my $worker = "SELECT pid FROM pg_stat_activity WHERE query = 'dyntable: refresh slow' AND state = 'active' AND wait_event = 'PgSleep'";
+becomes("SELECT count(*) = 1 FROM ($worker) x", 'a slow refresh is under way');
+sql("SELECT pg_cancel_backend(pid) FROM ($worker) x");
+becomes("SELECT count(*) = 1 FROM dyntable.refresh_history WHERE name = 'slow' AND state = 'FAILED' AND state_code = '57014'",
+	'a cancelled refresh is noted');
+is(sql("SELECT consecutive_failures FROM dyntable.dynamic_tables WHERE name = 'slow'"), '0', 'and does not count as a failure');
+becomes("SELECT count(*) = 1 FROM ($worker) x", 'it is tried again');
+sql("SELECT pg_terminate_backend(pid) FROM ($worker) x");
+becomes("SELECT count(*) = 1 FROM dyntable.refresh_history WHERE name = 'slow' AND state = 'FAILED' AND state_code = '57P01'",
+	'a terminated worker is noted');
+becomes("SELECT count(*) = 1 FROM ($worker) x", 'and replaced');
+
+# ---- a crash in the middle of a refresh ----
+my $pid = sql("SELECT pid FROM ($worker) x");
+kill 'KILL', $pid;
+ok($node->poll_query_until('postgres', "SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $pid AND query LIKE 'dyntable%'"),
+	'the server comes up again after a worker was killed');
+becomes("SELECT count(*) = 1 FROM dyntable.refresh_history WHERE name = 'slow' AND state = 'FAILED' AND state_code = '57P02'",
+	'the refresh that was under way is noted as crashed');
+sql('DROP TABLE slow');
+sql('UPDATE src SET v = -1 WHERE id = 1');
+becomes('SELECT v = -1 FROM fast WHERE id = 1', 'others go on after the crash');
+
+# ---- restart ----
+$node->restart;
+sql('UPDATE src SET v = -2 WHERE id = 1');
+becomes('SELECT v = -2 FROM fast WHERE id = 1', 'and after a restart');
+is(sql("SELECT scheduling_state, data_timestamp <= '$stamp'::timestamptz FROM dyntable.dynamic_tables WHERE name = 'later'"),
+	'SUSPENDED|t', 'a suspended table stays as it was');
+
+# ---- who sees what ----
+sql(q{CREATE ROLE reader LOGIN; GRANT SELECT ON fast TO reader});
+sub as_reader { return $node->safe_psql('postgres', $_[0], extra_params => [ '-U', 'reader' ]); }
+is(as_reader('SELECT name, query IS NULL FROM dyntable.dynamic_tables'), 'fast|t', 'a reader sees the tables it may read, without queries');
+is(as_reader('SELECT DISTINCT name FROM dyntable.refresh_history'), 'fast', 'and their history');
+is(as_reader('SELECT DISTINCT name FROM dyntable.dependencies'), 'fast', 'and dependencies');
+like(($node->psql('postgres', 'SELECT * FROM dyntable.dynamic_table', extra_params => [ '-U', 'reader' ]))[2],
+	qr/permission denied/, 'but nothing of what lies below');
+sql('GRANT pg_read_all_stats TO reader');
+cmp_ok(as_reader('SELECT count(query) FROM dyntable.dynamic_tables'), '>', 10, 'a reader of all statistics sees all');
+
+# ---- the graph ----
+like(sql('SELECT dyntable.graph()'), qr/^public\.below \(.*\)\n    public\.quotient \(.*\)\n        public\.divisor$/m, 'graph as text');
+like(sql("SELECT dyntable.graph('dot')"), qr/^digraph.*"public\.c9" -> "public\.c10";.*\}$/s, 'graph for Graphviz');
+like(sql("SELECT dyntable.graph('mermaid')"), qr/^flowchart LR\n.*t\d+ --> t\d+/s, 'graph for Mermaid');
+
+# ---- the extension goes ----
+sql('DROP EXTENSION dyntable CASCADE');
+ok($node->poll_query_until('postgres', "SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type IN ('dyntable scheduler', 'dyntable refresh worker')"),
+	'scheduler and workers end with the extension');
+
+$node->stop;
+unlike(PostgreSQL::Test::Utils::slurp_file($node->logfile), qr/dyntable scheduler (ERROR|PANIC)|TRAP/,
+	'the scheduler raised no error in all this');
+done_testing();
