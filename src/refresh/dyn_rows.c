@@ -53,6 +53,52 @@ static bool same_identity(DynRows *rows, TupleTableSlot *a, TupleTableSlot *b);
 static uint64 identity_hash(DynRows *rows, TupleTableSlot *slot);
 static void count_row(DynRows *rows, TupleTableSlot *slot);
 
+/*
+ * Rows that spill lie in files that belong to a resource owner.  Between
+ * dyn_rows_open and dyn_rows_close it is one of their own: rows are many and
+ * end together, and at the end of a transaction the server would complain
+ * about each file that was left.  An error closes them with the transaction.
+ */
+static ResourceOwner rows_owner = NULL;
+
+ResourceOwner
+dyn_rows_open(void)
+{
+	ResourceOwner outer = rows_owner;
+
+	rows_owner = ResourceOwnerCreate(CurrentResourceOwner, "dyntable rows");
+	return outer;
+}
+
+void
+dyn_rows_close(void)
+{
+	ResourceOwnerRelease(rows_owner, RESOURCE_RELEASE_BEFORE_LOCKS, false, false);
+	ResourceOwnerRelease(rows_owner, RESOURCE_RELEASE_LOCKS, false, false);
+	ResourceOwnerRelease(rows_owner, RESOURCE_RELEASE_AFTER_LOCKS, false, false);
+	ResourceOwnerDelete(rows_owner);
+	rows_owner = NULL;
+}
+
+void
+dyn_rows_restore(ResourceOwner outer)
+{
+	rows_owner = outer;
+}
+
+static Tuplestorestate *
+begin_store(void)
+{
+	ResourceOwner current = CurrentResourceOwner;
+	Tuplestorestate *store;
+
+	if (rows_owner)
+		CurrentResourceOwner = rows_owner;
+	store = tuplestore_begin_heap(true, false, work_mem);
+	CurrentResourceOwner = current;
+	return store;
+}
+
 DynRows *
 dyn_rows_begin(const char *name, TupleDesc desc, const bool *identity)
 {
@@ -60,7 +106,7 @@ dyn_rows_begin(const char *name, TupleDesc desc, const bool *identity)
 
 	rows->name = pstrdup(name);
 	rows->desc = desc;
-	rows->store = tuplestore_begin_heap(true, false, work_mem);
+	rows->store = begin_store();
 	rows->has_null = palloc0(sizeof(bool) * Max(desc->natts, 1));
 	if (identity)
 	{
@@ -144,7 +190,7 @@ dyn_rows_unite(DynRows *rows)
 									  ALLOCSET_DEFAULT_SIZES);
 	work.nbuckets = pg_nextpower2_32(Max(16, (uint32) Min(count / nparts, 1 << 24)));
 
-	rows->store = tuplestore_begin_heap(true, false, work_mem);
+	rows->store = begin_store();
 	rows->count = rows->plus = rows->minus = 0;
 	rows->repeated = false;
 	memset(rows->has_null, 0, sizeof(bool) * rows->desc->natts);

@@ -7,6 +7,7 @@
 
 #include <executor/tuptable.h>
 #include <utils/queryenvironment.h>
+#include <utils/resowner.h>
 #include <utils/tuplestore.h>
 
 typedef struct DynRows
@@ -26,6 +27,14 @@ typedef struct DynRows
 	int64		minus;			/* rows with w < 0 */
 	bool		repeated;		/* some |w| > 1 */
 } DynRows;
+
+/*
+ * What is begun between these two ends with the second.  Whatever happens,
+ * what the first returned has to be given back to dyn_rows_restore.
+ */
+extern ResourceOwner dyn_rows_open(void);
+extern void dyn_rows_close(void);
+extern void dyn_rows_restore(ResourceOwner outer);
 
 /* Rows with these columns; a delta has identity (one entry per column but w, copied). */
 extern DynRows *dyn_rows_begin(const char *name, TupleDesc desc, const bool *identity);

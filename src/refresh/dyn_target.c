@@ -79,6 +79,7 @@ dyn_target_refresh(DynRun *run, Oid relid, bool reinitialise, DynResult *result)
 	Target		target = {.run = run, .result = result};
 	DynIdentity identity;
 	char	   *reason;
+	ResourceOwner outer_rows;
 	int			depth = writing_depth;
 
 	result->relid = relid;
@@ -90,6 +91,7 @@ dyn_target_refresh(DynRun *run, Oid relid, bool reinitialise, DynResult *result)
 	target.evaluation.edges = dyn_edges_of(relid);
 
 	dyn_become_owner(target.table, &identity);
+	outer_rows = dyn_rows_open();
 	writing_depth++;
 	PG_TRY();
 	{
@@ -107,10 +109,12 @@ dyn_target_refresh(DynRun *run, Oid relid, bool reinitialise, DynResult *result)
 			result->reason = reason ? reason : target.evaluation.reinit_reason;
 			refresh_in_full(&target, !target.position->populated);
 		}
+		dyn_rows_close();
 	}
 	PG_FINALLY();
 	{
 		writing_depth = depth;
+		dyn_rows_restore(outer_rows);
 	}
 	PG_END_TRY();
 	dyn_become_caller(&identity);

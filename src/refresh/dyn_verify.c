@@ -93,7 +93,9 @@ dyn_verify(Oid relid, int64 *missing, int64 *unexpected)
 			*unexpected = DatumGetInt64(slot->tts_values[1]);
 		}
 		ExecDropSingleTupleTableSlot(slot);
+		dyn_rows_end(rest);
 	}
+	dyn_rows_end(compared.rows);
 	dyn_become_caller(&identity);
 	UnregisterSnapshot(execution.snapshot);
 }
