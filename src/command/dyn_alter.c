@@ -100,9 +100,9 @@ apply_definition(DynTable *table, const DynDefinition *definition, List *added)
 	if (definition->reinit != NULL)
 		dyn_position_set_reinit(table->relid, definition->reinit);
 	else if (!same_query)
-		dyn_position_set_reinit(table->relid, "DEFINITION_CHANGED");
+		dyn_position_set_reinit(table->relid, "the query was changed");
 	else if (!same_mode)
-		dyn_position_set_reinit(table->relid, "REFRESH_MODE_CHANGED");
+		dyn_position_set_reinit(table->relid, "the refresh mode was changed");
 }
 
 typedef struct TreeOfText

@@ -188,7 +188,7 @@ probe(void *arg)
 
 		if (definition->incremental && edge->kind == DYN_EDGE_BASE && !is_captured(edge) &&
 			dyn_capture_caller_wrote(edge->source))
-			definition->reinit = "SOURCE_WRITTEN_IN_TRANSACTION";
+			definition->reinit = "the transaction of the first fill had written a source";
 	}
 }
 
@@ -244,7 +244,7 @@ capture_sources(DynDefinition *definition)
 	if (TransactionIdIsValid(GetTopTransactionIdIfAny()))
 	{
 		if (dyn_capture_generation(0, &reason) == 0)
-			definition->reinit = "CAPTURE_NOT_READY";
+			definition->reinit = "change capture was not ready at the first fill";
 	}
 	else if (dyn_capture_generation(dyn_capture_timeout, &reason) == 0)
 		ereport(ERROR,
