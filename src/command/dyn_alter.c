@@ -7,6 +7,7 @@
  */
 #include <postgres.h>
 
+#include <access/htup_details.h>
 #include <access/table.h>
 #include <access/xact.h>
 #include <catalog/dependency.h>
@@ -19,6 +20,7 @@
 #include <utils/builtins.h>
 #include <utils/lsyscache.h>
 #include <utils/rel.h>
+#include <utils/syscache.h>
 #include <utils/timestamp.h>
 
 #include "base/dyn_queue.h"
@@ -26,6 +28,7 @@
 #include "command/dyn_options.h"
 #include "command/dyn_transaction.h"
 #include "query/dyn_query.h"
+#include "refresh/dyn_refresh.h"
 
 PG_FUNCTION_INFO_V1(dyntable_alter);
 
@@ -133,6 +136,33 @@ same_query(const DynTable *table, const char *text)
 	return strcmp(pair.tree, table->tree) == 0;
 }
 
+static Oid
+table_owner(Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Oid			owner;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for relation %u", relid);
+	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
+	return owner;
+}
+
+/*
+ * Commands that change a table's definition take the locks of a refresh, first
+ * of all and in its order, so that neither is half way through when the other
+ * begins; changes of other options come one after the other.
+ */
+static void
+lock_table(Oid relid, bool definition)
+{
+	if (definition)
+		dyn_run_lock(list_make1_oid(relid));
+	else
+		LockRelationOid(relid, ShareUpdateExclusiveLock);
+}
+
 bool
 dyn_replace(Oid relid, DynDefinition *definition, DynTableOptions *options)
 {
@@ -141,19 +171,21 @@ dyn_replace(Oid relid, DynDefinition *definition, DynTableOptions *options)
 	char	   *mismatch;
 	ObjectAddress address;
 
-	LockRelationOid(relid, ShareRowExclusiveLock);
+	table = dyn_table_get(relid, false);
+	options->unchanged = table->mode == definition->mode && same_query(table, definition->text);
+	lock_table(relid, !options->unchanged);
 	table = dyn_table_get(relid, false);
 	table->target_lag = options->lag;
 	table->schedule = options->schedule;
 	table->warehouse = options->warehouse;
-	if (table->mode == definition->mode && same_query(table, definition->text))
+	if (options->unchanged)
 	{
-		options->unchanged = true;
 		dyn_table_update(table);
 		return true;
 	}
 
 	definition->relid = relid;
+	definition->owner = table_owner(relid);
 	dyn_definition_find(definition);
 	added = columns_to_add(relid, definition->columns, &mismatch);
 	if (mismatch == NULL)
@@ -168,6 +200,7 @@ dyn_replace(Oid relid, DynDefinition *definition, DynTableOptions *options)
 	performDeletion(&address, DROP_RESTRICT, 0);
 	CommandCounterIncrement();
 	definition->relid = InvalidOid;
+	definition->owner = GetUserId();
 	return false;
 }
 
@@ -181,7 +214,7 @@ alter_definition(DynTable *table, char *query, const char *refresh_mode)
 	definition.text = query;
 	definition.stored = table;
 	definition.relid = table->relid;
-	definition.owner = GetUserId();
+	definition.owner = table_owner(table->relid);
 	definition.name = get_rel_name(table->relid);
 	definition.mode = refresh_mode ? dyn_option_mode(refresh_mode) : table->mode;
 	dyn_definition_find(&definition);
@@ -215,8 +248,7 @@ dyntable_alter(PG_FUNCTION_ARGS)
 	relid = dyn_argument_owned(fcinfo, 0);
 	dyn_option_check_lag_or_schedule(target_lag, schedule);
 
-	/* A definition waits for a refresh under way, other options only for each other. */
-	LockRelationOid(relid, redefine ? ShareRowExclusiveLock : ShareUpdateExclusiveLock);
+	lock_table(relid, redefine);
 	table = dyn_table_get(relid, false);
 	if (target_lag != NULL)
 	{

@@ -37,6 +37,7 @@
 #include "command/dyn_definition.h"
 #include "compat/dyn_compat.h"
 #include "query/dyn_query.h"
+#include "refresh/dyn_refresh.h"
 
 /* Analysed, not rewritten, its relations locked. */
 static Query *
@@ -301,6 +302,26 @@ same_edges(List *left, List *right)
 	return true;
 }
 
+/*
+ * No refresh of the table may be under way, nor wait for us while we wait for
+ * it: take the locks of a run of what it reads now and will read.
+ */
+static void
+lock_runs(const DynDefinition *definition)
+{
+	List	   *relids = list_make1_oid(definition->relid);
+	ListCell   *cell;
+
+	foreach(cell, definition->edges)
+	{
+		DynEdge    *edge = lfirst(cell);
+
+		if (edge->kind == DYN_EDGE_DYNAMIC)
+			relids = lappend_oid(relids, edge->source);
+	}
+	dyn_run_lock(relids);
+}
+
 void
 dyn_definition_find(DynDefinition *definition)
 {
@@ -309,7 +330,10 @@ dyn_definition_find(DynDefinition *definition)
 
 	dyn_undone(probe, definition);
 	if (OidIsValid(definition->relid))
+	{
 		dyn_check_cycle(definition->relid, definition->name, definition->edges);
+		lock_runs(definition);
+	}
 	if (definition->incremental)
 		capture_sources(definition);
 	report_mode(definition);

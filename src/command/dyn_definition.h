@@ -37,7 +37,8 @@ typedef struct DynDefinition
 
 /*
  * Fill in a definition and put its sources under capture.  On return the
- * relations named in the query are locked ACCESS SHARE.
+ * relations named in the query are locked ACCESS SHARE, and a table that
+ * exists against refreshes.
  */
 extern void dyn_definition_find(DynDefinition *definition);
 

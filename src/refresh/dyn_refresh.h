@@ -55,6 +55,12 @@ extern List *dyn_run(List *relids, DynTrigger trigger, bool catch_errors);
 /* The tables of dyn_run in order: upstream closure, topologically sorted. */
 extern List *dyn_run_order(List *relids);
 
+/*
+ * Take the locks that a run of these tables takes, for a command that changes
+ * one of them and may run it later in the same transaction.
+ */
+extern void dyn_run_lock(List *relids);
+
 extern const char *dyn_action_name(DynAction action);
 extern const char *dyn_trigger_name(DynTrigger trigger);
 

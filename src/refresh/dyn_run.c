@@ -226,6 +226,12 @@ hold_logs(DynRun *run, List *order)
 	}
 }
 
+void
+dyn_run_lock(List *relids)
+{
+	lock_tables(dyn_run_order(relids));
+}
+
 static void
 begin_run(DynRun *run, List *order)
 {
