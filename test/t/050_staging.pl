@@ -7,7 +7,7 @@ use lib "$FindBin::RealBin/../perl";
 use DynTest;
 use Test::More;
 
-my $rounds  = $ENV{DYNTABLE_STAGING_ROUNDS} || 6;
+my $rounds  = $ENV{DYNTABLE_STAGING_ROUNDS} || 3;
 my $here    = "$DynTest::ROOT/examples/staging";
 my @tables  = qw(reference.dt_crosswalk_facilities reference.dt_crosswalk_veterans reference.dt_crosswalk_evaluators
   staging.dt_stg_facilities staging.dt_stg_fact_appointment_events staging.dt_stg_fact_qa_events
