@@ -85,6 +85,7 @@ dyn_freshness_enter(Oid relid)
 		entry->next_due = DT_NOEND;
 		entry->settled = false;
 		entry->generation = 0;
+		entry->capture_pid = 0;
 		entry->changes = 0;
 	}
 	return entry;

@@ -23,11 +23,13 @@ typedef struct DynFreshness
 
 	/*
 	 * settled: everything that capture had counted as `changes`, in slot
-	 * generation `generation`, was visible to the last refresh.  As long as
-	 * neither moves, the table stays true while time goes on.
+	 * generation `generation` and process `capture_pid` (one that fails may
+	 * not have counted its last batch), was visible to the last refresh.  As
+	 * long as none of them moves, the table stays true while time goes on.
 	 */
 	bool		settled;
 	int64		generation;
+	int			capture_pid;
 	uint64		changes;
 } DynFreshness;
 

@@ -22,7 +22,6 @@ typedef struct DynTask
 {
 	int			ntables;
 	Oid			tables[DYN_TASK_TABLES];
-	bool		has_failures;	/* some table's failures are to be reset by success */
 	TimestampTz dispatched;
 } DynTask;
 

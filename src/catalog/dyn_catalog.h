@@ -184,7 +184,6 @@ extern List *dyn_schedule_edges(void);	/* of DynEdge *, between dynamic tables, 
  * returns the counted failures in a row.
  */
 extern int	dyn_position_failed(Oid relid, bool counted, int64 lag, int64 cap);
-extern void dyn_position_succeeded(const List *relids);
 extern void dyn_table_suspend_failed(Oid relid);
 extern uint64 dyn_history_purge(TimestampTz before);
 

@@ -43,7 +43,7 @@ dyn_history_insert(const DynHistory *entry)
 		" data_timestamp, started, ended, rows_inserted, rows_updated, rows_deleted, reason,"
 		" phases, completion_target)"
 		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14::jsonb,"
-		" (SELECT h.data_timestamp + t.target_lag FROM dyntable.history h"
+		" (SELECT dyntable.freshness($1, h.data_timestamp) + t.target_lag FROM dyntable.history h"
 		" JOIN dyntable.dynamic_table t ON t.relid = h.relid"
 		" WHERE h.relid = $1 AND h.state = 'SUCCEEDED' ORDER BY h.id DESC LIMIT 1))",
 		14, {OIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID,

@@ -190,19 +190,6 @@ dyn_position_failed(Oid relid, bool counted, int64 lag, int64 cap)
 	return failures;
 }
 
-void
-dyn_position_succeeded(const List *relids)
-{
-	static DynStatement update = {
-		"UPDATE dyntable.position SET failures = 0, retry_at = NULL"
-		" WHERE relid = ANY ($1) AND (failures <> 0 OR retry_at IS NOT NULL)",
-		1, {OIDARRAYOID}
-	};
-	Datum		values[] = {oid_array_value(relids)};
-
-	dyn_spi_run(&update, values, NULL);
-}
-
 /* Suspend a table and all active ones downstream of it because of its failures. */
 void
 dyn_table_suspend_failed(Oid relid)

@@ -566,6 +566,7 @@ record(Target *target)
 	position->populated = true;
 	position->plan_hash = target->plan_hash;
 	position->reinit_reason = target->next_reinit;
+	position->failures = 0;
 	dyn_position_store(position);
 	foreach(lc, target->evaluation.edges)
 	{

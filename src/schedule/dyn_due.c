@@ -26,6 +26,9 @@
 /* The most that is kept in hand of a lag. */
 #define MARGIN_LIMIT INT64CONST(1000000)
 
+/* Runs of a table start at least this far apart, whatever its data timestamp says. */
+#define SPACING_LIMIT INT64CONST(1000000)
+
 /* A table joins others when it would be due within this part of its lag. */
 #define JOIN_PART 4
 
@@ -60,7 +63,10 @@ dyn_due_at(const DynNode *node)
 		due = dyn_cron_next(&node->cron, node->data_timestamp);
 	else
 		due = node->data_timestamp + node->lag - dyn_due_slack(node);
-	return Max(due, node->retry_at);
+	due = Max(due, node->retry_at);
+	if (node->last_run != 0)
+		due = Max(due, node->last_run + Min(Max(node->lag / 10, 10000), SPACING_LIMIT));
+	return due;
 }
 
 void

@@ -62,6 +62,9 @@ record_failure(Oid relid, const char *sqlstate, const char *message, bool timed_
 
 	if (table == NULL)
 		return;					/* dropped meanwhile */
+	ereport(LOG,
+			(errmsg("could not refresh dynamic table \"%s\": %s",
+					get_rel_name(relid), message ? message : "unknown error")));
 	failures = dyn_position_failed(relid, failure_counts(sqlstate, timed_out),
 								   table_lag(table), BACKOFF_MOST);
 	if (dyn_max_consecutive_failures > 0 && failures >= dyn_max_consecutive_failures &&

@@ -47,6 +47,7 @@ typedef struct Mark
 {
 	bool		settled;
 	int64		generation;
+	int			capture_pid;
 	uint64		changes;
 } Mark;
 
@@ -139,6 +140,18 @@ worker_settings(void)
 		SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
 }
 
+/* Be the extension's owner, who need not have the right to log in. */
+static void
+become_owner(void)
+{
+	bool		super;
+
+	StartTransactionCommand();
+	super = superuser_arg(my_slot->owner);
+	CommitTransactionCommand();
+	SetSessionAuthorization(my_slot->owner, super);
+}
+
 /*
  * A warehouse's settings are applied with the rights of those whose queries
  * they apply to: what takes a superuser is refused unless the owner of the
@@ -195,6 +208,7 @@ take_mark(void)
 	if (db != NULL)
 	{
 		mark.generation = db->generation;
+		mark.capture_pid = db->capture_pid;
 		mark.changes = pg_atomic_read_u64(&db->changes);
 	}
 	LWLockRelease(dyn_shmem->lock);
@@ -225,6 +239,7 @@ publish(const List *results, const Mark *mark)
 		entry->data_timestamp = Max(entry->data_timestamp, result->data_timestamp);
 		entry->settled = mark->settled;
 		entry->generation = mark->generation;
+		entry->capture_pid = mark->capture_pid;
 		entry->changes = mark->changes;
 	}
 	dyn_freshness_unlock();
@@ -261,24 +276,6 @@ task_relids(const DynTask *task)
 		if (dyn_is_dynamic_table(task->tables[i]))
 			relids = lappend_oid(relids, task->tables[i]);
 	return relids;
-}
-
-/* The failures of a table are over with its first success. */
-static void
-forget_failures(const List *results)
-{
-	List	   *relids = NIL;
-	ListCell   *cell;
-
-	foreach(cell, results)
-	{
-		const DynResult *result = lfirst(cell);
-
-		if (!result->failed && !result->upstream_failed)
-			relids = lappend_oid(relids, result->relid);
-	}
-	if (relids != NIL)
-		dyn_position_succeeded(relids);
 }
 
 /* Start a transaction; the extension may have gone, and then so do we. */
@@ -330,8 +327,6 @@ run_task(const DynTask *task, Outcome *outcome)
 		outcome->results = dyn_run(relids, DYN_TRIGGER_SCHEDULED, true);
 		outcome->timed_out = GetCurrentTimestamp() >= outcome->deadline;
 		disable_timeout(STATEMENT_TIMEOUT, false);
-		if (task->has_failures)
-			forget_failures(outcome->results);
 	}
 	commit_transaction();
 	publish(outcome->results, &mark);
@@ -475,7 +470,7 @@ dyntable_refresh_worker_main(Datum arg)
 
 	BackgroundWorkerInitializeConnectionByOid(my_slot->database, InvalidOid, 0);
 	worker_settings();
-	SetSessionAuthorization(my_slot->owner, true);
+	become_owner();
 	pgstat_report_appname("dyntable refresh worker");
 	task_context = AllocSetContextCreate(TopMemoryContext, "dyntable task",
 										 ALLOCSET_DEFAULT_SIZES);

@@ -93,6 +93,7 @@ static struct
 typedef struct CaptureState
 {
 	int64		generation;		/* 0: not capturing */
+	int			pid;
 	XLogRecPtr	captured;
 	uint64		changes;
 } CaptureState;
@@ -108,6 +109,7 @@ capture_state(bool wake)
 	if (db != NULL && db->state == DYN_CAPTURE_RUNNING)
 	{
 		state.generation = db->generation;
+		state.pid = db->capture_pid;
 		state.captured = pg_atomic_read_u64(&db->captured_lsn);
 		pg_read_barrier();
 		state.changes = pg_atomic_read_u64(&db->changes);
@@ -364,7 +366,7 @@ look_at_freshness(const CaptureState *capture, TimestampTz now)
 		node->data_timestamp = Max(node->data_timestamp, entry->data_timestamp);
 		node->settled = entry->settled && node->still && !node->busy && !node->reinitialise &&
 			capture->generation != 0 && entry->generation == capture->generation &&
-			entry->changes == capture->changes && node->last_run > now - STILL_LIMIT;
+			entry->capture_pid == capture->pid && entry->changes == capture->changes && node->last_run > now - STILL_LIMIT;
 		any |= node->settled;
 	}
 	dyn_freshness_unlock();
@@ -446,20 +448,10 @@ pass_time(TimestampTz now)
 static void
 build_task(const DynPlannedRun *run, TimestampTz now, DynTask *task)
 {
-	Bitmapset  *closure;
-
 	memset(task, 0, sizeof(*task));
 	task->dispatched = now;
 	for (int i = 0; i < run->nroots; i++)
 		task->tables[task->ntables++] = self.graph->nodes[run->roots[i]].relid;
-	closure = dyn_graph_closure(self.graph, task->tables, task->ntables);
-	for (int i = -1; (i = bms_next_member(closure, i)) >= 0;)
-	{
-		const DynNode *node = &self.graph->nodes[i];
-
-		if (node->failures > 0 || !TIMESTAMP_IS_NOBEGIN(node->retry_at))
-			task->has_failures = true;
-	}
 }
 
 /* Hand planned runs to workers.  Returns when to try again those that found none. */
@@ -567,7 +559,8 @@ scheduler_tick(void)
 	List	   *finished = reap();
 	List	   *runs;
 
-	if (!changed && finished == NIL && !self.refused && now < self.wake)
+	if (!changed && finished == NIL && !self.refused &&
+		now < self.wake && self.wake <= now + LOOK_INTERVAL)
 		return;
 	self.refused = false;
 	if (changed)
@@ -601,6 +594,8 @@ scheduler_sleep(TimestampTz until)
 {
 	long		timeout = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until);
 
+	/* Should the clock be set back, this much later we notice. */
+	timeout = Min(timeout, LOOK_INTERVAL / 1000);
 	pgstat_report_activity(STATE_IDLE, NULL);
 	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, timeout,
 					 PG_WAIT_EXTENSION);

@@ -82,10 +82,26 @@ is(sql("SELECT next_refresh_time IS NULL AND effective_target_lag IS NULL FROM d
 is(sql("SELECT count(*) FROM dyntable.refresh_history WHERE name = 'lonely' AND refresh_trigger = 'SCHEDULED'"), '0', 'nor refreshed');
 
 # ---- cron ----
-sql("SELECT dyntable_create('cron', 'SELECT id FROM src', schedule => '30 4 * * mon')");
-becomes("SELECT to_char(next_refresh_time, 'Dy HH24:MI:SS') = 'Mon 04:30:00' AND next_refresh_time < now() + interval '7 days 1 hour' FROM dyntable.dynamic_tables WHERE name = 'cron'",
-	'a cron schedule is evaluated');
-like(($node->psql('postgres', "SELECT dyntable_create('cron2', 'SELECT id FROM src', schedule => '99 * * * *')"))[2],
+# Each with the next moment that it names, computed otherwise from the table's data timestamp d.
+my %cron = (
+	'30 4 * * mon' => "date_trunc('week', d - interval '4.5 hours') + interval '7 days 4.5 hours'",
+	'* * * * *' => "date_trunc('minute', d) + interval '1 minute'",
+	'*/20 * * * *' => "date_bin('20 minutes', d, date_trunc('day', d)) + interval '20 minutes'",
+	'15 0-23/1 * * *' => "date_trunc('hour', d - interval '15 minutes') + interval '75 minutes'",
+	'0 0 1 * *' => "date_trunc('month', d) + interval '1 month'",
+	'0 12 1 jan *' => "date_trunc('year', d - interval '12 hours') + interval '1 year 12 hours'",
+	'0 0 29 2 *' => "(SELECT min(x) FROM generate_series(date_trunc('year', d), d + interval '9 years', interval '1 day') x WHERE to_char(x, 'MM-DD') = '02-29' AND x > d)",
+	'0 0 13 * fri' => "(SELECT min(x) FROM generate_series(date_trunc('day', d), d + interval '8 days', interval '1 day') x WHERE (extract(isodow FROM x) = 5 OR extract(day FROM x) = 13) AND x > d)",
+);
+my $number = 0;
+for my $expression (sort keys %cron)
+{
+	$number++;
+	sql("SELECT dyntable_create('cron$number', 'SELECT id FROM src', schedule => '$expression')");
+	becomes("SELECT next_refresh_time = $cron{$expression} FROM (SELECT next_refresh_time, data_timestamp AS d FROM dyntable.dynamic_tables WHERE name = 'cron$number') x",
+		"cron schedule $expression");
+}
+like(($node->psql('postgres', "SELECT dyntable_create('cron_bad', 'SELECT id FROM src', schedule => '99 * * * *')"))[2],
 	qr/ERROR/, 'a wrong cron expression is refused');
 
 # ---- failures ----
