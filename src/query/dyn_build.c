@@ -205,7 +205,8 @@ build_from_item(DynLevel *level, Node *item, DynBlock *block)
 		return NULL;
 	block->inputs = lappend(block->inputs, node);
 	block->rels = bms_add_member(block->rels, rti);
-	level->places[rti].leaf = node;
+	if (rt_fetch(rti, level->query->rtable)->rtekind == RTE_RELATION)
+		level->places[rti].scan = node;
 	level->places[rti].input = list_length(block->inputs);
 	level->places[rti].offset = 0;
 	return node;

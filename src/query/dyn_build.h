@@ -22,7 +22,7 @@ typedef struct DynContext
 /* Where a range-table entry is found: columns of an input of the current block. */
 typedef struct DynPlace
 {
-	DynNode    *leaf;			/* tells which column an attribute number is */
+	DynNode    *scan;			/* a relation: which column an attribute number is; else NULL */
 	int			input;			/* from 1 */
 	int			offset;			/* columns of the input before it */
 } DynPlace;

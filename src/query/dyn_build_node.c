@@ -98,8 +98,8 @@ dyn_make_select(DynContext *ctx, List *inputs, List *quals, List *targets)
 			{
 				Var		   *var = copyObject(lfirst_node(Var, lv));
 
-				var->varno = 1;
-				var->varattno = list_length(all) + foreach_current_index(lv) + 1;
+				var->varno = var->varnosyn = 1;
+				var->varattno = var->varattnosyn = list_length(all) + foreach_current_index(lv) + 1;
 				above = lappend(above, var);
 			}
 			all = list_concat(all, vars);
@@ -394,12 +394,12 @@ relocate_mutator(Node *node, void *context)
 			return node;
 		}
 		place = &level->places[var->varno];
-		if (column > 0 && place->leaf->kind == DYN_NODE_SCAN)
+		if (column > 0 && place->scan)
 		{
 			ListCell   *lc;
 
 			column = 0;
-			foreach(lc, place->leaf->attnums)
+			foreach(lc, place->scan->attnums)
 				if (lfirst_int(lc) == var->varattno)
 					column = foreach_current_index(lc) + 1;
 		}
@@ -434,7 +434,7 @@ renumber_mutator(Node *node, void *context)
 		Var		   *var = copyObject((Var *) node);
 
 		if (var->varno == numbers->from)
-			var->varno = numbers->to;
+			var->varno = var->varnosyn = numbers->to;
 		return (Node *) var;
 	}
 	return expression_tree_mutator(node, renumber_mutator, context);
