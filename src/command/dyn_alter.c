@@ -275,6 +275,6 @@ dyntable_alter(PG_FUNCTION_ARGS)
 		dyn_table_update(table);
 	if (comment != NULL)
 		CreateComments(relid, RelationRelationId, 0, comment);
-	dyn_wake_at_commit();
+	dyn_wake_at_end();
 	PG_RETURN_VOID();
 }

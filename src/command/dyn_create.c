@@ -32,9 +32,9 @@
 PG_FUNCTION_INFO_V1(dyntable_create);
 PG_FUNCTION_INFO_V1(dyntable_drop);
 
-/* The schema to create in; the right to do so is checked. */
-static Oid
-creation_namespace(RangeVar *name, Oid *existing)
+/* Check that a table may be created under this name; *existing has it already. */
+static void
+check_namespace(RangeVar *name, Oid *existing)
 {
 	Oid			namespace = RangeVarGetAndCheckCreationNamespace(name, NoLock, existing);
 
@@ -50,7 +50,6 @@ creation_namespace(RangeVar *name, Oid *existing)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
 				 errmsg("dynamic table cannot be temporary")));
-	return namespace;
 }
 
 /* An ordinary table with exactly the query's columns. */
@@ -99,18 +98,11 @@ create_from(RangeVar *name, DynDefinition *definition, const DynTableOptions *op
 	return table.relid;
 }
 
-/* What to do about a relation that has the name already; true when that is all. */
+/* The relation that has the name already gets the definition, or, when this returns false, makes way. */
 static bool
 replace_existing(Oid existing, DynDefinition *definition, DynTableOptions *options,
-				 bool or_replace, bool if_not_exists)
+				 bool or_replace)
 {
-	if (if_not_exists)
-	{
-		ereport(NOTICE,
-				(errcode(ERRCODE_DUPLICATE_TABLE),
-				 errmsg("relation \"%s\" already exists, skipping", definition->name)));
-		return true;
-	}
 	if (!or_replace)
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_TABLE),
@@ -125,69 +117,88 @@ replace_existing(Oid existing, DynDefinition *definition, DynTableOptions *optio
 	return dyn_replace(existing, definition, options);
 }
 
+/* Arguments 2 to 6: what is not the definition's. */
+static void
+create_options(FunctionCallInfo fcinfo, DynTableOptions *options)
+{
+	char	   *target_lag = dyn_argument_text(fcinfo, 2);
+	char	   *initialize = dyn_argument_text(fcinfo, 4);
+
+	options->warehouse = dyn_argument_text(fcinfo, 5);
+	options->schedule = dyn_argument_text(fcinfo, 6);
+	dyn_option_check_lag_or_schedule(target_lag, options->schedule);
+	if (options->schedule != NULL)
+		dyn_option_check_schedule(options->schedule);
+	else
+		options->lag = dyn_option_lag(target_lag ? target_lag : DYN_DEFAULT_LAG);
+	options->on_schedule = initialize != NULL && dyn_option_on_schedule(initialize);
+	if (options->warehouse == NULL)
+		options->warehouse = "default";
+	dyn_option_check_warehouse(options->warehouse);
+}
+
+/* Arguments 1 and 3: the definition as given. */
+static void
+create_definition(FunctionCallInfo fcinfo, DynDefinition *definition)
+{
+	char	   *refresh_mode = dyn_argument_text(fcinfo, 3);
+
+	definition->text = dyn_argument_text(fcinfo, 1);
+	if (definition->text == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("query of a dynamic table must not be null")));
+	definition->mode = refresh_mode ? dyn_option_mode(refresh_mode) : DYN_MODE_AUTO;
+	definition->owner = GetUserId();
+}
+
+/* The first fill, or that of a replaced definition. */
+static void
+fill(Oid relid, const DynDefinition *definition)
+{
+	dyn_run(list_make1_oid(relid), DYN_TRIGGER_CREATION, false);
+	if (definition->reinit != NULL)
+		dyn_position_set_reinit(relid, definition->reinit);
+}
+
 Datum
 dyntable_create(PG_FUNCTION_ARGS)
 {
-	char	   *target_lag = dyn_argument_text(fcinfo, 2);
-	char	   *refresh_mode = dyn_argument_text(fcinfo, 3);
-	char	   *initialize = dyn_argument_text(fcinfo, 4);
 	char	   *comment = dyn_argument_text(fcinfo, 7);
 	bool		or_replace = dyn_argument_bool(fcinfo, 8, false);
 	bool		if_not_exists = dyn_argument_bool(fcinfo, 9, false);
 	DynTableOptions options = {0};
 	DynDefinition definition = {0};
 	RangeVar   *name;
-	Oid			existing;
 	Oid			relid;
 
 	dyn_command_check("dyntable_create()");
 	name = dyn_option_name(dyn_argument_text(fcinfo, 0));
-	definition.text = dyn_argument_text(fcinfo, 1);
-	if (definition.text == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("query of a dynamic table must not be null")));
 	if (or_replace && if_not_exists)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("or_replace and if_not_exists cannot be given together")));
-	options.warehouse = dyn_argument_text(fcinfo, 5);
-	options.schedule = dyn_argument_text(fcinfo, 6);
-	dyn_option_check_lag_or_schedule(target_lag, options.schedule);
-	if (options.schedule != NULL)
-		dyn_option_check_schedule(options.schedule);
-	else
-		options.lag = dyn_option_lag(target_lag ? target_lag : DYN_DEFAULT_LAG);
-	options.on_schedule = initialize != NULL && dyn_option_on_schedule(initialize);
-	if (options.warehouse == NULL)
-		options.warehouse = "default";
-	dyn_option_check_warehouse(options.warehouse);
-
-	definition.mode = refresh_mode ? dyn_option_mode(refresh_mode) : DYN_MODE_AUTO;
-	definition.owner = GetUserId();
+	create_definition(fcinfo, &definition);
+	create_options(fcinfo, &options);
 	definition.name = name->relname;
-	name->relpersistence = RELPERSISTENCE_PERMANENT;
-	creation_namespace(name, &existing);
+	check_namespace(name, &relid);
 
-	if (OidIsValid(existing) &&
-		replace_existing(existing, &definition, &options, or_replace, if_not_exists))
-		relid = existing;
-	else
+	if (OidIsValid(relid) && if_not_exists)
 	{
-		relid = create_from(name, &definition, &options);
-		existing = InvalidOid;
-	}
-	if (if_not_exists && OidIsValid(existing))
+		ereport(NOTICE,
+				(errcode(ERRCODE_DUPLICATE_TABLE),
+				 errmsg("relation \"%s\" already exists, skipping", definition.name)));
 		PG_RETURN_OID(relid);
+	}
+	if (!OidIsValid(relid) || !replace_existing(relid, &definition, &options, or_replace))
+		relid = create_from(name, &definition, &options);
 	if (comment != NULL)
 		CreateComments(relid, RelationRelationId, 0, comment);
 
 	dyn_forbid_prepare();
-	if (!options.on_schedule && !(OidIsValid(existing) && options.unchanged))
-		dyn_run(list_make1_oid(relid), DYN_TRIGGER_CREATION, false);
-	if (definition.reinit != NULL)
-		dyn_position_set_reinit(relid, definition.reinit);
-	dyn_wake_at_commit();
+	if (!options.on_schedule && !options.unchanged)
+		fill(relid, &definition);
+	dyn_wake_at_end();
 	PG_RETURN_OID(relid);
 }
 

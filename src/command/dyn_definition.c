@@ -35,6 +35,7 @@
 #include "capture/dyn_capture.h"
 #include "command/dyn_cycle.h"
 #include "command/dyn_definition.h"
+#include "command/dyn_transaction.h"
 #include "compat/dyn_compat.h"
 #include "query/dyn_query.h"
 #include "refresh/dyn_refresh.h"
@@ -255,6 +256,7 @@ capture_sources(DynDefinition *definition)
 				 errhint("Look at dyntable.capture, try again later, or use refresh_mode \"full\".")));
 	if (definition->reinit != NULL)
 		return;
+	dyn_wake_at_end();
 	foreach(cell, definition->edges)
 	{
 		DynEdge    *edge = lfirst(cell);

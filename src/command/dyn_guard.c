@@ -244,7 +244,7 @@ guard_object_access(ObjectAccessType access, Oid classid, Oid objectid, int subi
 	{
 		/* Stages and the own delta log depend on the table and go with it. */
 		dyn_table_delete(objectid);
-		dyn_wake_at_commit();
+		dyn_wake_at_end();
 	}
 }
 

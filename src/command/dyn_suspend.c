@@ -93,7 +93,7 @@ dyntable_suspend(PG_FUNCTION_ARGS)
 	dyn_table_set_state(relid, true, "USER_SUSPENDED");
 	if (dyn_argument_bool(fcinfo, 1, true))
 		suspend_downstream(relid);
-	dyn_wake_at_commit();
+	dyn_wake_at_end();
 	PG_RETURN_VOID();
 }
 
@@ -116,6 +116,6 @@ dyntable_resume(PG_FUNCTION_ARGS)
 	dyn_table_set_state(relid, false, NULL);
 	if (dyn_argument_bool(fcinfo, 1, true))
 		resume_downstream(relid);
-	dyn_wake_at_commit();
+	dyn_wake_at_end();
 	PG_RETURN_VOID();
 }

@@ -30,11 +30,13 @@ at_transaction_end(XactEvent event, void *arg)
 						 errmsg("cannot PREPARE a transaction that has created or refreshed a dynamic table")));
 			break;
 		case XACT_EVENT_COMMIT:
+		case XACT_EVENT_ABORT:
+
+			/* A source may have been put under capture for a table that will not be. */
 			if (wake_capture)
 				dyn_capture_wake();
 			prepare_forbidden = wake_capture = false;
 			break;
-		case XACT_EVENT_ABORT:
 		case XACT_EVENT_PREPARE:
 			prepare_forbidden = wake_capture = false;
 			break;
@@ -59,7 +61,7 @@ dyn_forbid_prepare(void)
 }
 
 void
-dyn_wake_at_commit(void)
+dyn_wake_at_end(void)
 {
 	register_callback();
 	wake_capture = true;

@@ -8,7 +8,7 @@
 /* Refuse PREPARE TRANSACTION from here on to the end of this transaction. */
 extern void dyn_forbid_prepare(void);
 
-/* At commit, have scheduler and capture look at the catalog again. */
-extern void dyn_wake_at_commit(void);
+/* At commit, have the scheduler look at the catalog again; at commit or rollback, capture. */
+extern void dyn_wake_at_end(void);
 
 #endif							/* DYN_TRANSACTION_H */
