@@ -227,7 +227,7 @@ alter_definition(DynTable *table, char *query, const char *refresh_mode)
 				 errmsg("cannot change column \"%s\" of dynamic table \"%s\"",
 						mismatch, definition.name),
 				 errdetail("The new query must have the table's columns with the same names and types, and may add columns at the end."),
-				 errhint("Use dyntable_create() with or_replace to make the table anew.")));
+				 errhint("Cast the column in the query, or use dyntable_create() with or_replace to make the table anew.")));
 	apply_definition(table, &definition, added);
 }
 
