@@ -121,12 +121,12 @@ request_wait(DynRequest *request, BackgroundWorkerHandle *handle)
 	for (;;)
 	{
 		bool		done;
+		bool		ended;
 		pid_t		pid;
 
 		CHECK_FOR_INTERRUPTS();
 		/* first whether it ended: then the answer, if any, is there */
-		if (GetBackgroundWorkerPid(handle, &pid) == BGWH_STOPPED)
-			pid = 0;
+		ended = GetBackgroundWorkerPid(handle, &pid) == BGWH_STOPPED;
 		LWLockAcquire(dyn_shmem->lock, LW_SHARED);
 		done = request->done;
 		code = request->sqlerrcode;
@@ -136,7 +136,7 @@ request_wait(DynRequest *request, BackgroundWorkerHandle *handle)
 		LWLockRelease(dyn_shmem->lock);
 		if (done)
 			break;
-		if (pid == 0)
+		if (ended)
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("could not put the source under change capture"),
