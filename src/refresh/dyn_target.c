@@ -205,15 +205,21 @@ reinit_reason(Target *target)
 {
 	DynPosition *position = target->position;
 	char	   *reason = NULL;
+	bool		captured = false;
 	ListCell   *lc;
 
 	if (target->plan == NULL)
 		return NULL;
+
+	/* dynamic tables log their changes themselves, constants have none */
+	foreach(lc, target->evaluation.edges)
+		if (((DynEdge *) lfirst(lc))->kind == DYN_EDGE_BASE)
+			captured = true;
 	if (!position->populated)
 		reason = "first fill";
-	else if (target->run->generation == 0)
+	else if (captured && target->run->generation == 0)
 		reason = psprintf("changes cannot be read: %s", target->run->no_capture);
-	else if (position->generation != target->run->generation)
+	else if (captured && position->generation != target->run->generation)
 		reason = "change capture was started anew";
 	else if (position->plan_hash != target->plan_hash)
 		reason = "the meaning of the definition changed";
