@@ -5,6 +5,8 @@
 # one failure.  prove prints no counts that a script could rely on.
 use strict;
 use warnings;
+use File::Basename qw(basename);
+use File::Path qw(make_path);
 use TAP::Harness;
 
 my ($counts, @files) = @ARGV;
@@ -25,7 +27,7 @@ my $harness = TAP::Harness->new(
 			die "interrupted\n" if $interrupted;
 			return $file =~ /\.sql$/
 			  ? [qw(psql -X -A -t -q -v ON_ERROR_STOP=1 -P pager=off -f), $file]
-			  : [ $^X, $file ];
+			  : [ own_folders($file), $^X, $file ];
 		},
 	});
 my $result = $harness->runtests(map { [ $_, name($_) ] } @files);
@@ -41,6 +43,15 @@ open(my $out, '>', $counts) or die "could not write $counts: $!";
 print $out scalar($result->passed), " $failed\n";
 close($out) or die "could not write $counts: $!";
 exit($failed ? 1 : 0);
+
+# A script that starts servers has folders of its own, as scripts run side by side.
+sub own_folders
+{
+	my ($file) = @_;
+	my $dir = "$ENV{TESTDIR}/" . basename($file, '.pl');
+	make_path($dir);
+	return ('env', "TESTDIR=$dir", "TESTDATADIR=$dir/tmp_check", "TESTLOGDIR=$dir/log");
+}
 
 # The last folder and the file, so that the report is readable.
 sub name

@@ -8,6 +8,7 @@
  */
 #include <postgres.h>
 
+#include <access/nbtree.h>
 #include <access/transam.h>
 #include <catalog/pg_aggregate.h>
 #include <catalog/pg_type.h>
@@ -17,6 +18,7 @@
 #include <optimizer/tlist.h>
 #include <utils/fmgroids.h>
 #include <utils/lsyscache.h>
+#include <utils/typcache.h>
 
 #include "query/dyn_build.h"
 #include "query/dyn_expr.h"
@@ -41,6 +43,7 @@ typedef struct Columns
 static bool build_aggregate(Upper *upper);
 static bool ungrouped_vars_walker(Node *node, void *context);
 static bool aggrefs_walker(Node *node, void *context);
+static bool equal_is_alike(Oid type, Oid collation);
 static DynAgg *build_agg(Aggref *ref, List **targets);
 static DynAggKind classify_aggregate(Aggref *ref);
 static Aggref *strip_filter(Aggref *ref, Node **arg);
@@ -238,8 +241,26 @@ build_agg(Aggref *ref, List **targets)
 			exprType(arg) == NUMERICOID && dyn_expr_fixed_scale(arg) < 0;
 	}
 	if (agg->kind == DYN_AGG_EXTREMUM)
+	{
 		agg->is_max = strcmp(get_func_name(ref->aggfnoid), "max") == 0;
+		agg->alike = equal_is_alike(exprType(arg), ref->inputcollid);
+	}
 	return agg;
+}
+
+/* Whether values of a type that are equal are so to the byte (1.0 and 1.00 are not). */
+static bool
+equal_is_alike(Oid type, Oid collation)
+{
+	TypeCacheEntry *entry = lookup_type_cache(type, TYPECACHE_BTREE_OPFAMILY);
+	Oid			proc;
+
+	if (!OidIsValid(entry->btree_opf))
+		return false;
+	proc = get_opfamily_proc(entry->btree_opf, entry->btree_opintype, entry->btree_opintype,
+							 BTEQUALIMAGE_PROC);
+	return OidIsValid(proc) &&
+		DatumGetBool(OidFunctionCall1Coll(proc, collation, ObjectIdGetDatum(entry->btree_opintype)));
 }
 
 static DynAggKind

@@ -49,7 +49,7 @@ typedef enum DynAggKind
 	DYN_AGG_COUNT,				/* signed sum of 1 */
 	DYN_AGG_SUM,				/* signed sum */
 	DYN_AGG_AVG,				/* signed sum over count */
-	DYN_AGG_EXTREMUM,			/* min, max: an insert compares, losing it reads the group */
+	DYN_AGG_EXTREMUM,			/* min, max: an insert compares, losing its last holder reads the group */
 	DYN_AGG_REREAD,				/* touched groups are computed again */
 } DynAggKind;
 
@@ -59,6 +59,7 @@ typedef struct DynAgg
 	Aggref	   *ref;			/* over the node's input */
 	int			arg;			/* input column, 0 for count(*) or DYN_AGG_REREAD */
 	bool		is_max;
+	bool		alike;			/* min, max: equal values are the same to the byte */
 
 	/* A minus may change what a sum cannot undo (display scale): read the group. */
 	bool		minus_rereads;

@@ -4,7 +4,8 @@
  *
  * The state of a group is a row of the node's state table: the output columns
  * c1 .. cn, n = number of input rows, and per sum or average j the number of
- * values m<j> that are not NULL and their sum s<j>.  One refresh is
+ * values m<j> that are not NULL and their sum s<j>, and per min or max whose
+ * equal values are alike how many rows x<j> hold it, at least.  One refresh is
  *	 g: the delta summed per group (what changed),
  *	 u: g joined with the state (old output, new state, and whether the group
  *		must be read again),
@@ -13,8 +14,8 @@
  * of which the delta is -old +new, and the state table takes f.  What is
  * touched is the delta, whatever the size of the groups.
  *
- * A group is read again where a signed sum cannot tell: min or max lost its
- * value, a numeric sum lost a value that may have set its scale, NaN or an
+ * A group is read again where a signed sum cannot tell: min or max lost the last
+ * row known to hold it, a numeric sum lost a value that may have set its scale, NaN or an
  * infinity left, or the aggregate has no such state at all (floating point
  * among them: nothing may drift).
  */
@@ -35,6 +36,7 @@ typedef struct Groups
 	List	   *names;			/* c1 .. of the keys */
 	List	   *types;
 	bool		nulls;			/* some key of this delta is NULL */
+	bool		minus;			/* some row of this delta goes */
 	DynRows    *rows;			/* where sinks put */
 	int64		reread;
 	int64		made;
@@ -43,6 +45,10 @@ typedef struct Groups
 } Groups;
 
 static char *group_statement(Groups *groups);
+static char *group_source(Groups *groups);
+static char *reread_statement(Groups *groups, const char *content);
+static bool any_holders(DynNode *node);
+static void add_lost(StringInfo buf, DynAgg *agg, int j, int c);
 static char *update_statement(Groups *groups);
 static char *final_statement(Groups *groups, bool reread);
 static void put_update(TupleTableSlot *slot, void *arg);
@@ -59,6 +65,8 @@ static void add_column(TupleDesc desc, int *i, const char *name, Oid type, int32
 
 #define output_column(node, j) (&(node)->columns[(node)->nkeys + (j) - 1])
 #define keeps_sum(agg) ((agg)->kind == DYN_AGG_SUM || (agg)->kind == DYN_AGG_AVG)
+#define better(agg) ((agg)->is_max ? "OPERATOR(pg_catalog.>)" : "OPERATOR(pg_catalog.<)")
+#define keeps_holders(agg) ((agg)->kind == DYN_AGG_EXTREMUM && (agg)->alike)
 #define keeps_count(agg) (keeps_sum(agg) || ((agg)->kind == DYN_AGG_COUNT && (agg)->arg > 0))
 
 DynRows *
@@ -73,6 +81,7 @@ dyn_aggregate_delta(DynEvaluation *evaluation, DynNode *node)
 
 	groups.names = dyn_sql_names("c", node->key);
 	groups.types = dyn_sql_types(node, node->key);
+	groups.minus = in->minus > 0;
 	for (int i = 1; i <= node->nkeys; i++)
 		groups.nulls |= in->has_null[i];
 
@@ -105,8 +114,7 @@ dyn_aggregate_delta(DynEvaluation *evaluation, DynNode *node)
 									   keys, groups.nulls);
 		}
 		dyn_execute_rows(execution, psprintf("r%d", node->no),
-						 dyn_aggregate_fill(evaluation, node, content),
-						 update_desc(node, true), NULL);
+						 reread_statement(&groups, content), update_desc(node, true), NULL);
 	}
 	final = dyn_execute_rows(execution, psprintf("f%d", node->no),
 							 final_statement(&groups, groups.reread > 0), update_desc(node, false), NULL);
@@ -146,11 +154,54 @@ group_statement(Groups *groups)
 			appendStringInfo(&buf, ", %s(c%d) FILTER (WHERE w > 0) AS p%d, %s(c%d) FILTER (WHERE w < 0) AS q%d",
 							 name, agg->arg, j, name, agg->arg, j);
 		}
+		if (keeps_holders(agg) && groups->minus)
+			appendStringInfo(&buf, ", coalesce(sum(w) FILTER (WHERE c%d OPERATOR(pg_catalog.=) e%d), 0)::bigint AS y%d",
+							 agg->arg, j, j);
+		else if (keeps_holders(agg))
+			appendStringInfo(&buf, ", 0::bigint AS y%d", j);
 	}
-	appendStringInfo(&buf, " FROM d%d", dyn_input(node, 1)->no);
+	appendStringInfo(&buf, " FROM %s d", group_source(groups));
 	if (node->nkeys > 0)
 		appendStringInfo(&buf, " GROUP BY %s", dyn_sql_columns(NULL, node->nkeys));
 	return buf.data;
+}
+
+/*
+ * The delta, with the present extrema e<j> where their holders are counted.
+ * Where rows only come the count may stay behind: it is a lower bound.
+ */
+static char *
+group_source(Groups *groups)
+{
+	DynNode    *node = groups->node;
+	char	   *delta = psprintf("d%d", dyn_input(node, 1)->no);
+	StringInfoData select;
+	ListCell   *lc;
+
+	if (!groups->minus || !any_holders(node))
+		return delta;
+	initStringInfo(&select);
+	appendStringInfoString(&select, "g.*");
+	foreach(lc, node->aggs)
+	{
+		int			j = foreach_current_index(lc) + 1;
+
+		if (keeps_holders((DynAgg *) lfirst(lc)))
+			appendStringInfo(&select, ", s.c%d AS e%d", node->nkeys + j, j);
+	}
+	return psprintf("(%s)", joined(groups, select.data, delta,
+								   groups->evaluation->sql.stages[node->no], "LEFT JOIN"));
+}
+
+static bool
+any_holders(DynNode *node)
+{
+	ListCell   *lc;
+
+	foreach(lc, node->aggs)
+		if (keeps_holders((DynAgg *) lfirst(lc)))
+			return true;
+	return false;
 }
 
 /* SELECT keys, had, n, m<j>, s<j>, o<k> (old output), v<k> (new output), reread */
@@ -177,6 +228,9 @@ update_statement(Groups *groups)
 			appendStringInfo(&select, ", coalesce(s.m%d, 0) + g.m%d AS m%d", j, j, j);
 		if (keeps_sum(agg))
 			appendStringInfo(&select, ", coalesce(s.s%d, 0) + g.s%d AS s%d", j, j, j);
+		if (keeps_holders(agg))
+			appendStringInfo(&select, ", CASE WHEN g.p%d %s s.c%d OR s.c%d IS NULL THEN 1 ELSE s.x%d + g.y%d END AS x%d",
+							 j, better(agg), node->nkeys + j, node->nkeys + j, j, j, j);
 	}
 	foreach(lc, node->aggs)
 	{
@@ -189,8 +243,7 @@ update_statement(Groups *groups)
 		{
 			appendStringInfo(&select, ", %s(s.c%d, g.p%d) AS v%d",
 							 agg->is_max ? "greatest" : "least", c, j, j);
-			appendStringInfo(&reread, " OR (s.n IS NOT NULL AND g.q%d IS NOT NULL AND (s.c%d IS NULL OR g.q%d OPERATOR(pg_catalog.%s) s.c%d))",
-							 j, c, j, agg->is_max ? ">=" : "<=", c);
+			add_lost(&reread, agg, j, c);
 		}
 		else if (agg->kind == DYN_AGG_REREAD)
 		{
@@ -205,6 +258,24 @@ update_statement(Groups *groups)
 	appendStringInfo(&select, ", (%s) AS reread", reread.data);
 	return joined(groups, select.data, psprintf("(%s)", group_statement(groups)),
 				  groups->evaluation->sql.stages[node->no], "LEFT JOIN");
+}
+
+/*
+ * OR the group's extremum may be lost: a row that held it goes and, where the
+ * holders are counted, none is left; unless what comes is better anyway.
+ */
+static void
+add_lost(StringInfo buf, DynAgg *agg, int j, int c)
+{
+	const char *operator = better(agg);
+
+	appendStringInfo(buf, " OR (s.n IS NOT NULL AND g.q%d IS NOT NULL AND (s.c%d IS NULL OR g.q%d %s s.c%d",
+					 j, c, j, operator, c);
+	if (keeps_holders(agg))
+		appendStringInfo(buf, " OR (g.q%d OPERATOR(pg_catalog.=) s.c%d AND s.x%d + g.y%d < 1 AND (g.p%d %s s.c%d) IS NOT TRUE)))",
+						 j, c, j, j, j, operator, c);
+	else
+		appendStringInfo(buf, " OR g.q%d OPERATOR(pg_catalog.=) s.c%d))", j, c);
 }
 
 /* The same columns with those of groups read again in place of the summed ones. */
@@ -234,6 +305,8 @@ final_statement(Groups *groups, bool reread)
 			appendStringInfo(&select, ", CASE WHEN g.reread THEN coalesce(s.m%d, 0) ELSE g.m%d END AS m%d", j, j, j);
 		if (keeps_sum(agg))
 			appendStringInfo(&select, ", CASE WHEN g.reread THEN coalesce(s.s%d, 0) ELSE g.s%d END AS s%d", j, j, j);
+		if (keeps_holders(agg))
+			appendStringInfo(&select, ", CASE WHEN g.reread THEN coalesce(s.x%d, 0) ELSE g.x%d END AS x%d", j, j, j);
 	}
 	foreach(lc, node->aggs)
 	{
@@ -369,8 +442,9 @@ store_state(Groups *groups)
 		appendStringInfo(&set, ", c%d = %s", node->nkeys + j, output);
 		appendStringInfo(&names, ", c%d", node->nkeys + j);
 		appendStringInfo(&values, ", %s", output);
-		for (const char *state_column = "ms"; *state_column; state_column++)
-			if (*state_column == 'm' ? keeps_count(agg) : keeps_sum(agg))
+		for (const char *state_column = "msx"; *state_column; state_column++)
+			if (*state_column == 'm' ? keeps_count(agg) :
+				*state_column == 's' ? keeps_sum(agg) : keeps_holders(agg))
 			{
 				appendStringInfo(&set, ", %c%d = g.%c%d", *state_column, j, *state_column, j);
 				appendStringInfo(&names, ", %c%d", *state_column, j);
@@ -424,11 +498,56 @@ dyn_aggregate_fill(DynEvaluation *evaluation, DynNode *node, const char *source)
 			appendStringInfo(&buf, ", count(i1.c%d) AS m%d", agg->arg, j);
 		if (keeps_sum(agg))
 			appendStringInfo(&buf, ", coalesce(sum(i1.c%d), 0)::%s AS s%d", agg->arg, sum_type(node, agg), j);
+		/* at least one; the first time that this does not do they are counted */
+		if (keeps_holders(agg))
+			appendStringInfo(&buf, ", 1::bigint AS x%d", j);
 	}
 	appendStringInfo(&buf, " FROM (%s) i1", source);
 	if (node->nkeys > 0)
 		appendStringInfo(&buf, " GROUP BY %s", dyn_sql_columns("i1", node->nkeys));
 	return buf.data;
+}
+
+/* The same for groups that are read again, with the holders of each extremum counted. */
+static char *
+reread_statement(Groups *groups, const char *content)
+{
+	DynNode    *node = groups->node;
+	char	   *fill = dyn_aggregate_fill(groups->evaluation, node, content);
+	StringInfoData columns;
+	StringInfoData held;
+	StringInfoData counts;
+	ListCell   *lc;
+
+	if (!any_holders(node))
+		return fill;
+	initStringInfo(&columns);
+	initStringInfo(&held);
+	initStringInfo(&counts);
+	appendStringInfo(&columns, "%s, g.n", dyn_sql_columns("g", node->ncolumns));
+	appendStringInfo(&held, "%s", dyn_sql_columns("s", node->nkeys));
+	appendStringInfo(&counts, "%s", dyn_sql_columns(NULL, node->nkeys));
+	foreach(lc, node->aggs)
+	{
+		DynAgg	   *agg = lfirst(lc);
+		int			j = foreach_current_index(lc) + 1;
+
+		if (keeps_count(agg))
+			appendStringInfo(&columns, ", g.m%d", j);
+		if (keeps_sum(agg))
+			appendStringInfo(&columns, ", g.s%d", j);
+		if (!keeps_holders(agg))
+			continue;
+		appendStringInfo(&columns, ", s.x%d", j);
+		appendStringInfo(&held, "%sg.c%d OPERATOR(pg_catalog.=) s.c%d AS h%d", held.len ? ", " : "",
+						 agg->arg, node->nkeys + j, j);
+		appendStringInfo(&counts, "%scount(*) FILTER (WHERE h%d) AS x%d", counts.len ? ", " : "", j, j);
+	}
+	return psprintf("WITH filled AS MATERIALIZED (%s), counted AS (SELECT %s FROM (%s) h%s%s) %s",
+					fill, counts.data,
+					joined(groups, held.data, psprintf("(%s)", content), "filled", "JOIN"),
+					node->nkeys ? " GROUP BY " : "", node->nkeys ? dyn_sql_columns(NULL, node->nkeys) : "",
+					joined(groups, columns.data, "filled", "counted", "JOIN"));
 }
 
 List *
@@ -446,6 +565,8 @@ dyn_aggregate_state_columns(DynNode *node)
 			columns = lappend(columns, psprintf("m%d pg_catalog.int8", j));
 		if (keeps_sum(agg))
 			columns = lappend(columns, psprintf("s%d %s", j, sum_type(node, agg)));
+		if (keeps_holders(agg))
+			columns = lappend(columns, psprintf("x%d pg_catalog.int8", j));
 	}
 	return columns;
 }
@@ -516,7 +637,7 @@ update_desc(DynNode *node, bool fill)
 	{
 		DynAgg	   *agg = lfirst(lc);
 
-		natts += (keeps_count(agg) ? 1 : 0) + (keeps_sum(agg) ? 1 : 0) + 1;
+		natts += (keeps_count(agg) ? 1 : 0) + (keeps_sum(agg) ? 1 : 0) + (keeps_holders(agg) ? 1 : 0) + 1;
 		if (!fill && (agg->kind == DYN_AGG_EXTREMUM || agg->kind == DYN_AGG_REREAD))
 			natts++;
 	}
@@ -537,6 +658,8 @@ update_desc(DynNode *node, bool fill)
 		if (keeps_sum(agg))
 			add_column(desc, &i, psprintf("s%d", j),
 					   exact_integer(node, agg) ? INT8OID : NUMERICOID, -1, InvalidOid);
+		if (keeps_holders(agg))
+			add_column(desc, &i, psprintf("x%d", j), INT8OID, -1, InvalidOid);
 	}
 	if (fill)
 		return desc;
