@@ -33,10 +33,13 @@ my $harness = TAP::Harness->new(
 my $result = $harness->runtests(map { [ $_, name($_) ] } @files);
 
 my $failed = $result->failed;
-foreach my $parser ($result->parsers)
+foreach my $test ($result->descriptions)
 {
-	next unless $parser->parse_errors || $parser->exit || $parser->wait;
-	$failed++ unless $parser->failed;
+	my ($parser) = $result->parsers($test);
+	my $broken = $parser->parse_errors || $parser->exit || $parser->wait;
+
+	$failed++ if $broken && !$parser->failed;
+	show_log($test) if $broken || $parser->failed;
 }
 
 open(my $out, '>', $counts) or die "could not write $counts: $!";
@@ -51,6 +54,21 @@ sub own_folders
 	my $dir = "$ENV{TESTDIR}/" . basename($file, '.pl');
 	make_path($dir);
 	return ('env', "TESTDIR=$dir", "TESTDATADIR=$dir/tmp_check", "TESTLOGDIR=$dir/log");
+}
+
+# The end of what PostgreSQL::Test wrote of a script that failed: what it died
+# of stands nowhere else.
+sub show_log
+{
+	my ($test) = @_;
+	my $base = basename($test, '.pl');
+	return unless defined $ENV{TESTDIR};
+	my ($log) = glob("$ENV{TESTDIR}/$base/*/regress_log_$base $ENV{TESTDIR}/$base/*/*/regress_log_$base");
+	return unless defined $log && open(my $in, '<', $log);
+	my @lines = <$in>;
+	splice(@lines, 0, -25) if @lines > 25;
+	print "---- the end of the log of $test\n", @lines;
+	return;
 }
 
 # The last folder and the file, so that the report is readable.
