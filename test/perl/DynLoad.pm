@@ -96,7 +96,7 @@ UPDATE load.account SET v = -1, grp = NULL WHERE id BETWEEN :id AND :id + 2;
 INSERT INTO load.event SELECT :id, 5, clock_timestamp(), 'undone' FROM generate_series(1, 20);
 ROLLBACK;
 SQL
-	prepared => [ 2, <<'SQL' ],
+	prepared => [ 4, <<'SQL' ],
 \set id random(1, 1400)
 \set v random(0, 99)
 BEGIN;
@@ -104,7 +104,7 @@ UPDATE load.account SET v = :v WHERE id = :id;
 SAVEPOINT a;
 INSERT INTO load.event VALUES (:id, :v % 12, clock_timestamp(), 'prepared');
 PREPARE TRANSACTION 'load_:client_id';
-\sleep 5 ms
+\sleep 20 ms
 COMMIT PREPARED 'load_:client_id';
 SQL
 	prepared_undone => [ 1, <<'SQL' ],

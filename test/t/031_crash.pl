@@ -34,6 +34,9 @@ foreach my $crash (1 .. $crashes)
 	cmp_ok($killed, '>=', 10, "crash $crash ended $killed processes");
 	$load->stop;
 	$node->start;
+
+	# first while what was prepared is still undecided
+	$load->round;
 	my $prepared = $load->decide_prepared;
 	note "crash $crash left $prepared prepared transactions";
 	$load->round for 1 .. 4;

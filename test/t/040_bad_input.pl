@@ -29,7 +29,7 @@ sub fails
 sub nothing_left
 {
 	my ($node, $title) = @_;
-	is($node->safe_psql('postgres', "SELECT to_regclass('dt') IS NULL, (SELECT count(*) FROM dyntable.dynamic_table), (SELECT count(*) FROM dyntable.edge), (SELECT count(*) FROM dyntable.hold)"), 't|0|0|0', "$title: nothing is left behind");
+	is($node->safe_psql('postgres', "SELECT to_regclass('dt') IS NULL, (SELECT count(*) FROM dyntable.dynamic_table), (SELECT count(*) FROM dyntable.edge), (SELECT count(*) FROM dyntable.stage)"), 't|0|0|0', "$title: nothing is left behind");
 	return;
 }
 
@@ -87,12 +87,12 @@ my $create_auto = q{SELECT dyntable_create('dt', 'SELECT id, v FROM src', 'downs
 
 # --- all replication slots taken
 {
-	my $node = DynTest::configured_node('slots', 'max_replication_slots = 1');
+	my $node = DynTest::configured_node('slots', 'max_replication_slots = 1', "dyntable.capture_timeout = '5s'");
 	$node->start;
 	$node->safe_psql('postgres', "SELECT pg_create_physical_replication_slot('taken')");
 	$node->safe_psql('postgres', 'CREATE EXTENSION dyntable');
 	$node->safe_psql('postgres', $setup);
-	fails($node, $create, qr/slot/, 'all slots taken', 60);
+	fails($node, $create, qr/slot/, 'all slots taken');
 	nothing_left($node, 'all slots taken');
 	$node->safe_psql('postgres', "SELECT pg_drop_replication_slot('taken')");
 	$node->poll_query_until('postgres', $create, 'dt') or fail('a slot became free');
@@ -103,18 +103,18 @@ my $create_auto = q{SELECT dyntable_create('dt', 'SELECT id, v FROM src', 'downs
 # --- all background workers taken
 {
 	# one is the server's own launcher for subscriptions, one is ours
-	my $node = DynTest::configured_node('workers', 'max_worker_processes = 2');
+	my $node = DynTest::configured_node('workers', 'max_worker_processes = 2', "dyntable.capture_timeout = '5s'");
 	$node->start;
 	$node->safe_psql('postgres', 'CREATE EXTENSION dyntable');
 	$node->safe_psql('postgres', $setup);
-	fails($node, $create, qr/worker/, 'all workers taken', 60);
+	fails($node, $create, qr/worker/, 'all workers taken');
 	nothing_left($node, 'all workers taken');
 	$node->stop;
 }
 
 # --- a capture worker that ends, hangs, and a standby
 {
-	my $node = DynTest::new_node('worker');
+	my $node = DynTest::new_node('worker', 'restart_after_crash = on');
 	$node->safe_psql('postgres', $setup);
 	DynTest::wait_capture($node);
 	$node->safe_psql('postgres', $create);
