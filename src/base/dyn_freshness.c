@@ -7,8 +7,8 @@
  * in shared memory, and reaches the catalog with the next real change.  A
  * crash forgets it, which makes a table look older than it is, never younger.
  *
- * There is room for a fixed number of tables; those beyond it are refreshed
- * for real each time and lose nothing else.
+ * There is room for a fixed number of tables and sources.  Sources beyond it
+ * share one counter; tables beyond it look as old as the catalog says.
  */
 #include <postgres.h>
 
@@ -20,43 +20,69 @@
 #include "base/dyn_freshness.h"
 
 #define FRESHNESS_TABLES 4096
+#define FRESHNESS_SOURCES 4096
 
-static LWLock *freshness_lock = NULL;
+/* How often a source changed. */
+typedef struct SourceChanges
+{
+	DynFreshnessKey key;
+	uint64		changes;
+} SourceChanges;
+
+/* One lock for both tables, and the counter for sources without an entry. */
+typedef struct FreshnessShared
+{
+	LWLock		lock;
+	uint64		other_changes;
+} FreshnessShared;
+
+static FreshnessShared *freshness = NULL;
 static HTAB *freshness_table = NULL;
+static HTAB *changes_table = NULL;
 
 Size
 dyn_freshness_size(void)
 {
-	return add_size(MAXALIGN(sizeof(LWLock)),
-					hash_estimate_size(FRESHNESS_TABLES, sizeof(DynFreshness)));
+	Size		size = MAXALIGN(sizeof(FreshnessShared));
+
+	size = add_size(size, hash_estimate_size(FRESHNESS_TABLES, sizeof(DynFreshness)));
+	return add_size(size, hash_estimate_size(FRESHNESS_SOURCES, sizeof(SourceChanges)));
 }
 
 void
 dyn_freshness_init(void)
 {
-	HASHCTL		control = {.keysize = sizeof(DynFreshnessKey),.entrysize = sizeof(DynFreshness)};
+	HASHCTL		tables = {.keysize = sizeof(DynFreshnessKey),.entrysize = sizeof(DynFreshness)};
+	HASHCTL		sources = {.keysize = sizeof(DynFreshnessKey),.entrysize = sizeof(SourceChanges)};
 	bool		found;
 
-	freshness_lock = ShmemInitStruct("dyntable freshness lock", sizeof(LWLock), &found);
+	freshness = ShmemInitStruct("dyntable freshness", sizeof(FreshnessShared), &found);
 	if (!found)
-		LWLockInitialize(freshness_lock, LWLockNewTrancheId());
-	LWLockRegisterTranche(freshness_lock->tranche, "dyntable freshness");
-	freshness_table = ShmemInitHash("dyntable freshness", FRESHNESS_TABLES, FRESHNESS_TABLES,
-									&control, HASH_ELEM | HASH_BLOBS | HASH_FIXED_SIZE);
+	{
+		LWLockInitialize(&freshness->lock, LWLockNewTrancheId());
+		freshness->other_changes = 0;
+	}
+	LWLockRegisterTranche(freshness->lock.tranche, "dyntable freshness");
+	freshness_table = ShmemInitHash("dyntable freshness of tables", FRESHNESS_TABLES,
+									FRESHNESS_TABLES, &tables,
+									HASH_ELEM | HASH_BLOBS | HASH_FIXED_SIZE);
+	changes_table = ShmemInitHash("dyntable changes of sources", FRESHNESS_SOURCES,
+								  FRESHNESS_SOURCES, &sources,
+								  HASH_ELEM | HASH_BLOBS | HASH_FIXED_SIZE);
 }
 
 void
 dyn_freshness_lock(LWLockMode mode)
 {
-	if (freshness_lock != NULL)
-		LWLockAcquire(freshness_lock, mode);
+	if (freshness != NULL)
+		LWLockAcquire(&freshness->lock, mode);
 }
 
 void
 dyn_freshness_unlock(void)
 {
-	if (freshness_lock != NULL)
-		LWLockRelease(freshness_lock);
+	if (freshness != NULL)
+		LWLockRelease(&freshness->lock);
 }
 
 DynFreshness *
@@ -83,10 +109,6 @@ dyn_freshness_enter(Oid relid)
 	{
 		entry->data_timestamp = DT_NOBEGIN;
 		entry->next_due = DT_NOEND;
-		entry->settled = false;
-		entry->generation = 0;
-		entry->capture_pid = 0;
-		entry->changes = 0;
 	}
 	return entry;
 }
@@ -99,7 +121,7 @@ dyn_freshness_forget(bool (*keep) (Oid relid, void *arg), void *arg)
 
 	if (freshness_table == NULL)
 		return;
-	LWLockAcquire(freshness_lock, LW_EXCLUSIVE);
+	LWLockAcquire(&freshness->lock, LW_EXCLUSIVE);
 	hash_seq_init(&scan, freshness_table);
 	while ((entry = hash_seq_search(&scan)) != NULL)
 	{
@@ -107,7 +129,42 @@ dyn_freshness_forget(bool (*keep) (Oid relid, void *arg), void *arg)
 			(keep == NULL || !keep(entry->key.relid, arg)))
 			hash_search(freshness_table, &entry->key, HASH_REMOVE, NULL);
 	}
-	LWLockRelease(freshness_lock);
+	LWLockRelease(&freshness->lock);
+}
+
+void
+dyn_changes_add(Oid source, uint64 changes)
+{
+	DynFreshnessKey key = {MyDatabaseId, source};
+	SourceChanges *entry;
+	bool		found;
+
+	LWLockAcquire(&freshness->lock, LW_EXCLUSIVE);
+	entry = hash_search(changes_table, &key, HASH_ENTER_NULL, &found);
+	if (entry == NULL)
+		freshness->other_changes += changes;
+	else
+		entry->changes = (found ? entry->changes : 0) + changes;
+	LWLockRelease(&freshness->lock);
+}
+
+uint64
+dyn_changes_sum(const Oid *sources, int nsources)
+{
+	uint64		sum;
+
+	LWLockAcquire(&freshness->lock, LW_SHARED);
+	sum = freshness->other_changes;
+	for (int i = 0; i < nsources; i++)
+	{
+		DynFreshnessKey key = {MyDatabaseId, sources[i]};
+		SourceChanges *entry = hash_search(changes_table, &key, HASH_FIND, NULL);
+
+		if (entry != NULL)
+			sum += entry->changes;
+	}
+	LWLockRelease(&freshness->lock);
+	return sum;
 }
 
 TimestampTz

@@ -1,7 +1,8 @@
 /*
  * dyn_freshness.h
  *	  What is known of dynamic tables beyond their rows in the catalog: a data
- *	  timestamp that moved without a write, and when the next refresh is due.
+ *	  timestamp that moved without a write, when the next refresh is due, and
+ *	  how often their sources changed.
  */
 #ifndef DYN_FRESHNESS_H
 #define DYN_FRESHNESS_H
@@ -20,17 +21,6 @@ typedef struct DynFreshness
 	DynFreshnessKey key;
 	TimestampTz data_timestamp; /* DT_NOBEGIN: see the catalog */
 	TimestampTz next_due;		/* DT_NOEND: not scheduled */
-
-	/*
-	 * settled: everything that capture had counted as `changes`, in slot
-	 * generation `generation` and process `capture_pid` (one that fails may
-	 * not have counted its last batch), was visible to the last refresh.  As
-	 * long as none of them moves, the table stays true while time goes on.
-	 */
-	bool		settled;
-	int64		generation;
-	int			capture_pid;
-	uint64		changes;
 } DynFreshness;
 
 /* For dyn_shmem. */
@@ -45,6 +35,13 @@ extern DynFreshness *dyn_freshness_enter(Oid relid);
 
 /* Forget the tables of this database for which keep is false; keep NULL: all of them. */
 extern void dyn_freshness_forget(bool (*keep) (Oid relid, void *arg), void *arg);
+
+/*
+ * How many changes capture has logged of each source since the server started.
+ * Sums only grow: while one stays as it is, none of its sources changed.
+ */
+extern void dyn_changes_add(Oid source, uint64 changes);
+extern uint64 dyn_changes_sum(const Oid *sources, int nsources);
 
 /* The later of a stored data timestamp and the one known here. */
 extern TimestampTz dyn_freshness_data_timestamp(Oid relid, TimestampTz stored);

@@ -23,6 +23,16 @@ typedef struct DynTask
 	int			ntables;
 	Oid			tables[DYN_TASK_TABLES];
 	TimestampTz dispatched;
+
+	/*
+	 * The worker's answer.  settled: all that capture had counted when the
+	 * task was dispatched was visible to the run; of which slot generation
+	 * and capture process (one that fails may not have counted its last
+	 * batch) that holds.
+	 */
+	bool		settled;
+	int64		generation;
+	int			capture_pid;
 } DynTask;
 
 /*

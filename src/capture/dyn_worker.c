@@ -53,6 +53,7 @@
 #include <utils/timestamp.h>
 #include <utils/wait_event.h>
 
+#include "base/dyn_freshness.h"
 #include "base/dyn_queue.h"
 #include "base/dyn_settings.h"
 #include "capture/dyn_capture_internal.h"
@@ -273,6 +274,13 @@ write_batch(XLogRecPtr upto)
 	CommitTransactionCommand();
 	MemoryContextSwitchTo(TopMemoryContext);
 	last_commit_end = XactLastCommitEnd;
+	foreach(lc, dyn_batch_sources())
+	{
+		DynTracked *tracked = lfirst(lc);
+
+		if (tracked->nrows > 0)
+			dyn_changes_add(tracked->relid, tracked->nrows);
+	}
 	dyn_batch_clear();
 	pg_atomic_fetch_add_u64(&my_database->changes, rows);
 }

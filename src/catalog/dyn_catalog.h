@@ -169,6 +169,7 @@ typedef struct DynScheduleRow
 	int			failures;
 	TimestampTz retry_at;		/* DT_NOBEGIN: none */
 	int64		duration;		/* microseconds that a refresh takes; 0: unknown */
+	int64		version;		/* another one when the definition changed */
 } DynScheduleRow;
 
 /* schedule */
@@ -176,7 +177,7 @@ extern Oid	dyn_extension_owner(void);
 extern List *dyn_schedule_rows(void);	/* of DynScheduleRow *, all tables */
 extern List *dyn_schedule_positions(const List *relids);	/* the same, only what a refresh moves */
 extern TimestampTz dyn_position_data_timestamp(Oid relid);
-extern List *dyn_schedule_edges(void);	/* of DynEdge *, between dynamic tables, without columns */
+extern List *dyn_schedule_edges(void);	/* of DynEdge *, all edges, without columns */
 
 /*
  * Failure accounting.  A failed table is not tried again before its lag (in

@@ -58,7 +58,7 @@ dyn_schedule_rows(void)
 		"SELECT t.relid::oid, coalesce((extract(epoch FROM t.target_lag) * 1000000)::int8, 0),"
 		" t.schedule, t.warehouse, t.state = 'SUSPENDED' OR w.suspended, " IS_STILL ","
 		" p.populated, p.data_timestamp, p.reinit_reason IS NOT NULL, p.failures, p.retry_at,"
-		" coalesce(" EXPECTED_DURATION ", 0)"
+		" coalesce(" EXPECTED_DURATION ", 0), t.xmin::text::int8"
 		" FROM dyntable.dynamic_table t JOIN dyntable.position p ON p.relid = t.relid"
 		" JOIN dyntable.warehouse w ON w.name = t.warehouse"
 		" ORDER BY 1", 0
@@ -83,6 +83,7 @@ dyn_schedule_rows(void)
 		row->failures = dyn_spi_int4(i, 10);
 		row->retry_at = dyn_spi_timestamp(i, 11);
 		row->duration = dyn_spi_int8(i, 12);
+		row->version = dyn_spi_int8(i, 13);
 		rows = lappend(rows, row);
 	}
 	dyn_spi_end(&call);
@@ -140,13 +141,12 @@ dyn_position_data_timestamp(Oid relid)
 	return rows == NIL ? DT_NOBEGIN : ((DynScheduleRow *) linitial(rows))->data_timestamp;
 }
 
-/* Every edge from a dynamic table to a dynamic table; of DynEdge *, without columns. */
+/* Every edge; of DynEdge *, without columns. */
 List *
 dyn_schedule_edges(void)
 {
 	static DynStatement select = {
-		"SELECT e.relid, e.source FROM dyntable.edge e"
-		" JOIN dyntable.dynamic_table t ON t.relid = e.source ORDER BY 1, 2", 0
+		"SELECT relid, source, kind::text FROM dyntable.edge ORDER BY 1, 2", 0
 	};
 	DynCall		call;
 	List	   *edges = NIL;
@@ -158,7 +158,7 @@ dyn_schedule_edges(void)
 
 		edge->relid = dyn_spi_oid(i, 1);
 		edge->source = dyn_spi_oid(i, 2);
-		edge->kind = DYN_EDGE_DYNAMIC;
+		edge->kind = dyn_spi_text(i, 3)[0];
 		edges = lappend(edges, edge);
 	}
 	dyn_spi_end(&call);

@@ -191,29 +191,43 @@ plan_group(const DynGraph *graph, const Standing *standing, const Bitmapset *gro
 	return run;
 }
 
+static int
+find_root(int *parent, int i)
+{
+	while (parent[i] != i)
+		i = parent[i] = parent[parent[i]];
+	return i;
+}
+
 /* Join tables whose closures overlap into groups; list of Bitmapset * over indexes. */
 static List *
 find_groups(const DynGraph *graph, const Standing *standing, const Bitmapset *taken)
 {
+	int		   *parent = palloc(sizeof(int) * (graph->nnodes + 1));
+	Bitmapset **sets = palloc0(sizeof(Bitmapset *) * (graph->nnodes + 1));
 	List	   *groups = NIL;
 
 	for (int i = 0; i < graph->nnodes; i++)
+		parent[i] = i;
+	for (int i = 0; i < graph->nnodes; i++)
 	{
-		Bitmapset  *group;
-		ListCell   *cell;
-
 		if (standing[i] == NOT_NOW || bms_overlap(taken, graph->nodes[i].closure))
 			continue;
-		group = bms_copy(graph->nodes[i].closure);
-		foreach(cell, groups)
-		{
-			if (!bms_overlap(lfirst(cell), group))
-				continue;
-			group = bms_join(group, lfirst(cell));
-			groups = foreach_delete_current(groups, cell);
-		}
-		groups = lappend(groups, group);
+		for (int j = -1; (j = bms_next_member(graph->nodes[i].closure, j)) >= 0;)
+			parent[find_root(parent, j)] = find_root(parent, i);
 	}
+	for (int i = 0; i < graph->nnodes; i++)
+	{
+		int			root = find_root(parent, i);
+
+		if (standing[i] != NOT_NOW && !bms_overlap(taken, graph->nodes[i].closure))
+			sets[root] = bms_add_member(sets[root], i);
+	}
+	for (int i = 0; i < graph->nnodes; i++)
+		if (sets[i] != NULL)
+			groups = lappend(groups, sets[i]);
+	pfree(parent);
+	pfree(sets);
 	return groups;
 }
 
@@ -227,6 +241,25 @@ group_is_due(const Standing *standing, const Bitmapset *group)
 		if (standing[i] == DUE)
 			return true;
 	return false;
+}
+
+/* What has been due for longest goes first. */
+static int
+compare_runs(const ListCell *a, const ListCell *b)
+{
+	const DynPlannedRun *left = lfirst(a);
+	const DynPlannedRun *right = lfirst(b);
+
+	return left->due < right->due ? -1 : left->due > right->due;
+}
+
+/* First fills are due since ever, but must not keep what is filled from being refreshed. */
+static TimestampTz
+run_due(const DynGraph *graph, const DynPlannedRun *run, TimestampTz now)
+{
+	const DynNode *payer = &graph->nodes[run->payer];
+
+	return TIMESTAMP_IS_NOBEGIN(payer->due) ? now : payer->due;
 }
 
 List *
@@ -253,5 +286,12 @@ dyn_due_plan(DynGraph *graph, TimestampTz now, TimestampTz *wake)
 		if (group_is_due(standing, lfirst(cell)))
 			runs = lappend(runs, plan_group(graph, standing, lfirst(cell)));
 	}
+	foreach(cell, runs)
+	{
+		DynPlannedRun *run = lfirst(cell);
+
+		run->due = run_due(graph, run, now);
+	}
+	list_sort(runs, compare_runs);
 	return runs;
 }

@@ -14,6 +14,7 @@ typedef struct DynPlannedRun
 	int			nroots;
 	int			roots[DYN_TASK_TABLES]; /* indexes into the graph, upstream first */
 	int			payer;			/* index of the table whose warehouse it uses */
+	TimestampTz due;
 } DynPlannedRun;
 
 /* When a table on its own is due: DT_NOBEGIN at once, DT_NOEND never. */
@@ -26,7 +27,7 @@ extern int64 dyn_due_slack(const DynNode *node);
 extern void dyn_due_measured(DynNode *node, int64 duration);
 
 /*
- * The runs to start now, list of DynPlannedRun *.  Sets due of each node, and
+ * The runs to start now, most urgent first, list of DynPlannedRun *.  Sets due of each node, and
  * *wake to the moment when the next table that is not busy falls due.
  */
 extern List *dyn_due_plan(DynGraph *graph, TimestampTz now, TimestampTz *wake);

@@ -54,6 +54,7 @@ node_from_row(DynNode *node, const DynScheduleRow *row)
 	node->warehouse = pstrdup(row->warehouse);
 	node->suspended = row->suspended;
 	node->still = row->still;
+	node->version = row->version;
 	node->populated = row->populated;
 	node->data_timestamp = row->data_timestamp;
 	node->reinitialise = row->reinitialise;
@@ -61,7 +62,7 @@ node_from_row(DynNode *node, const DynScheduleRow *row)
 	node->retry_at = row->retry_at;
 	node->duration = (double) row->duration;
 	node->deviation = node->duration / 2;
-	node->due = DT_NOEND;
+	node->due = node->due_shown = DT_NOEND;
 }
 
 /*
@@ -134,6 +135,37 @@ graph_propagate(DynGraph *graph, const Arc *arcs, int narcs, const int *place)
 	}
 }
 
+/* Which base tables each table depends on, through whatever is upstream of it. */
+static void
+graph_sources(DynGraph *graph, const List *edges)
+{
+	List	  **direct = palloc0(sizeof(List *) * (graph->nnodes + 1));
+	ListCell   *cell;
+
+	foreach(cell, edges)
+	{
+		DynEdge    *edge = lfirst(cell);
+		DynNode    *node;
+
+		if (edge->kind == DYN_EDGE_DYNAMIC || (node = dyn_graph_find(graph, edge->relid)) == NULL)
+			continue;
+		direct[node - graph->nodes] = lappend_oid(direct[node - graph->nodes], edge->source);
+	}
+	for (int i = 0; i < graph->nnodes; i++)
+	{
+		DynNode    *node = &graph->nodes[i];
+		List	   *all = NIL;
+
+		for (int j = -1; (j = bms_next_member(node->closure, j)) >= 0;)
+			all = list_concat_unique_oid(all, direct[j]);
+		node->sources = palloc(sizeof(Oid) * (list_length(all) + 1));
+		foreach(cell, all)
+			node->sources[node->nsources++] = lfirst_oid(cell);
+		list_free(all);
+	}
+	pfree(direct);
+}
+
 DynGraph *
 dyn_graph_build(const List *row_list, const List *edges, MemoryContext parent)
 {
@@ -152,8 +184,10 @@ dyn_graph_build(const List *row_list, const List *edges, MemoryContext parent)
 	foreach(cell, edges)
 	{
 		DynEdge    *edge = lfirst(cell);
-		Arc			arc = {row_index(rows, nrows, edge->relid), row_index(rows, nrows, edge->source)};
+		Arc			arc = {row_index(rows, nrows, edge->relid), -1};
 
+		if (edge->kind == DYN_EDGE_DYNAMIC)
+			arc.source = row_index(rows, nrows, edge->source);
 		if (arc.reader >= 0 && arc.source >= 0)
 			arcs[narcs++] = arc;
 	}
@@ -164,10 +198,11 @@ dyn_graph_build(const List *row_list, const List *edges, MemoryContext parent)
 	graph->nodes = palloc0(sizeof(DynNode) * (nrows + 1));
 	for (int i = 0; i < nrows; i++)
 		node_from_row(&graph->nodes[place[i]], rows[i]);
+	graph->by_relid = place;	/* rows come ordered by OID */
 	graph_propagate(graph, arcs, narcs, place);
+	graph_sources(graph, edges);
 
 	pfree(rows);
-	pfree(place);
 	pfree(arcs);
 	MemoryContextSwitchTo(caller);
 	return graph;
@@ -176,9 +211,21 @@ dyn_graph_build(const List *row_list, const List *edges, MemoryContext parent)
 DynNode *
 dyn_graph_find(const DynGraph *graph, Oid relid)
 {
-	for (int i = 0; i < graph->nnodes; i++)
-		if (graph->nodes[i].relid == relid)
-			return &graph->nodes[i];
+	int			low = 0;
+	int			high = graph->nnodes - 1;
+
+	while (low <= high)
+	{
+		int			middle = (low + high) / 2;
+		DynNode    *node = &graph->nodes[graph->by_relid[middle]];
+
+		if (node->relid == relid)
+			return node;
+		if (node->relid < relid)
+			low = middle + 1;
+		else
+			high = middle - 1;
+	}
 	return NULL;
 }
 

@@ -24,6 +24,9 @@ typedef struct DynNode
 	bool		suspended;
 	bool		still;			/* it and all upstream depend on captured sources alone */
 	Bitmapset  *closure;		/* it and all upstream, by index */
+	int64		version;		/* another one when its definition changed */
+	Oid		   *sources;		/* base tables that it and all upstream read */
+	int			nsources;
 
 	/* where it stands */
 	bool		populated;
@@ -32,8 +35,18 @@ typedef struct DynNode
 	int			failures;
 	TimestampTz retry_at;		/* DT_NOBEGIN: none */
 	bool		busy;			/* in the closure of a run that is under way */
-	bool		settled;		/* its data timestamp advances without runs */
 	TimestampTz last_run;		/* dispatch of the last run seen; 0: none */
+
+	/*
+	 * settled: the last run saw all that capture had counted of its sources
+	 * when it was dispatched, that is, changes.  While nothing more is
+	 * counted its data timestamp advances without runs.
+	 */
+	bool		settled;
+	int64		generation;		/* of capture's slot, and its process, then */
+	int			capture_pid;
+	uint64		changes;
+	uint64		changes_dispatched; /* counted at the last dispatch */
 
 	/* how long a run takes from dispatch to commit, in microseconds */
 	double		duration;
@@ -41,6 +54,7 @@ typedef struct DynNode
 
 	/* dyn_due_plan's */
 	TimestampTz due;
+	TimestampTz due_shown;		/* as in shared memory */
 } DynNode;
 
 /* Nodes stand in topological order: upstream first. */
@@ -49,6 +63,7 @@ typedef struct DynGraph
 	MemoryContext context;		/* holds all of it */
 	int			nnodes;
 	DynNode    *nodes;
+	int		   *by_relid;		/* indexes, ordered by OID */
 } DynGraph;
 
 /* From dyn_schedule_rows() and dyn_schedule_edges(), into a context of its own below parent. */

@@ -32,7 +32,6 @@
 #include <utils/timeout.h>
 #include <utils/timestamp.h>
 
-#include "base/dyn_freshness.h"
 #include "base/dyn_queue.h"
 #include "base/dyn_shmem.h"
 #include "catalog/dyn_catalog.h"
@@ -42,15 +41,6 @@
 
 PGDLLEXPORT void dyntable_refresh_worker_main(Datum arg);
 
-/* What capture had counted before a run, and whether the run is sure to see it. */
-typedef struct Mark
-{
-	bool		settled;
-	int64		generation;
-	int			capture_pid;
-	uint64		changes;
-} Mark;
-
 /* How a run ended. */
 typedef struct Outcome
 {
@@ -58,6 +48,9 @@ typedef struct Outcome
 	bool		aborted;
 	char		sqlstate[6];
 	char	   *message;		/* why it was rolled back as a whole */
+	bool		settled;		/* these three are for DynTask */
+	int64		generation;
+	int			capture_pid;
 	TimestampTz deadline;		/* its statement timeout; DT_NOEND: none */
 	bool		timed_out;
 	int			auto_suspend;	/* of the warehouse, milliseconds */
@@ -196,10 +189,9 @@ apply_warehouse(const DynTask *task, const DynWarehouse *warehouse)
  * not yet for snapshots.  If none older than this moment is running, a
  * snapshot taken from now on sees all of them.
  */
-static Mark
-take_mark(void)
+static void
+look_at_capture(Outcome *outcome)
 {
-	Mark		mark = {0};
 	DynDatabase *db;
 	TransactionId next;
 
@@ -207,42 +199,21 @@ take_mark(void)
 	db = dyn_shmem_database(MyDatabaseId);
 	if (db != NULL)
 	{
-		mark.generation = db->generation;
-		mark.capture_pid = db->capture_pid;
-		mark.changes = pg_atomic_read_u64(&db->changes);
+		outcome->generation = db->generation;
+		outcome->capture_pid = db->capture_pid;
 	}
 	LWLockRelease(dyn_shmem->lock);
 
-	pg_memory_barrier();
 	next = XidFromFullTransactionId(ReadNextFullTransactionId());
-	mark.settled = mark.generation != 0 &&
+	outcome->settled = outcome->generation != 0 &&
 		TransactionIdFollowsOrEquals(GetLatestSnapshot()->xmin, next);
-	return mark;
 }
 
-/* Publish what a committed run has reached. */
+/* Wake those who wait for some table to become fresher. */
 static void
-publish(const List *results, const Mark *mark)
+announce_progress(void)
 {
-	ListCell   *cell;
 	DynScheduler *scheduler;
-
-	dyn_freshness_lock(LW_EXCLUSIVE);
-	foreach(cell, results)
-	{
-		const DynResult *result = lfirst(cell);
-		DynFreshness *entry;
-
-		if (result->failed || result->upstream_failed ||
-			(entry = dyn_freshness_enter(result->relid)) == NULL)
-			continue;
-		entry->data_timestamp = Max(entry->data_timestamp, result->data_timestamp);
-		entry->settled = mark->settled;
-		entry->generation = mark->generation;
-		entry->capture_pid = mark->capture_pid;
-		entry->changes = mark->changes;
-	}
-	dyn_freshness_unlock();
 
 	LWLockAcquire(&dyn_queue->lock, LW_SHARED);
 	scheduler = dyn_queue_scheduler(MyDatabaseId);
@@ -303,7 +274,6 @@ static void
 run_task(const DynTask *task, Outcome *outcome)
 {
 	DynWarehouse *warehouse;
-	Mark		mark = {0};
 	List	   *relids;
 	int			timeout;
 
@@ -318,7 +288,7 @@ run_task(const DynTask *task, Outcome *outcome)
 		apply_warehouse(task, warehouse);
 		timeout = warehouse->statement_timeout > 0 ? warehouse->statement_timeout :
 			StatementTimeout;
-		mark = take_mark();
+		look_at_capture(outcome);
 		if (timeout > 0)
 		{
 			outcome->deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), timeout);
@@ -329,7 +299,7 @@ run_task(const DynTask *task, Outcome *outcome)
 		disable_timeout(STATEMENT_TIMEOUT, false);
 	}
 	commit_transaction();
-	publish(outcome->results, &mark);
+	announce_progress();
 }
 
 /* The second: what failed. */
@@ -372,41 +342,45 @@ run_aborted(Outcome *outcome)
 	FlushErrorState();
 	MemoryContextSwitchTo(task_context);
 	outcome->aborted = true;
+	outcome->settled = false;
 	outcome->results = NIL;
 	outcome->message = error->message;
 	strlcpy(outcome->sqlstate, unpack_sql_state(error->sqlerrcode), sizeof(outcome->sqlstate));
 	RESUME_INTERRUPTS();
 }
 
-/* One task from beginning to end.  Returns how long to be idle after it, in milliseconds. */
-static int
-work(const DynTask *task)
+/* One task from beginning to end. */
+static void
+work(const DynTask *task, Outcome *outcome)
 {
-	Outcome		outcome = {.auto_suspend = 60000,.deadline = DT_NOEND};
-
 	MemoryContextReset(task_context);
+	memset(outcome, 0, sizeof(*outcome));
+	outcome->auto_suspend = 60000;
+	outcome->deadline = DT_NOEND;
 	dyn_mark_set(my_slot - dyn_queue->workers, task);
 	PG_TRY();
 	{
-		run_task(task, &outcome);
+		run_task(task, outcome);
 	}
 	PG_CATCH();
 	{
-		run_aborted(&outcome);
+		run_aborted(outcome);
 	}
 	PG_END_TRY();
-	account(task, &outcome);
+	account(task, outcome);
 	dyn_mark_clear(my_slot - dyn_queue->workers);
 	pgstat_report_stat(true);
 	pgstat_report_activity(STATE_IDLE, NULL);
-	return outcome.auto_suspend;
 }
 
 /* Tell the scheduler that the task is done. */
 static void
-task_done(void)
+task_done(const Outcome *outcome)
 {
 	LWLockAcquire(&dyn_queue->lock, LW_EXCLUSIVE);
+	my_slot->task.settled = outcome->settled;
+	my_slot->task.generation = outcome->generation;
+	my_slot->task.capture_pid = outcome->capture_pid;
 	my_slot->state = DYN_WORKER_IDLE;
 	my_slot->finished = true;
 	my_slot->idle_since = GetCurrentTimestamp();
@@ -459,7 +433,7 @@ dyntable_refresh_worker_main(Datum arg)
 {
 	uint32		generation;
 	DynTask		task;
-	int			patience;
+	Outcome		outcome;
 
 	pqsignal(SIGTERM, die);
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
@@ -478,8 +452,8 @@ dyntable_refresh_worker_main(Datum arg)
 	task = my_slot->task;
 	do
 	{
-		patience = work(&task);
-		task_done();
-	} while (next_task(patience, &task));
+		work(&task, &outcome);
+		task_done(&outcome);
+	} while (next_task(outcome.auto_suspend, &task));
 	proc_exit(0);
 }

@@ -10,12 +10,12 @@
  * that changed a definition (through a trigger on dyntable's own tables), a
  * worker that finished, the postmaster whose worker ended.
  *
- * Tables to which nothing happened.  A run that ended with everything settled
- * (dyn_freshness.h) has seen every change that capture had counted.  Later,
- * at some moment t, the scheduler notes the WAL insert position; when capture
- * has passed it and still counts no more changes, then no transaction visible
- * at t changed what the table reads, and t is its data timestamp.  That costs
- * a few reads of shared memory for all tables together.  It holds for tables
+ * Tables to which nothing happened.  After a run that settled a table it has
+ * seen every change of its sources that capture had counted.  Later, at some
+ * moment t, the scheduler notes the WAL insert position; when capture has
+ * passed it and still counts no more changes, then no transaction visible at
+ * t changed what the table reads, and t is its data timestamp.  That costs a
+ * few reads of shared memory for all tables together.  It holds for tables
  * that depend on captured sources alone (DynNode.still); the others are
  * refreshed each time, and find out that nothing happened by a NO_DATA run.
  *
@@ -80,6 +80,9 @@ static struct
 	Oid			owner;			/* of the extension */
 	TimestampTz wake;			/* when there will be something to do */
 	bool		refused;		/* a run found no worker */
+	bool		reload;			/* definitions changed */
+	TimestampTz reload_at;		/* but are not read again before */
+	uint64		changes_seen;	/* capture's count at the last look */
 	TimestampTz look_at;		/* whether the extension is still there */
 	TimestampTz purge_at;
 
@@ -230,34 +233,13 @@ in_graph(Oid relid, void *arg)
 	return dyn_graph_find(arg, relid) != NULL;
 }
 
-/* A definition changed: nothing is known any more about who is settled. */
+/* What the old graph knows that is not in the catalog. */
 static void
-unsettle_all(void)
+carry_over(const DynGraph *old)
 {
-	dyn_freshness_forget(in_graph, self.graph);
-	dyn_freshness_lock(LW_EXCLUSIVE);
+	bool	   *same = palloc0(sizeof(bool) * (self.graph->nnodes + 1));
+
 	for (int i = 0; i < self.graph->nnodes; i++)
-	{
-		DynFreshness *entry = dyn_freshness_find(self.graph->nodes[i].relid);
-
-		if (entry != NULL)
-			entry->settled = false;
-	}
-	dyn_freshness_unlock();
-}
-
-/* Read all definitions. */
-static void
-reload(void)
-{
-	DynGraph   *old = self.graph;
-
-	begin_transaction();
-	self.owner = dyn_extension_owner();
-	self.graph = dyn_graph_build(dyn_schedule_rows(), dyn_schedule_edges(), TopMemoryContext);
-	commit_transaction();
-
-	for (int i = 0; old != NULL && i < self.graph->nnodes; i++)
 	{
 		DynNode    *node = &self.graph->nodes[i];
 		DynNode    *known = dyn_graph_find(old, node->relid);
@@ -267,10 +249,46 @@ reload(void)
 		node->duration = known->duration;
 		node->deviation = known->deviation;
 		node->last_run = known->last_run;
+		node->due_shown = known->due_shown;
+		node->changes_dispatched = known->changes_dispatched;
+
+		/* A table stays settled if neither it nor any upstream was redefined. */
+		same[i] = known->version == node->version && node->populated;
+		for (int j = -1; same[i] && (j = bms_next_member(node->closure, j)) >= 0;)
+			same[i] = same[j] && !self.graph->nodes[j].reinitialise;
+		if (!same[i])
+			continue;
+		node->data_timestamp = Max(node->data_timestamp, known->data_timestamp);
+		node->settled = known->settled && node->still;
+		node->generation = known->generation;
+		node->capture_pid = known->capture_pid;
+		node->changes = known->changes;
 	}
+	pfree(same);
+}
+
+/* Read all definitions. */
+static void
+reload(void)
+{
+	TimestampTz started = GetCurrentTimestamp();
+	DynGraph   *old = self.graph;
+
+	begin_transaction();
+	self.owner = dyn_extension_owner();
+	self.graph = dyn_graph_build(dyn_schedule_rows(), dyn_schedule_edges(), TopMemoryContext);
+	commit_transaction();
 	if (old != NULL)
+	{
+		carry_over(old);
 		MemoryContextDelete(old->context);
-	unsettle_all();
+	}
+	dyn_freshness_forget(in_graph, self.graph);
+
+	/* Somebody may be creating a thousand tables: take a fifth of the time for it. */
+	self.reload = false;
+	self.reload_at = GetCurrentTimestamp();
+	self.reload_at += Min(4 * (self.reload_at - started), SECOND);
 }
 
 /* Read where some tables stand. */
@@ -287,8 +305,11 @@ read_positions(const Bitmapset *set)
 		DynScheduleRow *row = lfirst(cell);
 		DynNode    *node = dyn_graph_find(self.graph, row->relid);
 
+		if (row->populated && node->populated)
+			node->data_timestamp = Max(node->data_timestamp, row->data_timestamp);
+		else
+			node->data_timestamp = row->data_timestamp;
 		node->populated = row->populated;
-		node->data_timestamp = row->data_timestamp;
 		node->reinitialise = row->reinitialise;
 		node->failures = row->failures;
 		node->retry_at = row->retry_at;
@@ -296,12 +317,30 @@ read_positions(const Bitmapset *set)
 	commit_transaction();
 }
 
+/* What a run that ended says of one of its tables. */
+static void
+digest_table(DynNode *node, const Finished *entry, bool was_populated)
+{
+	const DynTask *task = &entry->task;
+	bool		succeeded = node->populated && node->data_timestamp >= task->dispatched;
+
+	node->last_run = task->dispatched;
+	node->settled = succeeded && task->settled && node->still && !node->reinitialise;
+	node->generation = task->generation;
+	node->capture_pid = task->capture_pid;
+	node->changes = node->changes_dispatched;
+
+	/* A first fill and a failure say nothing about the refreshes to come. */
+	if (succeeded && was_populated)
+		dyn_due_measured(node, entry->seen - task->dispatched);
+}
+
 /* Finished runs: where their tables stand now, and how long it took. */
 static void
 digest(const List *finished)
 {
 	Bitmapset  *set = NULL;
-	Bitmapset  *filled = NULL;
+	Bitmapset  *populated = NULL;
 	ListCell   *cell;
 
 	foreach(cell, finished)
@@ -313,25 +352,17 @@ digest(const List *finished)
 	}
 	for (int i = -1; (i = bms_next_member(set, i)) >= 0;)
 		if (self.graph->nodes[i].populated)
-			filled = bms_add_member(filled, i);
+			populated = bms_add_member(populated, i);
 	read_positions(set);
 
 	foreach(cell, finished)
 	{
 		Finished   *entry = lfirst(cell);
+		Bitmapset  *closure = entry->lost ? NULL :
+			dyn_graph_closure(self.graph, entry->task.tables, entry->task.ntables);
 
-		for (int i = 0; i < entry->task.ntables && !entry->lost; i++)
-		{
-			DynNode    *node = dyn_graph_find(self.graph, entry->task.tables[i]);
-
-			if (node == NULL)
-				continue;
-			node->last_run = entry->task.dispatched;
-
-			/* A first fill and a failure say nothing about the refreshes to come. */
-			if (bms_is_member(node - self.graph->nodes, filled) && node->failures == 0)
-				dyn_due_measured(node, entry->seen - entry->task.dispatched);
-		}
+		for (int i = -1; (i = bms_next_member(closure, i)) >= 0;)
+			digest_table(&self.graph->nodes[i], entry, bms_is_member(i, populated));
 	}
 }
 
@@ -348,28 +379,26 @@ probe_due(const DynNode *node)
 	return due - Min(Max(node->lag / 10, 5000), SECOND);
 }
 
-/* Take over from shared memory what runs reached, and who is settled as of this state of capture. */
+/* Who is settled as of this state of capture.  False if nobody is. */
 static bool
-look_at_freshness(const CaptureState *capture, TimestampTz now)
+check_settled(const CaptureState *capture, TimestampTz now)
 {
+	bool		moved = capture->changes != self.changes_seen;
 	bool		any = false;
 
-	dyn_freshness_lock(LW_SHARED);
 	for (int i = 0; i < self.graph->nnodes; i++)
 	{
 		DynNode    *node = &self.graph->nodes[i];
-		DynFreshness *entry = dyn_freshness_find(node->relid);
 
-		node->settled = false;
-		if (entry == NULL || !node->populated)
+		if (!node->settled)
 			continue;
-		node->data_timestamp = Max(node->data_timestamp, entry->data_timestamp);
-		node->settled = entry->settled && node->still && !node->busy && !node->reinitialise &&
-			capture->generation != 0 && entry->generation == capture->generation &&
-			entry->capture_pid == capture->pid && entry->changes == capture->changes && node->last_run > now - STILL_LIMIT;
+		node->settled = capture->generation != 0 &&
+			node->generation == capture->generation && node->capture_pid == capture->pid &&
+			node->last_run > now - STILL_LIMIT &&
+			!(moved && dyn_changes_sum(node->sources, node->nsources) != node->changes);
 		any |= node->settled;
 	}
-	dyn_freshness_unlock();
+	self.changes_seen = capture->changes;
 	return any;
 }
 
@@ -384,7 +413,7 @@ advance_settled(TimestampTz moment)
 		DynFreshness *entry;
 
 		if (!node->settled || node->data_timestamp >= moment ||
-			(entry = dyn_freshness_find(node->relid)) == NULL)
+			(entry = dyn_freshness_enter(node->relid)) == NULL)
 			continue;
 		entry->data_timestamp = node->data_timestamp = moment;
 	}
@@ -416,7 +445,7 @@ pass_time(TimestampTz now)
 	CaptureState capture = capture_state(false);
 	TimestampTz next;
 
-	if (!look_at_freshness(&capture, now))
+	if (!check_settled(&capture, now))
 	{
 		self.probing = false;
 		return DT_NOEND;
@@ -434,7 +463,7 @@ pass_time(TimestampTz now)
 	self.probe_time = now;
 	self.probe_lsn = dyn_capture_target();
 	capture = capture_state(true);
-	if (capture.captured >= self.probe_lsn && look_at_freshness(&capture, now))
+	if (capture.captured >= self.probe_lsn && check_settled(&capture, now))
 	{
 		advance_settled(self.probe_time);
 		self.probing = false;
@@ -448,49 +477,76 @@ pass_time(TimestampTz now)
 static void
 build_task(const DynPlannedRun *run, TimestampTz now, DynTask *task)
 {
+	Bitmapset  *closure;
+
 	memset(task, 0, sizeof(*task));
 	task->dispatched = now;
 	for (int i = 0; i < run->nroots; i++)
 		task->tables[task->ntables++] = self.graph->nodes[run->roots[i]].relid;
+
+	/* What capture has counted by now, the worker will find out whether the run sees. */
+	closure = dyn_graph_closure(self.graph, task->tables, task->ntables);
+	for (int i = -1; (i = bms_next_member(closure, i)) >= 0;)
+	{
+		DynNode    *node = &self.graph->nodes[i];
+
+		node->changes_dispatched = dyn_changes_sum(node->sources, node->nsources);
+	}
+}
+
+/* The warehouse of a run; NULL when nothing can run in it now. */
+static DynWarehouse *
+run_warehouse(const DynPlannedRun *run, const List *full)
+{
+	const char *name = self.graph->nodes[run->payer].warehouse;
+	DynWarehouse *warehouse;
+	ListCell   *cell;
+
+	foreach(cell, full)
+		if (strcmp(lfirst(cell), name) == 0)
+			return NULL;
+	warehouse = dyn_warehouse_get(name);
+	return warehouse != NULL && !warehouse->suspended ? warehouse : NULL;
 }
 
 /* Hand planned runs to workers.  Returns when to try again those that found none. */
 static TimestampTz
 dispatch(const List *runs, TimestampTz now)
 {
-	TimestampTz again = DT_NOEND;
+	List	   *full = NIL;
 	ListCell   *cell;
 
 	begin_transaction();
 	foreach(cell, runs)
 	{
 		DynPlannedRun *run = lfirst(cell);
-		DynWarehouse *warehouse = dyn_warehouse_get(self.graph->nodes[run->payer].warehouse);
+		DynWarehouse *warehouse = run_warehouse(run, full);
 		DynTask		task;
 		DynDispatch result;
 
-		if (warehouse == NULL || warehouse->suspended)
+		if (warehouse == NULL)
 			continue;
 		build_task(run, now, &task);
 		result = dyn_pool_dispatch(&task, warehouse, self.owner);
-		if (result == DYN_DISPATCH_LATER)
-			self.refused = true;
+		if (result == DYN_DISPATCHED)
+			continue;
+		self.refused = true;
+		full = lappend(full, warehouse->name);
 		if (result == DYN_DISPATCH_FAILED)
 		{
 			ereport(WARNING,
 					(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
 					 errmsg("could not start a refresh worker"),
 					 errhint("Increase max_worker_processes, or lower dyntable.max_workers.")));
-			again = now + 5 * SECOND;
 			break;
 		}
 	}
 	commit_transaction();
 	find_busy();
-	return again;
+	return self.refused ? now + 5 * SECOND : DT_NOEND;
 }
 
-/* The tables of planned runs and all upstream of them. */
+/* The tables of planned runs, as many as may find a worker, and all upstream of them. */
 static Bitmapset *
 runs_closure(const List *runs)
 {
@@ -500,6 +556,9 @@ runs_closure(const List *runs)
 	foreach(cell, runs)
 	{
 		DynPlannedRun *run = lfirst(cell);
+
+		if (foreach_current_index(cell) >= 2 * dyn_max_workers)
+			break;
 
 		for (int i = 0; i < run->nroots; i++)
 			closure = bms_add_members(closure, self.graph->nodes[run->roots[i]].closure);
@@ -511,16 +570,25 @@ runs_closure(const List *runs)
 static void
 publish_due(void)
 {
-	dyn_freshness_lock(LW_EXCLUSIVE);
+	bool		locked = false;
+
 	for (int i = 0; i < self.graph->nnodes; i++)
 	{
 		DynNode    *node = &self.graph->nodes[i];
-		DynFreshness *entry = dyn_freshness_enter(node->relid);
+		DynFreshness *entry;
 
+		if (node->due == node->due_shown)
+			continue;
+		if (!locked)
+			dyn_freshness_lock(LW_EXCLUSIVE);
+		locked = true;
+		entry = dyn_freshness_enter(node->relid);
 		if (entry != NULL)
 			entry->next_due = node->due;
+		node->due_shown = node->due;
 	}
-	dyn_freshness_unlock();
+	if (locked)
+		dyn_freshness_unlock();
 }
 
 /* What is done rarely. */
@@ -555,15 +623,16 @@ scheduler_tick(void)
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz wake;
 	TimestampTz next_due;
-	bool		changed = take_changed();
 	List	   *finished = reap();
 	List	   *runs;
 
-	if (!changed && finished == NIL && !self.refused &&
-		now < self.wake && self.wake <= now + LOOK_INTERVAL)
+	self.reload |= take_changed();
+	if (self.reload)
+		self.wake = Min(self.wake, self.reload_at);
+	if (finished == NIL && !self.refused && now < self.wake && self.wake <= now + LOOK_INTERVAL)
 		return;
 	self.refused = false;
-	if (changed)
+	if (self.graph == NULL || (self.reload && now >= self.reload_at))
 		reload();
 	digest(finished);
 	find_busy();
@@ -587,6 +656,8 @@ scheduler_tick(void)
 
 	keep_house(now);
 	self.wake = Min(Min(wake, next_due), Min(self.purge_at, self.look_at));
+	if (self.reload)
+		self.wake = Min(self.wake, self.reload_at);
 }
 
 static void
