@@ -325,7 +325,9 @@ digest_table(DynNode *node, const Finished *entry, bool was_populated)
 	bool		succeeded = node->populated && node->data_timestamp >= task->dispatched;
 
 	node->last_run = task->dispatched;
-	node->settled = succeeded && task->settled && node->still && !node->reinitialise;
+	node->settled = succeeded && task->settled && node->still;
+	for (int i = -1; node->settled && (i = bms_next_member(node->closure, i)) >= 0;)
+		node->settled = !self.graph->nodes[i].reinitialise;
 	node->generation = task->generation;
 	node->capture_pid = task->capture_pid;
 	node->changes = node->changes_dispatched;
