@@ -16,6 +16,8 @@ PG_CONFIG  ?= $(firstword $(wildcard /usr/lib/postgresql/15/bin/pg_config) pg_co
 PG_CPPFLAGS = -I$(CURDIR)/src
 PG_CFLAGS   = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers \
               -Wno-declaration-after-statement
+# The server's own flags may be another compiler's.
+PG_CFLAGS  += $(if $(findstring clang,$(CC)),-Wno-ignored-optimization-argument -Wno-unknown-warning-option -Wno-ignored-attributes)
 SHLIB_LINK  = -Wl,--version-script=$(CURDIR)/src/dyntable.map
 EXTRA_CLEAN = dyntable--$(EXTVERSION).sql
 

@@ -87,6 +87,7 @@ SELECT attempt($$SELECT dyntable_create('bad', 'SELECT id, random() AS r FROM ba
 SELECT attempt($$SELECT dyntable_create('bad', 'SELECT id FROM bad_unlogged', refresh_mode => 'incremental')$$);
 SELECT dyntable_create('bad_full', 'SELECT id FROM bad_unlogged');
 SELECT refresh_mode, incremental, reason_code FROM dyntable.dynamic_table WHERE relid = 'bad_full'::regclass;
+SELECT attempt($$SELECT dyntable_refresh('bad_full', 'bad_full')$$);
 SELECT dyntable_drop('bad_full');
 
 -- What is no dynamic table

@@ -44,7 +44,7 @@ UPDATE life_source SET v = v + 10 WHERE id <= 5;
 SELECT name, action <> 'NO_DATA' AS changed, data_timestamp IS NOT NULL AS dated
 FROM dyntable_refresh('life_c') WITH ORDINALITY r ORDER BY ordinality;
 SELECT count(*) FROM life_a;
-SELECT name, action FROM dyntable_refresh('life_c', 'life_b', 'life_c') WITH ORDINALITY r ORDER BY ordinality;
+SELECT name, action FROM dyntable_refresh('life_c', 'life_b') WITH ORDINALITY r ORDER BY ordinality;
 SELECT * FROM dyntable_verify('life_c');
 
 -- Renamed, moved, given to another

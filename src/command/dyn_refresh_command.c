@@ -46,7 +46,11 @@ named_tables(ArrayType *names)
 		dyn_table_get(relid, false);
 		if (!dyn_may_refresh(relid, GetUserId()))
 			aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, get_rel_name(relid));
-		relids = list_append_unique_oid(relids, relid);
+		if (list_member_oid(relids, relid))
+			ereport(ERROR,
+					(errcode(ERRCODE_DUPLICATE_OBJECT),
+					 errmsg("dynamic table \"%s\" is named more than once", get_rel_name(relid))));
+		relids = lappend_oid(relids, relid);
 	}
 	return relids;
 }

@@ -39,6 +39,7 @@ static void append_union_inputs(DynLevel *level, SetOperationStmt *setop, Node *
 static DynNode *coerce_columns(DynContext *ctx, DynNode *node, SetOperationStmt *setop);
 static void number_nodes(DynPlan *plan, DynNode *node);
 static bool level_refused(DynLevel *level);
+static bool has_policies(Query *query);
 
 DynNode *
 dyn_refuse(DynContext *ctx, const char *code, const char *format,...)
@@ -113,6 +114,18 @@ dyn_build_query(DynContext *ctx, Query *query, DynLevel *parent)
 	return dyn_build_select(&level);
 }
 
+/* Do policies apply?  hasRowSecurity says only that a table has some, and the owner may be above them. */
+static bool
+has_policies(Query *query)
+{
+	ListCell   *lc;
+
+	foreach(lc, query->rtable)
+		if (lfirst_node(RangeTblEntry, lc)->securityQuals != NIL)
+			return true;
+	return false;
+}
+
 /* Constructs of one level that have no rule. */
 static bool
 level_refused(DynLevel *level)
@@ -126,7 +139,7 @@ level_refused(DynLevel *level)
 	}			constructs[] = {
 		{query->hasRecursive, "RECURSIVE", "WITH RECURSIVE is computed in full"},
 		{query->hasModifyingCTE, "DATA_MODIFYING_WITH", "the query modifies data"},
-		{query->hasRowSecurity, "ROW_SECURITY", "row-level security applies to a source for the table's owner"},
+		{has_policies(query), "ROW_SECURITY", "row-level security applies to a source for the table's owner"},
 		{query->hasSubLinks, "SUBQUERY_EXPRESSION", "a subquery stands in an expression; write it as a join"},
 		{query->groupingSets != NIL, "GROUPING_SETS", "the query uses GROUPING SETS, CUBE or ROLLUP"},
 		{query->limitCount || query->limitOffset, "LIMIT", "the query uses LIMIT or OFFSET"},

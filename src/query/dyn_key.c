@@ -24,6 +24,7 @@ static void select_key(DynNode *node);
 static bool determined_elsewhere(DynNode *node, int input, Relids dropped);
 static int	target_for(DynNode *node, int input, int column);
 static int	equated(DynNode *node, int input, int column, int skip, Relids dropped);
+static bool never_all_null(DynNode *node);
 static void outer_key(DynNode *node);
 static int	coalesced_key(DynNode *node);
 
@@ -274,6 +275,18 @@ target_for(DynNode *node, int input, int column)
 	return 0;
 }
 
+/* Is some column of the key not NULL in every row? */
+static bool
+never_all_null(DynNode *node)
+{
+	ListCell   *lc;
+
+	foreach(lc, node->key)
+		if (!node->columns[lfirst_int(lc) - 1].nullable)
+			return true;
+	return false;
+}
+
 /*
  * An outer join has the keys of both sides; the right one is not needed where
  * the condition fixes it for each left row and unmatched right rows are not
@@ -288,6 +301,10 @@ outer_key(DynNode *node)
 	ListCell   *lc;
 
 	if (!left->has_key || !right->has_key)
+		return;
+
+	/* an unmatched row of either side could show nothing but NULLs */
+	if (node->full && !never_all_null(left) && !never_all_null(right))
 		return;
 	foreach(lc, right->key)
 	{

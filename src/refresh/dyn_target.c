@@ -54,11 +54,13 @@ typedef struct Target
 static int	writing_depth = 0;
 
 static void prepare(Target *target);
+static void fall_back(Target *target, DynRefusal *refusal);
 static void use_definition(Target *target, bool retyped, Query *query);
 static char *reinit_reason(Target *target);
 static char *source_reason(Target *target, DynEdge *edge);
 static bool refresh_incrementally(Target *target);
 static void refresh_in_full(Target *target, bool fill);
+static char *column_list(DynSink *sink);
 static void add_content(Target *target, DynRows *delta);
 static void put_signed(TupleTableSlot *slot, void *arg);
 static void apply(Target *target, DynRows *delta);
@@ -138,12 +140,7 @@ prepare(Target *target)
 	{
 		target->plan = dyn_plan_build(target->query, evaluation->edges, &refusal);
 		if (target->plan == NULL)
-			ereport(ERROR,
-					errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					errmsg("dynamic table \"%s\" can no longer be refreshed incrementally",
-						   get_rel_name(target->table->relid)),
-					errdetail("%s: %s.", refusal.code, refusal.reason),
-					errhint("Set its refresh mode with dyntable_alter(name, refresh_mode => 'full')."));
+			fall_back(target, &refusal);
 	}
 	if (target->plan)
 	{
@@ -174,6 +171,29 @@ prepare(Target *target)
 		evaluation->states = palloc0(sizeof(DynSink *) * n);
 		dyn_states_open(evaluation);
 	}
+}
+
+/*
+ * The definition means something else than at creation (a view was replaced, a
+ * policy added), for which there is no plan: full from now on, or an error
+ * where incremental was asked for.
+ */
+static void
+fall_back(Target *target, DynRefusal *refusal)
+{
+	DynTable   *table = target->table;
+	bool		demanded = table->mode == DYN_MODE_INCREMENTAL;
+
+	ereport(demanded ? ERROR : WARNING,
+			errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			errmsg("dynamic table \"%s\" can no longer be refreshed incrementally",
+				   get_rel_name(table->relid)),
+			errdetail("%s: %s.", refusal->code, refusal->reason),
+			demanded ? errhint("Set its refresh mode with dyntable_alter(name, refresh_mode => 'full').") : 0);
+	table->incremental = false;
+	table->reason_code = pstrdup(refusal->code);
+	table->reason = refusal->reason;
+	dyn_table_update(table);
 }
 
 /*
@@ -319,21 +339,29 @@ refresh_in_full(Target *target, bool fill)
 
 	if (target->plan)
 		dyn_states_fill(evaluation);
+	if (target->plan && fill)
+	{
+		/* nothing to compare with, and nobody reads a log of it yet */
+		target->counts.inserted =
+			dyn_execute(&evaluation->execution,
+						psprintf("INSERT INTO %s (%s) %s", target->sink->name,
+								 column_list(target->sink),
+								 dyn_sql_content(&evaluation->sql, target->plan->top)),
+						NULL, NULL);
+		target->position->refresh_no++;
+		ensure_identity_index(target->sink);
+		return;
+	}
 	delta = dyn_rows_begin("x_full", dyn_delta_desc(ncolumns, columns),
 						   dyn_delta_identity(ncolumns, columns));
 	if (!fill)
 	{
 		SignedRows	stored = {delta, -1};
-		StringInfoData names;
-		ListCell   *lc;
 
-		initStringInfo(&names);
-		foreach(lc, target->sink->names)
-			appendStringInfo(&names, "%s%s", names.len ? ", " : "", (char *) lfirst(lc));
 		stored.values = palloc(sizeof(Datum) * (ncolumns + 1));
 		stored.isnull = palloc(sizeof(bool) * (ncolumns + 1));
 		dyn_execute(&evaluation->execution,
-					psprintf("SELECT %s FROM %s", names.data, target->sink->name), put_signed, &stored);
+					psprintf("SELECT %s FROM %s", column_list(target->sink), target->sink->name), put_signed, &stored);
 	}
 	add_content(target, delta);
 	dyn_rows_consolidate(delta);
@@ -343,6 +371,19 @@ refresh_in_full(Target *target, bool fill)
 	apply(target, delta);
 	if (fill)
 		ensure_identity_index(target->sink);
+}
+
+/* The table's columns, separated by commas. */
+static char *
+column_list(DynSink *sink)
+{
+	StringInfoData names;
+	ListCell   *lc;
+
+	initStringInfo(&names);
+	foreach(lc, sink->names)
+		appendStringInfo(&names, "%s%s", names.len ? ", " : "", (char *) lfirst(lc));
+	return names.data;
 }
 
 static void
