@@ -17,6 +17,7 @@
 #include <utils/timestamp.h>
 
 #include "base/dyn_freshness.h"
+#include "base/dyn_logmarks.h"
 #include "base/dyn_queue.h"
 #include "base/dyn_shmem.h"
 
@@ -61,6 +62,7 @@ shmem_request(void)
 	RequestAddinShmemSpace(shmem_size());
 	RequestAddinShmemSpace(dyn_queue_size());
 	RequestAddinShmemSpace(dyn_freshness_size());
+	RequestAddinShmemSpace(dyn_logmarks_size());
 	RequestNamedLWLockTranche(TRANCHE, 1);
 }
 
@@ -101,6 +103,7 @@ shmem_startup(void)
 		shmem_initialise();
 	dyn_queue_init();
 	dyn_freshness_init();
+	dyn_logmarks_init();
 	LWLockRelease(AddinShmemInitLock);
 }
 

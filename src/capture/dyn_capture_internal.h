@@ -23,7 +23,7 @@
 typedef struct DynTracked
 {
 	Oid			relid;
-	Oid			log;
+	Oid			logs[2];		/* rows go into the first until that is full and the second empty */
 	XLogRecPtr	registered_lsn;
 	int			ncolumns;
 	AttrNumber *columns;		/* in the source */
@@ -35,6 +35,8 @@ typedef struct DynTracked
 	/* the batch not yet written */
 	Tuplestorestate *rows;
 	int64		nrows;
+	BlockNumber written_to;		/* of the last batch: where its last row went */
+	Oid			written_storage;
 	uint64		event_xid;		/* transaction that has its event in the log */
 	bool		complained;		/* about an undecodable change */
 } DynTracked;
@@ -50,11 +52,14 @@ extern List *dyn_batch_sources(void);	/* of DynTracked * */
 extern void dyn_batch_clear(void);
 
 /* dyn_changelog.c */
-extern Oid	dyn_changelog_create(Relation source, List *columns);
-extern bool dyn_changelog_extend(Relation source, Oid log, List *columns);
+extern void dyn_changelog_create(Relation source, DynSource *row);	/* row: columns given, logs set */
+extern bool dyn_changelog_extend(Relation source, const DynSource *row);
 extern bool dyn_changelog_fits(Oid relid, Oid log, List *columns);
 extern void dyn_changelog_append(DynTracked *tracked);
-extern void dyn_changelog_event(Oid log, uint64 xid);
+extern void dyn_changelog_mark(DynTracked *tracked);
+extern void dyn_changelog_event(const DynSource *source);	/* with the current transaction's xid */
+extern int64 dyn_changelog_bytes(Oid log);	/* TOAST included */
+extern bool dyn_changelog_cut(Oid log);	/* whether the lock was to be had */
 extern void dyn_changelog_drop(Oid log);
 extern void dyn_changelog_column_name(AttrNumber column, char *name);	/* NAMEDATALEN */
 
@@ -82,6 +87,9 @@ extern bool dyn_registrar_start(Oid relid, List *columns);	/* and do not wait */
 
 /* Below this size a consumed log is left alone: reading past it costs next to nothing. */
 #define DYN_TRUNCATE_BYTES	(256 * 1024)
+
+/* Beyond this size of one log table of a source its rows go into the other, if that is empty. */
+#define DYN_SWITCH_BYTES	(1024 * 1024)
 
 /* dyn_trim.c: housekeeping by the capture worker */
 extern void dyn_trim(int64 generation);

@@ -4,9 +4,18 @@
  *
  * The log of source 4711 is dyntable.log_4711 (xid xid8, w smallint, a1, a3
  * ...), one column for each tracked column, named by its number, of the same
- * type.  It is an ordinary logged table, a member of the extension (so that no
- * dump carries it and DROP EXTENSION takes it along), without an index: rows
- * are appended in the order of commits and go again in the same order.
+ * type; and dyntable.log_4711_b, the same again.  They are ordinary logged
+ * tables, members of the extension (so that no dump carries them and DROP
+ * EXTENSION takes them along), without an index.
+ *
+ * Rows are only ever appended, and are never deleted one by one: when one table
+ * has grown and the other is empty, the worker goes on in the other, and a
+ * table whose rows are all consumed is cut to nothing (dyn_trim.c).  So the log
+ * neither bloats nor needs vacuum, and a reader can begin behind what its last
+ * snapshot saw (dyn_logmarks.h) instead of reading what slower readers hold.
+ * That rests on every row going to the end of a table: whoever inserts does so
+ * without the free space map and without a remembered block, and those who are
+ * not the worker do it under a lock that keeps the worker out.
  *
  * Locks: tables are made, extended and dropped by our workers only.  Readers
  * give their lock back with the scan, not with the transaction, so that a
@@ -18,6 +27,7 @@
 #include <access/htup_details.h>
 #include <access/table.h>
 #include <access/tableam.h>
+#include <access/transam.h>
 #include <access/xact.h>
 #include <catalog/dependency.h>
 #include <catalog/heap.h>
@@ -27,20 +37,26 @@
 #include <catalog/pg_extension.h>
 #include <catalog/pg_namespace.h>
 #include <catalog/pg_type.h>
+#include <catalog/storage.h>
 #include <catalog/toasting.h>
 #include <commands/tablecmds.h>
+#include <executor/spi.h>
 #include <executor/tuptable.h>
 #include <miscadmin.h>
 #include <nodes/makefuncs.h>
+#include <storage/bufmgr.h>
 #include <storage/lmgr.h>
 #include <tcop/utility.h>
+#include <utils/builtins.h>
 #include <utils/lsyscache.h>
 #include <utils/memutils.h>
 #include <utils/rel.h>
 #include <utils/snapmgr.h>
 #include <utils/syscache.h>
 
+#include "base/dyn_logmarks.h"
 #include "capture/dyn_capture_internal.h"
+#include "compat/dyn_compat.h"
 
 /* Rows given to heap_multi_insert at once. */
 #define INSERT_CHUNK 1000
@@ -80,30 +96,13 @@ extension_owner(void)
  * Made with the server's internal functions rather than by a statement: no
  * event trigger of the user's fires, and default privileges do not apply.
  */
-Oid
-dyn_changelog_create(Relation source, List *columns)
+static Oid
+create_table(const char *name, TupleDesc desc)
 {
-	TupleDesc	from = RelationGetDescr(source);
-	TupleDesc	desc = CreateTemplateTupleDesc(DYN_LOG_FIXED + list_length(columns));
-	char		name[NAMEDATALEN];
-	AttrNumber	no = DYN_LOG_FIXED;
 	ObjectAddress log;
 	ObjectAddress extension;
-	Oid			leftover;
-	ListCell   *lc;
+	Oid			leftover = get_relname_relid(name, dyn_schema_oid());
 
-	TupleDescInitEntry(desc, DYN_LOG_XID, "xid", XID8OID, -1, 0);
-	TupleDescInitEntry(desc, DYN_LOG_WEIGHT, "w", INT2OID, -1, 0);
-	foreach(lc, columns)
-	{
-		Form_pg_attribute att = TupleDescAttr(from, lfirst_int(lc) - 1);
-
-		dyn_changelog_column_name(att->attnum, name);
-		TupleDescInitEntry(desc, ++no, name, att->atttypid, att->atttypmod, att->attndims);
-		TupleDescInitEntryCollation(desc, no, att->attcollation);
-	}
-	snprintf(name, NAMEDATALEN, "log_%u", RelationGetRelid(source));
-	leftover = get_relname_relid(name, dyn_schema_oid());
 	if (OidIsValid(leftover))
 	{
 		dyn_changelog_drop(leftover);
@@ -121,7 +120,33 @@ dyn_changelog_create(Relation source, List *columns)
 	ObjectAddressSet(extension, ExtensionRelationId, dyn_extension_oid());
 	recordDependencyOn(&log, &extension, DEPENDENCY_EXTENSION);
 	CommandCounterIncrement();
+	dyn_logmark_forget(log.objectId);
 	return log.objectId;
+}
+
+void
+dyn_changelog_create(Relation source, DynSource *row)
+{
+	TupleDesc	from = RelationGetDescr(source);
+	TupleDesc	desc = CreateTemplateTupleDesc(DYN_LOG_FIXED + list_length(row->columns));
+	char		name[NAMEDATALEN];
+	AttrNumber	no = DYN_LOG_FIXED;
+	ListCell   *lc;
+
+	TupleDescInitEntry(desc, DYN_LOG_XID, "xid", XID8OID, -1, 0);
+	TupleDescInitEntry(desc, DYN_LOG_WEIGHT, "w", INT2OID, -1, 0);
+	foreach(lc, row->columns)
+	{
+		Form_pg_attribute att = TupleDescAttr(from, lfirst_int(lc) - 1);
+
+		dyn_changelog_column_name(att->attnum, name);
+		TupleDescInitEntry(desc, ++no, name, att->atttypid, att->atttypmod, att->attndims);
+		TupleDescInitEntryCollation(desc, no, att->attcollation);
+	}
+	snprintf(name, NAMEDATALEN, "log_%u", row->relid);
+	row->log = create_table(name, desc);
+	snprintf(name, NAMEDATALEN, "log_%u_b", row->relid);
+	row->other_log = create_table(name, desc);
 }
 
 /*
@@ -176,21 +201,20 @@ alter_log(Oid log, List *commands)
  * log an event.
  */
 bool
-dyn_changelog_extend(Relation source, Oid log, List *columns)
+dyn_changelog_extend(Relation source, const DynSource *row)
 {
-	DynSource	row = {.log = log};
 	List	   *drops = NIL;
 	List	   *adds = NIL;
 	ListCell   *lc;
 
-	foreach(lc, columns)
+	foreach(lc, row->columns)
 	{
 		Form_pg_attribute att = TupleDescAttr(RelationGetDescr(source), lfirst_int(lc) - 1);
-		AttrNumber	logged = dyn_changelog_attnum(&row, att->attnum);
+		AttrNumber	logged = dyn_changelog_attnum(row, att->attnum);
 		AlterTableCmd *command;
 		char		name[NAMEDATALEN];
 
-		if (logged != InvalidAttrNumber && get_atttype(log, logged) == att->atttypid)
+		if (logged != InvalidAttrNumber && get_atttype(row->log, logged) == att->atttypid)
 			continue;
 		dyn_changelog_column_name(att->attnum, name);
 		if (logged != InvalidAttrNumber)
@@ -208,9 +232,15 @@ dyn_changelog_extend(Relation source, Oid log, List *columns)
 		adds = lappend(adds, command);
 	}
 	if (drops != NIL)
-		alter_log(log, drops);
+	{
+		alter_log(row->log, copyObject(drops));
+		alter_log(row->other_log, copyObject(drops));
+	}
 	if (adds != NIL)
-		alter_log(log, adds);
+	{
+		alter_log(row->log, copyObject(adds));
+		alter_log(row->other_log, copyObject(adds));
+	}
 	return drops != NIL;
 }
 
@@ -222,9 +252,118 @@ dyn_changelog_drop(Oid log)
 	ObjectAddressSet(address, RelationRelationId, log);
 	performDeletion(&address, DROP_RESTRICT,
 					PERFORM_DELETION_INTERNAL | PERFORM_DELETION_SKIP_EXTENSIONS);
+	dyn_logmark_forget(log);
+}
+
+/* ---- size ---- */
+
+int64
+dyn_changelog_bytes(Oid log)
+{
+	Relation	rel = try_table_open(log, AccessShareLock);
+	int64		bytes;
+
+	if (rel == NULL)
+		return 0;
+	bytes = (int64) RelationGetNumberOfBlocks(rel) * BLCKSZ;
+	if (OidIsValid(rel->rd_rel->reltoastrelid))
+		bytes += dyn_changelog_bytes(rel->rd_rel->reltoastrelid);
+	table_close(rel, AccessShareLock);
+	return bytes;
+}
+
+/*
+ * Empty a log table; all its rows are consumed.  As VACUUM does it, in place
+ * and at once: no catalog row is written and nothing is left for vacuum.
+ * Values in TOAST lie under an index, which cannot be cut like that: then it is
+ * an ordinary TRUNCATE.
+ */
+bool
+dyn_changelog_cut(Oid log)
+{
+	Relation	rel;
+
+	if (!ConditionalLockRelationOid(log, AccessExclusiveLock))
+		return false;
+	rel = table_open(log, NoLock);
+	dyn_logmark_forget(log);
+	if (!OidIsValid(rel->rd_rel->reltoastrelid) ||
+		dyn_changelog_bytes(rel->rd_rel->reltoastrelid) == 0)
+		RelationTruncate(rel, 0);
+	else
+	{
+		char	   *statement = psprintf("TRUNCATE ONLY %s",
+										 quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
+																	RelationGetRelationName(rel)));
+
+		table_close(rel, NoLock);
+		rel = NULL;
+		if (SPI_connect() != SPI_OK_CONNECT ||
+			SPI_execute(statement, false, 0) != SPI_OK_UTILITY ||
+			SPI_finish() != SPI_OK_FINISH)
+			elog(ERROR, "could not run \"%s\"", statement);
+	}
+	if (rel)
+		table_close(rel, NoLock);
+	return true;
 }
 
 /* ---- writing ---- */
+
+/* The table to append to. */
+static Oid
+choose_log(DynTracked *tracked)
+{
+	if (dyn_changelog_bytes(tracked->logs[0]) >= DYN_SWITCH_BYTES &&
+		dyn_changelog_bytes(tracked->logs[1]) == 0)
+	{
+		Oid			full = tracked->logs[0];
+
+		tracked->logs[0] = tracked->logs[1];
+		tracked->logs[1] = full;
+	}
+	return tracked->logs[0];
+}
+
+/* Insert all rows of the batch.  Returns the block that the last one went to. */
+static BlockNumber
+insert_rows(Relation log, DynTracked *tracked)
+{
+	CommandId	command = GetCurrentCommandId(true);
+	MemoryContext chunk_context = AllocSetContextCreate(CurrentMemoryContext, "dyntable chunk",
+														ALLOCSET_DEFAULT_SIZES);
+	BulkInsertState bulk = GetBulkInsertState();
+	TupleTableSlot **slots = palloc(sizeof(TupleTableSlot *) * INSERT_CHUNK);
+	int			nslots = Min(tracked->nrows, INSERT_CHUNK);
+	BlockNumber last = 0;
+	int			n;
+
+	for (int i = 0; i < nslots; i++)
+		slots[i] = MakeSingleTupleTableSlot(tracked->log_desc, &TTSOpsMinimalTuple);
+	do
+	{
+		MemoryContext caller = MemoryContextSwitchTo(chunk_context);
+
+		for (n = 0; n < nslots; n++)
+			if (!tuplestore_gettupleslot(tracked->rows, true, true, slots[n]))
+				break;
+		if (n > 0)
+		{
+			table_multi_insert(log, slots, n, command, TABLE_INSERT_SKIP_FSM, bulk);
+			last = ItemPointerGetBlockNumber(&slots[n - 1]->tts_tid);
+		}
+		MemoryContextSwitchTo(caller);
+		for (int i = 0; i < n; i++)
+			ExecClearTuple(slots[i]);
+		MemoryContextReset(chunk_context);
+	} while (n == nslots);
+	FreeBulkInsertState(bulk);
+	for (int i = 0; i < nslots; i++)
+		ExecDropSingleTupleTableSlot(slots[i]);
+	pfree(slots);
+	MemoryContextDelete(chunk_context);
+	return last;
+}
 
 /*
  * Append the rows that a source has in the batch.  The log may have gained
@@ -233,77 +372,69 @@ dyn_changelog_drop(Oid log)
 void
 dyn_changelog_append(DynTracked *tracked)
 {
-	Relation	log = try_table_open(tracked->log, RowExclusiveLock);
-	CommandId	command = GetCurrentCommandId(true);
-	MemoryContext chunk_context;
-	BulkInsertState bulk;
-	TupleTableSlot **slots;
-	int			n;
+	Relation	log = try_table_open(choose_log(tracked), RowExclusiveLock);
 
 	if (log == NULL)
 		return;
-	slots = palloc(sizeof(TupleTableSlot *) * INSERT_CHUNK);
-	for (int i = 0; i < INSERT_CHUNK; i++)
-		slots[i] = i < tracked->nrows ?
-			MakeSingleTupleTableSlot(tracked->log_desc, &TTSOpsMinimalTuple) : NULL;
-	chunk_context = AllocSetContextCreate(CurrentMemoryContext, "dyntable chunk",
-										  ALLOCSET_DEFAULT_SIZES);
-	bulk = GetBulkInsertState();
-	do
-	{
-		MemoryContext caller = MemoryContextSwitchTo(chunk_context);
-
-		for (n = 0; n < INSERT_CHUNK && slots[n] != NULL; n++)
-			if (!tuplestore_gettupleslot(tracked->rows, true, true, slots[n]))
-				break;
-		if (n > 0)
-			table_multi_insert(log, slots, n, command, 0, bulk);
-		MemoryContextSwitchTo(caller);
-		for (int i = 0; i < n; i++)
-			ExecClearTuple(slots[i]);
-		MemoryContextReset(chunk_context);
-	} while (n == INSERT_CHUNK);
-	FreeBulkInsertState(bulk);
-	for (int i = 0; i < INSERT_CHUNK && slots[i] != NULL; i++)
-		ExecDropSingleTupleTableSlot(slots[i]);
-	pfree(slots);
-	MemoryContextDelete(chunk_context);
+	RelationSetTargetBlock(log, InvalidBlockNumber);
+	tracked->written_to = insert_rows(log, tracked);
+	tracked->written_storage = dyn_storage(log);
 	table_close(log, RowExclusiveLock);
 }
 
-/* A single event, written in the current transaction. */
+/*
+ * When the rows are committed: whatever is in earlier blocks is of transactions
+ * that have an xid by now, events of others too.
+ */
 void
-dyn_changelog_event(Oid log, uint64 xid)
+dyn_changelog_mark(DynTracked *tracked)
 {
-	Relation	rel = table_open(log, RowExclusiveLock);
-	TupleDesc	desc = RelationGetDescr(rel);
-	Datum	   *values = palloc0(sizeof(Datum) * desc->natts);
-	bool	   *nulls = palloc(sizeof(bool) * desc->natts);
+	dyn_logmark_set(tracked->logs[0], tracked->written_storage, tracked->written_to,
+					U64FromFullTransactionId(ReadNextFullTransactionId()));
+}
 
-	memset(nulls, true, desc->natts);
-	values[DYN_LOG_XID - 1] = UInt64GetDatum(xid);
+/*
+ * A single event, written in the current transaction.  The lock that keeps the
+ * worker from appending meanwhile is given back at once; the weaker one that
+ * stays until commit keeps the table from being cut.
+ */
+void
+dyn_changelog_event(const DynSource *source)
+{
+	Relation	log;
+	Datum	   *values;
+	bool	   *nulls;
+
+	LockRelationOid(source->log, ShareRowExclusiveLock);
+	log = table_open(source->log, RowExclusiveLock);
+	values = palloc0(sizeof(Datum) * RelationGetDescr(log)->natts);
+	nulls = palloc(sizeof(bool) * RelationGetDescr(log)->natts);
+	memset(nulls, true, RelationGetDescr(log)->natts);
+	values[DYN_LOG_XID - 1] = UInt64GetDatum(U64FromFullTransactionId(GetTopFullTransactionId()));
 	values[DYN_LOG_WEIGHT - 1] = Int16GetDatum(0);
 	nulls[DYN_LOG_XID - 1] = nulls[DYN_LOG_WEIGHT - 1] = false;
-	simple_heap_insert(rel, heap_form_tuple(desc, values, nulls));
-	table_close(rel, RowExclusiveLock);
+	RelationSetTargetBlock(log, InvalidBlockNumber);
+	heap_insert(log, heap_form_tuple(RelationGetDescr(log), values, nulls),
+				GetCurrentCommandId(true), HEAP_INSERT_SKIP_FSM, NULL);
+	RelationSetTargetBlock(log, InvalidBlockNumber);
+	table_close(log, NoLock);
+	UnlockRelationOid(source->log, ShareRowExclusiveLock);
 }
 
 /* ---- reading ---- */
 
-/*
- * The log is read under the latest snapshot whatever the transaction's own is:
- * its rows were committed by the capture worker after the transactions that
- * they tell of, and the xids in them say what counts.
- */
-void
-dyn_changelog_scan(const DynSource *source, const DynSnapshot *since,
-				   const DynSnapshot *upto, DynChangeEmit emit, void *arg)
+static void
+scan_log(Oid logid, Snapshot snapshot, const DynSnapshot *since,
+		 const DynSnapshot *upto, DynChangeEmit emit, void *arg)
 {
-	Relation	log = table_open(source->log, AccessShareLock);
-	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	Relation	log = table_open(logid, AccessShareLock);
 	TupleTableSlot *slot = table_slot_create(log, NULL);
-	TableScanDesc scan = table_beginscan(log, snapshot, 0, NULL);
+	TableScanDesc scan = table_beginscan_strat(log, snapshot, 0, NULL, true, false);
+	BlockNumber blocks = RelationGetNumberOfBlocks(log);
+	BlockNumber start = dyn_logmark_start(logid, dyn_storage(log), since->xmin);
 
+	if (start > 0 && start < blocks)
+		heap_setscanlimits(scan, start, ((HeapScanDesc) scan)->rs_nblocks - start);
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
 		bool		isnull;
@@ -316,7 +447,22 @@ dyn_changelog_scan(const DynSource *source, const DynSnapshot *since,
 	}
 	table_endscan(scan);
 	ExecDropSingleTupleTableSlot(slot);
-	UnregisterSnapshot(snapshot);
 	table_close(log, AccessShareLock);
+}
+
+/*
+ * The log is read under the latest snapshot whatever the transaction's own is:
+ * its rows were committed by the capture worker after the transactions that
+ * they tell of, and the xids in them say what counts.
+ */
+void
+dyn_changelog_scan(const DynSource *source, const DynSnapshot *since,
+				   const DynSnapshot *upto, DynChangeEmit emit, void *arg)
+{
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+
+	scan_log(source->log, snapshot, since, upto, emit, arg);
+	scan_log(source->other_log, snapshot, since, upto, emit, arg);
+	UnregisterSnapshot(snapshot);
 	dyn_capture_check_generation();
 }

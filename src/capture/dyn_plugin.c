@@ -222,7 +222,8 @@ tracked_from_row(DynSource *source)
 	caller = MemoryContextSwitchTo(sources_context);
 	tracked = palloc0(sizeof(DynTracked));
 	tracked->relid = source->relid;
-	tracked->log = source->log;
+	tracked->logs[0] = source->log;
+	tracked->logs[1] = source->other_log;
 	tracked->registered_lsn = source->registered_lsn;
 	tracked->log_desc = CreateTupleDescCopy(RelationGetDescr(log));
 	tracked->values = palloc0(sizeof(Datum) * tracked->log_desc->natts);

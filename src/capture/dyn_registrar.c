@@ -317,18 +317,18 @@ register_source(Oid relid, List *columns)
 		source->columns = columns;
 		source->old_identity = rel->rd_rel->relreplident;
 		source->registered_lsn = dyn_wal_position();
-		source->log = dyn_changelog_create(rel, columns);
+		dyn_changelog_create(rel, source);
 	}
 	else
 	{
 		source->columns = live_columns(rel, list_union_int(source->columns, columns));
-		event = dyn_changelog_extend(rel, source->log, source->columns);
+		event = dyn_changelog_extend(rel, source);
 		known = true;
 	}
 	/* without FULL, changes up to now cannot all have been captured */
 	event |= dyn_identity_require(relid);
 	if (event && known)
-		dyn_changelog_event(source->log, U64FromFullTransactionId(GetTopFullTransactionId()));
+		dyn_changelog_event(source);
 	dyn_source_store(source);
 	table_close(rel, NoLock);
 	dyn_shmem_count_registration_at_commit();

@@ -78,8 +78,7 @@ leave_event(Oid relid)
 		DynSource  *source = lfirst(lc);
 
 		if (SearchSysCacheExists1(RELOID, ObjectIdGetDatum(source->log)))
-			dyn_changelog_event(source->log,
-								U64FromFullTransactionId(GetTopFullTransactionId()));
+			dyn_changelog_event(source);
 	}
 }
 

@@ -33,10 +33,6 @@
 #include "base/dyn_settings.h"
 #include "capture/dyn_capture_internal.h"
 
-/* Rows are deleted one by one only in logs above this size that slow readers hold, and not often. */
-#define DELETE_BYTES	(8 * 1024 * 1024)
-#define DELETE_EVERY_MS	10000
-
 /* How long to leave a source alone that could not be registered. */
 #define REGISTER_EVERY_MS	6000
 
@@ -76,15 +72,18 @@ release_source(Oid relid)
 {
 	DynSource  *source = dyn_source_get(relid);
 	bool		exists = SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid));
-	bool		log_exists;
+	bool		logs_exist;
 	ListCell   *lc;
 
 	if (source == NULL || dyn_hold_exists(relid))
 		return;
 	if (exists && !dyn_source_lock(relid, ShareRowExclusiveLock))
 		return;
-	log_exists = SearchSysCacheExists1(RELOID, ObjectIdGetDatum(source->log));
-	if (log_exists && !ConditionalLockRelationOid(source->log, AccessExclusiveLock))
+	logs_exist = SearchSysCacheExists1(RELOID, ObjectIdGetDatum(source->log)) &&
+		SearchSysCacheExists1(RELOID, ObjectIdGetDatum(source->other_log));
+	if (logs_exist &&
+		(!ConditionalLockRelationOid(source->log, AccessExclusiveLock) ||
+		 !ConditionalLockRelationOid(source->other_log, AccessExclusiveLock)))
 		return;
 	if (exists)
 		foreach(lc, dyn_source_relations(relid, NoLock))
@@ -92,8 +91,11 @@ release_source(Oid relid)
 	else
 		dyn_identity_forget(relid);
 	dyn_source_forget(relid);
-	if (log_exists)
+	if (logs_exist)
+	{
 		dyn_changelog_drop(source->log);
+		dyn_changelog_drop(source->other_log);
+	}
 	dyn_shmem_count_registration_at_commit();
 }
 
@@ -193,27 +195,6 @@ register_missing_sources(void)
 
 /* ---- logs ---- */
 
-static int64
-log_bytes(Oid log)
-{
-	Relation	rel = try_table_open(log, AccessShareLock);
-	int64		bytes;
-
-	if (rel == NULL)
-		return 0;
-	bytes = (int64) RelationGetNumberOfBlocks(rel) * BLCKSZ;
-	table_close(rel, AccessShareLock);
-	return bytes;
-}
-
-static int64
-log_toast_bytes(Relation log)
-{
-	Oid			toast = log->rd_rel->reltoastrelid;
-
-	return OidIsValid(toast) ? log_bytes(toast) : 0;
-}
-
 static bool
 consumed(List *snapshots, uint64 xid)
 {
@@ -248,64 +229,32 @@ all_consumed(Relation log, BlockNumber from, BlockNumber blocks, List *snapshots
 }
 
 /*
- * Cut a log whose rows are all consumed.  As VACUUM does it, in place and
- * at once: no catalog row is written and nothing is left for vacuum.  Values in
- * TOAST lie under an index, which cannot be cut like that; such a log goes
- * through the rows.  The last block says most of the time that it is too early;
- * rows come from this process alone, so what was found before the lock holds
- * under it.
+ * Empty a log table if all its rows are consumed.  The last block says most of
+ * the time that it is too early.  Rows come from this process, and events from
+ * transactions that hold a lock till their end: so what was found before the
+ * table is locked for cutting holds under that lock, once the last block has
+ * been looked at again.
  */
-static bool
-cut_log(Oid logid, List *snapshots)
+static void
+cut_if_consumed(Oid logid, List *snapshots)
 {
 	Relation	log = try_table_open(logid, AccessShareLock);
 	BlockNumber blocks;
-	bool		cut = false;
 
 	if (log == NULL)
-		return false;
+		return;
 	blocks = RelationGetNumberOfBlocks(log);
-	if (blocks > 0 && log_toast_bytes(log) == 0 &&
+	if (blocks > 0 &&
 		all_consumed(log, blocks - 1, blocks, snapshots) &&
 		all_consumed(log, 0, blocks, snapshots) &&
-		ConditionalLockRelationOid(logid, AccessExclusiveLock))
+		ConditionalLockRelationOid(logid, AccessExclusiveLock) &&
+		all_consumed(log, blocks - 1, RelationGetNumberOfBlocks(log), snapshots))
 	{
-		RelationTruncate(log, 0);
-		cut = true;
+		table_close(log, NoLock);
+		(void) dyn_changelog_cut(logid);
+		return;
 	}
 	table_close(log, AccessShareLock);
-	return cut;
-}
-
-/* Delete what is consumed, row by row; vacuum makes the room free again. */
-static void
-thin_log(Oid logid, List *snapshots)
-{
-	Relation	log;
-	Snapshot	snapshot;
-	TupleTableSlot *slot;
-	TableScanDesc scan;
-
-	if (!ConditionalLockRelationOid(logid, RowExclusiveLock))
-		return;
-	log = try_table_open(logid, NoLock);
-	if (log == NULL)
-		return;
-	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	slot = table_slot_create(log, NULL);
-	scan = table_beginscan(log, snapshot, 0, NULL);
-	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
-	{
-		bool		isnull;
-
-		CHECK_FOR_INTERRUPTS();
-		if (consumed(snapshots, DatumGetUInt64(slot_getattr(slot, DYN_LOG_XID, &isnull))))
-			simple_heap_delete(log, &slot->tts_tid);
-	}
-	table_endscan(scan);
-	ExecDropSingleTupleTableSlot(slot);
-	UnregisterSnapshot(snapshot);
-	table_close(log, NoLock);
 }
 
 /*
@@ -335,21 +284,21 @@ let_laggard_go(DynSource *source, List *readers, int64 bytes)
 						   get_rel_name(source->relid))));
 }
 
-/* One log, in a transaction of its own. */
-static void
-trim_log(Oid relid, int64 generation, bool thin, int64 *bytes)
+/* The log of one source, in a transaction of its own.  Returns its size. */
+static int64
+trim_log(Oid relid, int64 generation)
 {
 	DynSource  *source = dyn_source_get(relid);
 	List	   *readers = dyn_readers_all(generation);
 	List	   *snapshots = NIL;
+	int64		bytes;
+	int64		other_bytes;
 	ListCell   *lc;
 
-	*bytes = 0;
 	if (source == NULL)
-		return;
-	*bytes = log_bytes(source->log);
-	if (*bytes < DYN_TRUNCATE_BYTES)
-		return;
+		return 0;
+	bytes = dyn_changelog_bytes(source->log);
+	other_bytes = dyn_changelog_bytes(source->other_log);
 	foreach(lc, readers)
 	{
 		DynReader  *reader = lfirst(lc);
@@ -358,18 +307,18 @@ trim_log(Oid relid, int64 generation, bool thin, int64 *bytes)
 			snapshots = lappend(snapshots, reader->snapshot);
 	}
 	if (dyn_hold_exists(relid))
-		return;
-	if (!cut_log(source->log, snapshots) && thin && *bytes >= DELETE_BYTES)
-		thin_log(source->log, snapshots);
-	let_laggard_go(source, readers, *bytes);
+		return bytes + other_bytes;
+	if (bytes >= DYN_TRUNCATE_BYTES)
+		cut_if_consumed(source->log, snapshots);
+	if (other_bytes >= DYN_TRUNCATE_BYTES)
+		cut_if_consumed(source->other_log, snapshots);
+	let_laggard_go(source, readers, bytes + other_bytes);
+	return bytes + other_bytes;
 }
 
 static int64
 trim_logs(int64 generation)
 {
-	static TimestampTz next_thinning = 0;
-	TimestampTz now = GetCurrentTimestamp();
-	bool		thin = now >= next_thinning;
 	int64		total = 0;
 	List	   *sources = NIL;
 	ListCell   *lc;
@@ -385,17 +334,11 @@ trim_logs(int64 generation)
 	dyn_own_commit();
 	foreach(lc, sources)
 	{
-		int64		bytes;
-
 		dyn_own_begin();
-		trim_log(lfirst_oid(lc), generation, thin, &bytes);
+		total += trim_log(lfirst_oid(lc), generation);
 		dyn_own_commit();
-		total += bytes;
 	}
 	list_free(sources);
-	if (thin)
-		next_thinning = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), DELETE_EVERY_MS +
-													20 * TimestampDifferenceMilliseconds(now, GetCurrentTimestamp()));
 	return total;
 }
 

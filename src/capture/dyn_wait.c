@@ -254,6 +254,7 @@ dyn_capture_wait(XLogRecPtr lsn)
 		DynDatabase *db;
 		char	   *why;
 		bool		alive;
+		bool		gone;
 
 		CHECK_FOR_INTERRUPTS();
 		LWLockAcquire(dyn_shmem->lock, LW_SHARED);
@@ -262,16 +263,17 @@ dyn_capture_wait(XLogRecPtr lsn)
 		alive = db && db->capture_latch;
 		if (alive && captured < lsn)
 			SetLatch(db->capture_latch);
-		why = captured < lsn ? why_not_ready(db) : NULL;
-		if (db && db->generation != 0)
-			why = "capture is behind";
+		gone = db == NULL || db->state == DYN_CAPTURE_CREATING || db->state == DYN_CAPTURE_IDLE ||
+			db->state == DYN_CAPTURE_UNABLE;
+		why = db && db->state == DYN_CAPTURE_RUNNING ? "capture is behind" : why_not_ready(db);
 		LWLockRelease(dyn_shmem->lock);
 		if (captured >= lsn)
 			break;
 
 		now = GetCurrentTimestamp();
 		dead_since = alive ? 0 : dead_since ? dead_since : now;
-		if (db == NULL || TimestampDifferenceExceeds(started, now, dyn_capture_timeout))
+		/* a slot that is being made waits for our transaction */
+		if (gone || TimestampDifferenceExceeds(started, now, dyn_capture_timeout))
 			raise_not_captured(lsn, captured, why);
 		if (dead_since && TimestampDifferenceExceeds(dead_since, now, RESTART_GRACE_MS))
 			raise_not_captured(lsn, captured, why);

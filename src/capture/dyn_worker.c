@@ -278,8 +278,11 @@ write_batch(XLogRecPtr upto)
 	{
 		DynTracked *tracked = lfirst(lc);
 
-		if (tracked->nrows > 0)
-			dyn_changes_add(tracked->relid, tracked->nrows);
+		if (tracked->nrows == 0)
+			continue;
+		if (OidIsValid(tracked->written_storage))
+			dyn_changelog_mark(tracked);
+		dyn_changes_add(tracked->relid, tracked->nrows);
 	}
 	dyn_batch_clear();
 	pg_atomic_fetch_add_u64(&my_database->changes, rows);

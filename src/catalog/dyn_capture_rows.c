@@ -67,15 +67,15 @@ void
 dyn_source_store(const DynSource *source)
 {
 	static DynStatement upsert = {
-		"INSERT INTO dyntable.source (relid, log, columns, registered_lsn, old_identity) "
-		"VALUES ($1, $2, $3, $4, $5) "
-		"ON CONFLICT (relid) DO UPDATE SET log = excluded.log, columns = excluded.columns",
-		5, {OIDOID, OIDOID, INT2ARRAYOID, PG_LSNOID, CHAROID}
+		"INSERT INTO dyntable.source (relid, log, columns, registered_lsn, old_identity, other_log) "
+		"VALUES ($1, $2, $3, $4, $5, $6) "
+		"ON CONFLICT (relid) DO UPDATE SET columns = excluded.columns",
+		6, {OIDOID, OIDOID, INT2ARRAYOID, PG_LSNOID, CHAROID, OIDOID}
 	};
 	Datum		values[] = {
 		ObjectIdGetDatum(source->relid), ObjectIdGetDatum(source->log),
 		dyn_int2_array_value(source->columns), LSNGetDatum(source->registered_lsn),
-		CharGetDatum(source->old_identity)
+		CharGetDatum(source->old_identity), ObjectIdGetDatum(source->other_log)
 	};
 
 	dyn_spi_run(&upsert, values, NULL);

@@ -31,7 +31,7 @@ extern bool dyn_slot_get(DynSlot *slot);
 extern void dyn_slot_store(const DynSlot *slot);
 extern void dyn_slot_forget(void);
 
-/* Insert, or replace log and columns; the LSN and xid of the first registration stay. */
+/* Insert, or replace the columns; all else stays as it was first registered. */
 extern void dyn_source_store(const DynSource *source);
 extern void dyn_source_forget(Oid relid);
 

@@ -84,6 +84,7 @@ typedef struct DynSource
 {
 	Oid			relid;
 	Oid			log;
+	Oid			other_log;		/* the same again: see dyn_changelog.c */
 	List	   *columns;		/* of int */
 	XLogRecPtr	registered_lsn;
 	uint64		registered_xid;

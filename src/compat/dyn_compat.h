@@ -64,6 +64,13 @@
 #define dyn_origin_setup(origin) replorigin_session_setup((origin))
 #endif
 
+/* The number of a relation's file changed its name in 16. */
+#if PG_VERSION_NUM >= 160000
+#define dyn_storage(rel) ((rel)->rd_locator.relNumber)
+#else
+#define dyn_storage(rel) ((rel)->rd_node.relNode)
+#endif
+
 /* The tuples of a decoded change lost their wrapper in 17. */
 #if PG_VERSION_NUM >= 170000
 #define dyn_change_tuple(tuple) (tuple)

@@ -25,8 +25,8 @@ CREATE VIEW dyntable.capture AS
                 THEN greatest(pg_wal_lsn_diff(w.now, s.captured_lsn), 0)::bigint END AS lag_bytes,
            s.changes AS captured_changes,
            (SELECT count(*) FROM dyntable.source) AS sources,
-           (SELECT coalesce(sum(pg_total_relation_size(c.log)), 0)::bigint
-              FROM dyntable.source c JOIN pg_class l ON l.oid = c.log) AS change_log_bytes,
+           (SELECT coalesce(sum(pg_total_relation_size(l.oid)), 0)::bigint
+              FROM dyntable.source c JOIN pg_class l ON l.oid IN (c.log, c.other_log)) AS change_log_bytes,
            (SELECT min(a.xact_start) FROM pg_stat_activity a
              WHERE a.datid = d.oid AND a.backend_xid IS NOT NULL) AS oldest_transaction,
            (SELECT min(p.prepared) FROM pg_prepared_xacts p

@@ -74,6 +74,7 @@ COMMENT ON TABLE dyntable.edge IS 'which relations each dynamic table reads';
 CREATE TABLE dyntable.source (
     relid          oid PRIMARY KEY,
     log            oid NOT NULL,
+    other_log      oid NOT NULL,
     columns        smallint[] NOT NULL,
     registered_lsn pg_lsn NOT NULL,
     registered_xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
