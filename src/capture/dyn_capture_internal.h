@@ -19,6 +19,16 @@
 #define DYN_LOG_WEIGHT	2
 #define DYN_LOG_FIXED	2
 
+/* The logical message by which a transaction has an event logged for a source. */
+#define DYN_EVENT_PREFIX "dyntable"
+
+typedef struct DynEventMessage
+{
+	int64		generation;
+	Oid			relid;
+	Oid			padding;
+} DynEventMessage;
+
 /* A source as the capture worker knows it: plain memory, no catalog access. */
 typedef struct DynTracked
 {
@@ -44,6 +54,7 @@ typedef struct DynTracked
 /* dyn_plugin.c: changes of tracked sources gather in the batch */
 extern bool dyn_capture_worker; /* this process may load the plugin */
 extern RepOriginId dyn_capture_origin;
+extern int64 dyn_capture_decoding;	/* generation of the slot that is decoded */
 
 extern void dyn_batch_init(void);
 extern void dyn_batch_reload(void);	/* in a transaction, batch empty */
@@ -57,9 +68,9 @@ extern bool dyn_changelog_extend(Relation source, const DynSource *row);
 extern bool dyn_changelog_fits(Oid relid, Oid log, List *columns);
 extern void dyn_changelog_append(DynTracked *tracked);
 extern void dyn_changelog_mark(DynTracked *tracked);
-extern void dyn_changelog_event(const DynSource *source);	/* with the current transaction's xid */
+extern void dyn_changelog_event(Oid relid);	/* with the current transaction's xid */
 extern int64 dyn_changelog_bytes(Oid log);	/* TOAST included */
-extern bool dyn_changelog_cut(Oid log);	/* whether the lock was to be had */
+extern void dyn_changelog_cut(Oid logid);
 extern void dyn_changelog_drop(Oid log);
 extern void dyn_changelog_column_name(AttrNumber column, char *name);	/* NAMEDATALEN */
 

@@ -13,9 +13,8 @@
  * table whose rows are all consumed is cut to nothing (dyn_trim.c).  So the log
  * neither bloats nor needs vacuum, and a reader can begin behind what its last
  * snapshot saw (dyn_logmarks.h) instead of reading what slower readers hold.
- * That rests on every row going to the end of a table: whoever inserts does so
- * without the free space map and without a remembered block, and those who are
- * not the worker do it under a lock that keeps the worker out.
+ * That rests on every row going to the end of a table: the worker, who alone
+ * inserts, does so without the free space map and without a remembered block.
  *
  * Locks: tables are made, extended and dropped by our workers only.  Readers
  * give their lock back with the scan, not with the transaction, so that a
@@ -272,40 +271,43 @@ dyn_changelog_bytes(Oid log)
 	return bytes;
 }
 
-/*
- * Empty a log table; all its rows are consumed.  As VACUUM does it, in place
- * and at once: no catalog row is written and nothing is left for vacuum.
- * Values in TOAST lie under an index, which cannot be cut like that: then it is
- * an ordinary TRUNCATE.
- */
-bool
-dyn_changelog_cut(Oid log)
+static void
+truncate_with_toast(Relation log)
 {
-	Relation	rel;
+	char	   *statement = psprintf("TRUNCATE ONLY %s",
+									 quote_qualified_identifier(get_namespace_name(RelationGetNamespace(log)),
+																RelationGetRelationName(log)));
 
-	if (!ConditionalLockRelationOid(log, AccessExclusiveLock))
-		return false;
-	rel = table_open(log, NoLock);
-	dyn_logmark_forget(log);
-	if (!OidIsValid(rel->rd_rel->reltoastrelid) ||
-		dyn_changelog_bytes(rel->rd_rel->reltoastrelid) == 0)
-		RelationTruncate(rel, 0);
+	table_close(log, NoLock);
+	if (SPI_connect() != SPI_OK_CONNECT ||
+		SPI_execute(statement, false, 0) != SPI_OK_UTILITY ||
+		SPI_finish() != SPI_OK_FINISH)
+		elog(ERROR, "could not run \"%s\"", statement);
+}
+
+/*
+ * Empty a log table whose rows are all consumed, if it can be locked at once.
+ * As VACUUM does it, in place: no catalog row is written and nothing is left
+ * for vacuum.  Values in TOAST lie under an index, which cannot be cut like
+ * that: then it is an ordinary TRUNCATE.
+ */
+void
+dyn_changelog_cut(Oid logid)
+{
+	Relation	log;
+
+	if (!ConditionalLockRelationOid(logid, AccessExclusiveLock))
+		return;
+	log = table_open(logid, NoLock);
+	dyn_logmark_forget(logid);
+	if (OidIsValid(log->rd_rel->reltoastrelid) &&
+		dyn_changelog_bytes(log->rd_rel->reltoastrelid) > 0)
+		truncate_with_toast(log);
 	else
 	{
-		char	   *statement = psprintf("TRUNCATE ONLY %s",
-										 quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
-																	RelationGetRelationName(rel)));
-
-		table_close(rel, NoLock);
-		rel = NULL;
-		if (SPI_connect() != SPI_OK_CONNECT ||
-			SPI_execute(statement, false, 0) != SPI_OK_UTILITY ||
-			SPI_finish() != SPI_OK_FINISH)
-			elog(ERROR, "could not run \"%s\"", statement);
+		RelationTruncate(log, 0);
+		table_close(log, NoLock);
 	}
-	if (rel)
-		table_close(rel, NoLock);
-	return true;
 }
 
 /* ---- writing ---- */
@@ -384,7 +386,7 @@ dyn_changelog_append(DynTracked *tracked)
 
 /*
  * When the rows are committed: whatever is in earlier blocks is of transactions
- * that have an xid by now, events of others too.
+ * that have an xid by now.
  */
 void
 dyn_changelog_mark(DynTracked *tracked)
@@ -394,31 +396,25 @@ dyn_changelog_mark(DynTracked *tracked)
 }
 
 /*
- * A single event, written in the current transaction.  The lock that keeps the
- * worker from appending meanwhile is given back at once; the weaker one that
- * stays until commit keeps the table from being cut.
+ * Have an event logged for a source under the current transaction's xid.  It
+ * goes the way of all changes: a logical message in this transaction's WAL
+ * reaches the output plugin with its commit.  So nothing here locks the log,
+ * and nobody sees the event before the transaction.  Anybody may emit messages;
+ * the generation in it is what only we know.  Without a slot there is nobody to
+ * tell: the next one has another generation anyway.
  */
 void
-dyn_changelog_event(const DynSource *source)
+dyn_changelog_event(Oid relid)
 {
-	Relation	log;
-	Datum	   *values;
-	bool	   *nulls;
+	DynDatabase *db;
+	DynEventMessage message = {.relid = relid};
 
-	LockRelationOid(source->log, ShareRowExclusiveLock);
-	log = table_open(source->log, RowExclusiveLock);
-	values = palloc0(sizeof(Datum) * RelationGetDescr(log)->natts);
-	nulls = palloc(sizeof(bool) * RelationGetDescr(log)->natts);
-	memset(nulls, true, RelationGetDescr(log)->natts);
-	values[DYN_LOG_XID - 1] = UInt64GetDatum(U64FromFullTransactionId(GetTopFullTransactionId()));
-	values[DYN_LOG_WEIGHT - 1] = Int16GetDatum(0);
-	nulls[DYN_LOG_XID - 1] = nulls[DYN_LOG_WEIGHT - 1] = false;
-	RelationSetTargetBlock(log, InvalidBlockNumber);
-	heap_insert(log, heap_form_tuple(RelationGetDescr(log), values, nulls),
-				GetCurrentCommandId(true), HEAP_INSERT_SKIP_FSM, NULL);
-	RelationSetTargetBlock(log, InvalidBlockNumber);
-	table_close(log, NoLock);
-	UnlockRelationOid(source->log, ShareRowExclusiveLock);
+	LWLockAcquire(dyn_shmem->lock, LW_SHARED);
+	db = dyn_shmem_database(MyDatabaseId);
+	message.generation = db ? db->generation : 0;
+	LWLockRelease(dyn_shmem->lock);
+	if (message.generation != 0)
+		(void) dyn_emit_message(DYN_EVENT_PREFIX, &message, sizeof(message));
 }
 
 /* ---- reading ---- */

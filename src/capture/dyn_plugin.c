@@ -65,6 +65,7 @@ extern PGDLLEXPORT void _PG_output_plugin_init(OutputPluginCallbacks *cb);
 
 bool		dyn_capture_worker = false;
 RepOriginId dyn_capture_origin = InvalidRepOriginId;
+int64		dyn_capture_decoding = 0;
 
 static MemoryContext sources_context = NULL;	/* until the next reload */
 static MemoryContext batch_context = NULL;	/* until the batch is written */
@@ -592,6 +593,24 @@ truncate_cb(LogicalDecodingContext *ctx, ReorderBufferTXN *txn,
 	}
 }
 
+/* DDL that changed a source's rows, see dyn_changelog_event. */
+static void
+message_cb(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, XLogRecPtr message_lsn,
+		   bool transactional, const char *prefix, Size size, const char *message)
+{
+	DynEventMessage event;
+	DynTracked *tracked;
+
+	if (!transactional || size != sizeof(event) || strcmp(prefix, DYN_EVENT_PREFIX) != 0)
+		return;
+	memcpy(&event, message, sizeof(event));
+	if (event.generation != dyn_capture_decoding)
+		return;
+	tracked = find_source(event.relid);
+	if (tracked && txn->end_lsn > tracked->registered_lsn)
+		batch_add_event(tracked, full_xid(txn->xid));
+}
+
 /* ---- the plugin ---- */
 
 static void
@@ -635,5 +654,6 @@ _PG_output_plugin_init(OutputPluginCallbacks *cb)
 	cb->change_cb = change_cb;
 	cb->truncate_cb = truncate_cb;
 	cb->commit_cb = commit_cb;
+	cb->message_cb = message_cb;
 	cb->filter_by_origin_cb = filter_by_origin_cb;
 }

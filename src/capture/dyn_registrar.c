@@ -328,7 +328,7 @@ register_source(Oid relid, List *columns)
 	/* without FULL, changes up to now cannot all have been captured */
 	event |= dyn_identity_require(relid);
 	if (event && known)
-		dyn_changelog_event(source);
+		dyn_changelog_event(relid);
 	dyn_source_store(source);
 	table_close(rel, NoLock);
 	dyn_shmem_count_registration_at_commit();

@@ -3,9 +3,9 @@
  *	  DDL on sources that changes their rows without a trace in the decoded WAL.
  *
  * A column's new type, partitions attached, detached or dropped, inheritance:
- * nothing of it reaches the output plugin.  So the command itself leaves an
- * event in the source's log, in its own transaction and with its own xid: every
- * reader whose snapshot sees the command initialises again, and nobody else.
+ * nothing of it reaches the output plugin.  So the command itself has an event
+ * logged for the source, with its own xid: every reader whose snapshot sees the
+ * command initialises again, and nobody else.
  * New partitions get the replica identity FULL at once, so that no change of
  * theirs is ever met without its old row.
  *
@@ -67,19 +67,14 @@ sources_of(Oid relid)
 	return sources;
 }
 
-/* Leave an event in the logs of the sources that a relation belongs to. */
+/* Have an event logged for the sources that a relation belongs to. */
 static void
 leave_event(Oid relid)
 {
 	ListCell   *lc;
 
 	foreach(lc, sources_of(relid))
-	{
-		DynSource  *source = lfirst(lc);
-
-		if (SearchSysCacheExists1(RELOID, ObjectIdGetDatum(source->log)))
-			dyn_changelog_event(source);
-	}
+		dyn_changelog_event(((DynSource *) lfirst(lc))->relid);
 }
 
 /* A new partition: the command holds it in ACCESS EXCLUSIVE mode. */

@@ -230,31 +230,25 @@ all_consumed(Relation log, BlockNumber from, BlockNumber blocks, List *snapshots
 
 /*
  * Empty a log table if all its rows are consumed.  The last block says most of
- * the time that it is too early.  Rows come from this process, and events from
- * transactions that hold a lock till their end: so what was found before the
- * table is locked for cutting holds under that lock, once the last block has
- * been looked at again.
+ * the time that it is too early.  Rows come from this process alone, so what
+ * was found before the table is locked for cutting holds under that lock.
  */
 static void
 cut_if_consumed(Oid logid, List *snapshots)
 {
 	Relation	log = try_table_open(logid, AccessShareLock);
 	BlockNumber blocks;
+	bool		all;
 
 	if (log == NULL)
 		return;
 	blocks = RelationGetNumberOfBlocks(log);
-	if (blocks > 0 &&
+	all = blocks > 0 &&
 		all_consumed(log, blocks - 1, blocks, snapshots) &&
-		all_consumed(log, 0, blocks, snapshots) &&
-		ConditionalLockRelationOid(logid, AccessExclusiveLock) &&
-		all_consumed(log, blocks - 1, RelationGetNumberOfBlocks(log), snapshots))
-	{
-		table_close(log, NoLock);
-		(void) dyn_changelog_cut(logid);
-		return;
-	}
+		all_consumed(log, 0, blocks, snapshots);
 	table_close(log, AccessShareLock);
+	if (all)
+		dyn_changelog_cut(logid);
 }
 
 /*

@@ -229,6 +229,7 @@ begin_capture(void)
 		if (!dyn_slot_open(&my_slot, &progress))
 			elog(ERROR, "could not open replication slot \"%s\" after making it", my_slot.name);
 	}
+	dyn_capture_decoding = my_slot.generation;
 	decoder_open(progress);
 	publish_slot(my_slot.generation, progress);
 	dyn_capture_report(my_database, DYN_CAPTURE_RUNNING, NULL);

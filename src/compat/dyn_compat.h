@@ -11,6 +11,7 @@
 #include <access/relation.h>
 #include <access/xlog_internal.h>
 #include <miscadmin.h>
+#include <replication/message.h>
 #include <replication/origin.h>
 #include <replication/reorderbuffer.h>
 #include <replication/slot.h>
@@ -62,6 +63,15 @@
 #define dyn_origin_setup(origin) replorigin_session_setup((origin), 0)
 #else
 #define dyn_origin_setup(origin) replorigin_session_setup((origin))
+#endif
+
+/* A logical message in the current transaction; since 17 it can be flushed at once. */
+#if PG_VERSION_NUM >= 170000
+#define dyn_emit_message(prefix, message, size) \
+	LogLogicalMessage((prefix), (const char *) (message), (size), true, false)
+#else
+#define dyn_emit_message(prefix, message, size) \
+	LogLogicalMessage((prefix), (const char *) (message), (size), true)
 #endif
 
 /* The number of a relation's file changed its name in 16. */
