@@ -186,11 +186,15 @@ lock_tables(List *order)
 
 		if (list_member_oid(order, relid))
 		{
+			/* the name while there is one: the lock may wait for DROP TABLE */
+			char	   *name = get_rel_name(relid);
+
 			LockDatabaseObject(class, relid, 0, ExclusiveLock);
 			LockRelationOid(relid, RowExclusiveLock);
 			if (dyn_table_get(relid, true) == NULL || get_rel_name(relid) == NULL)
 				ereport(ERROR,
 						errcode(ERRCODE_UNDEFINED_TABLE),
+						name ? errmsg("dynamic table \"%s\" was dropped", name) :
 						errmsg("dynamic table with OID %u was dropped", relid));
 			continue;
 		}
