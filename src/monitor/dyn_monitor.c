@@ -4,6 +4,7 @@
  */
 #include <postgres.h>
 
+#include <access/xact.h>
 #include <catalog/pg_type.h>
 #include <fmgr.h>
 #include <funcapi.h>
@@ -27,7 +28,7 @@ dyntable_freshness(PG_FUNCTION_ARGS)
 													   PG_GETARG_TIMESTAMPTZ(1)));
 }
 
-/* next_refresh(relid): null when none is planned; a table that is due shows the present. */
+/* next_refresh(relid): null when none is planned; a table that is due shows now(). */
 Datum
 dyntable_next_refresh(PG_FUNCTION_ARGS)
 {
@@ -41,7 +42,7 @@ dyntable_next_refresh(PG_FUNCTION_ARGS)
 	dyn_freshness_unlock();
 	if (TIMESTAMP_IS_NOEND(due))
 		PG_RETURN_NULL();
-	PG_RETURN_TIMESTAMPTZ(Max(due, GetCurrentTimestamp()));
+	PG_RETURN_TIMESTAMPTZ(Max(due, GetCurrentTransactionStartTimestamp()));
 }
 
 static const char *

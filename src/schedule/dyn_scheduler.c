@@ -669,6 +669,7 @@ scheduler_sleep(TimestampTz until)
 
 	/* Should the clock be set back, this much later we notice. */
 	timeout = Min(timeout, LOOK_INTERVAL / 1000);
+	(void) pgstat_report_stat(false);
 	pgstat_report_activity(STATE_IDLE, NULL);
 	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, timeout,
 					 PG_WAIT_EXTENSION);

@@ -166,6 +166,31 @@ becomes("SELECT count(*) = 1 FROM dyntable.refresh_history WHERE name = 'slow' A
 	'a terminated worker is noted');
 becomes("SELECT count(*) = 1 FROM ($worker) x", 'and replaced');
 
+# ---- the scheduler itself ends while a refresh is under way ----
+my $scheduler = sql("SELECT pid FROM pg_stat_activity WHERE backend_type LIKE 'dyntable scheduler%'");
+my $runs = sql("SELECT pid FROM ($worker) x");
+sql("SELECT pg_terminate_backend($scheduler)");
+becomes("SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type LIKE 'dyntable scheduler%' AND pid <> $scheduler",
+	'a scheduler that ends is replaced');
+sql('UPDATE src SET v = -3 WHERE id = 2');
+becomes('SELECT v = -3 FROM fast WHERE id = 2', 'by one that goes on');
+is(sql("SELECT pid FROM ($worker) x"), $runs, 'and does not start again what is under way');
+
+# ---- a warehouse's bound ----
+sql(q{
+INSERT INTO dyntable.warehouse (name, max_workers) VALUES ('narrow', 1);
+SELECT dyntable_create('narrow1', 'SELECT slow(id) AS id FROM tiny', '1 s', initialize => 'on_schedule', warehouse => 'narrow');
+SELECT dyntable_create('narrow2', 'SELECT slow(id) AS id FROM tiny', '1 s', initialize => 'on_schedule', warehouse => 'narrow');
+});
+my $narrow = "FROM dyntable.workers() WHERE warehouse = 'narrow' AND state IN ('starting', 'busy')";
+becomes("SELECT count(*) = 1 $narrow", 'a warehouse of one worker runs one refresh');
+is(sql("SELECT count(*) FROM dyntable.dynamic_tables WHERE name LIKE 'narrow%' AND next_refresh_time <= now()"), '2',
+	'while two are due');
+sql("SELECT dyntable_suspend(relid) FROM dyntable.dynamic_tables WHERE name LIKE 'narrow%'");
+sql("SELECT pg_cancel_backend(pid) $narrow");
+becomes("SELECT count(*) = 0 $narrow", 'and none any more when they are suspended');
+sql('DROP TABLE narrow1, narrow2');
+
 # ---- a crash in the middle of a refresh ----
 my $pid = sql("SELECT pid FROM ($worker) x");
 kill 'KILL', $pid;
