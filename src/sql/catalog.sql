@@ -132,3 +132,4 @@ CREATE TABLE dyntable.history (
 CREATE INDEX history_relid ON dyntable.history (relid, id);
 CREATE INDEX history_ended ON dyntable.history (ended);
 COMMENT ON TABLE dyntable.history IS 'every refresh; refreshes in a row that found nothing share one row';
+COMMENT ON SEQUENCE dyntable.history_id_seq IS 'numbers of the rows of dyntable.history';
