@@ -15,18 +15,23 @@
  */
 #include <postgres.h>
 
+#include <access/heapam.h>
+#include <access/table.h>
+#include <access/tableam.h>
 #include <access/xact.h>
 #include <access/xlog.h>
 #include <access/xlogutils.h>
-#include <commands/dbcommands.h>
+#include <catalog/pg_replication_origin.h>
 #include <miscadmin.h>
 #include <replication/logical.h>
 #include <replication/origin.h>
 #include <replication/slot.h>
 #include <storage/lmgr.h>
+#include <utils/builtins.h>
 #include <utils/guc.h>
 #include <utils/memutils.h>
 #include <utils/snapmgr.h>
+#include <utils/syscache.h>
 
 #include "capture/dyn_capture_internal.h"
 #include "compat/dyn_compat.h"
@@ -130,6 +135,41 @@ dyn_slot_discard(void)
 	dyn_own_commit();
 }
 
+/*
+ * Slots go with their database; origins, which are the server's and take a
+ * place of max_replication_slots each, do not.
+ */
+static void
+drop_left_origins(void)
+{
+	Relation	catalog;
+	TableScanDesc scan;
+	HeapTuple	tuple;
+	List	   *left = NIL;
+	ListCell   *lc;
+
+	dyn_own_begin();
+	catalog = table_open(ReplicationOriginRelationId, AccessShareLock);
+	scan = table_beginscan_catalog(catalog, 0, NULL);
+	while ((tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
+	{
+		bool		isnull;
+		char	   *name = TextDatumGetCString(heap_getattr(tuple, Anum_pg_replication_origin_roname,
+															RelationGetDescr(catalog), &isnull));
+		unsigned int dboid;
+		int			length = 0;
+
+		if (sscanf(name, "dyntable_%u%n", &dboid, &length) == 1 && name[length] == '\0' &&
+			!SearchSysCacheExists1(DATABASEOID, ObjectIdGetDatum(dboid)))
+			left = lappend(left, name);
+	}
+	table_endscan(scan);
+	table_close(catalog, AccessShareLock);
+	foreach(lc, left)
+		replorigin_drop_by_name(lfirst(lc), true, true);
+	dyn_own_commit();
+}
+
 /* Whether the row tells of this system and database. */
 static bool
 row_is_ours(const DynSlot *slot, const char *name)
@@ -227,6 +267,7 @@ dyn_slot_make(DynSlot *slot)
 	};
 
 	dyn_slot_discard();
+	drop_left_origins();
 	memset(slot, 0, sizeof(DynSlot));
 	dyn_slot_name(MyDatabaseId, slot->name);
 	slot->generation = new_generation();
