@@ -139,6 +139,8 @@ dyn_changes_add(Oid source, uint64 changes)
 	SourceChanges *entry;
 	bool		found;
 
+	if (freshness == NULL)
+		return;
 	LWLockAcquire(&freshness->lock, LW_EXCLUSIVE);
 	entry = hash_search(changes_table, &key, HASH_ENTER_NULL, &found);
 	if (entry == NULL)
@@ -153,6 +155,8 @@ dyn_changes_sum(const Oid *sources, int nsources)
 {
 	uint64		sum;
 
+	if (freshness == NULL)
+		return 0;
 	LWLockAcquire(&freshness->lock, LW_SHARED);
 	sum = freshness->other_changes;
 	for (int i = 0; i < nsources; i++)

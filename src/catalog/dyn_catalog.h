@@ -175,6 +175,9 @@ typedef struct DynScheduleRow
 
 /* schedule */
 extern Oid	dyn_extension_owner(void);
+
+/* Keep the extension from being dropped before this transaction ends; false: it is not there. */
+extern bool dyn_extension_hold(void);
 extern List *dyn_schedule_rows(void);	/* of DynScheduleRow *, all tables */
 extern List *dyn_schedule_positions(const List *relids);	/* the same, only what a refresh moves */
 extern TimestampTz dyn_position_data_timestamp(Oid relid);

@@ -8,8 +8,9 @@
  */
 #include <postgres.h>
 
+#include <catalog/pg_extension.h>
 #include <catalog/pg_type.h>
-#include <nodes/bitmapset.h>
+#include <storage/lmgr.h>
 #include <utils/array.h>
 #include <utils/builtins.h>
 #include <utils/timestamp.h>
@@ -34,6 +35,22 @@
 	" FROM (SELECT h.started, h.ended FROM dyntable.history h" \
 	" WHERE h.relid = t.relid AND h.state = 'SUCCEEDED' AND h.action IN ('INCREMENTAL', 'FULL')" \
 	" ORDER BY h.id DESC LIMIT 5) h)"
+
+/*
+ * DROP EXTENSION locks the extension before anything else, so that to hold a
+ * lock on it cannot deadlock with it, and our tables do not go one by one
+ * while we read them.
+ */
+bool
+dyn_extension_hold(void)
+{
+	Oid			extension = dyn_extension_oid();
+
+	if (!OidIsValid(extension))
+		return false;
+	LockDatabaseObject(ExtensionRelationId, extension, 0, AccessShareLock);
+	return dyn_extension_oid() == extension;
+}
 
 /* Refresh workers run as this role. */
 Oid

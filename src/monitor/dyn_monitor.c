@@ -18,6 +18,7 @@
 
 PG_FUNCTION_INFO_V1(dyntable_freshness);
 PG_FUNCTION_INFO_V1(dyntable_next_refresh);
+PG_FUNCTION_INFO_V1(dyntable_changes);
 PG_FUNCTION_INFO_V1(dyntable_workers);
 
 /* freshness(relid, stored): the data timestamp, as far as it has come since it was stored. */
@@ -43,6 +44,15 @@ dyntable_next_refresh(PG_FUNCTION_ARGS)
 	if (TIMESTAMP_IS_NOEND(due))
 		PG_RETURN_NULL();
 	PG_RETURN_TIMESTAMPTZ(Max(due, GetCurrentTransactionStartTimestamp()));
+}
+
+/* changes(source) */
+Datum
+dyntable_changes(PG_FUNCTION_ARGS)
+{
+	Oid			source = PG_GETARG_OID(0);
+
+	PG_RETURN_INT64((int64) dyn_changes_sum(&source, 1));
 }
 
 static const char *

@@ -255,10 +255,10 @@ begin_transaction(void)
 {
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
+	if (!dyn_extension_hold())
+		proc_exit(0);
 	PushActiveSnapshot(GetTransactionSnapshot());
 	MemoryContextSwitchTo(task_context);
-	if (!OidIsValid(dyn_extension_oid()))
-		proc_exit(0);
 }
 
 static void

@@ -137,14 +137,14 @@ begin_transaction(void)
 {
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	if (!OidIsValid(dyn_extension_oid()))
+	if (!dyn_extension_hold())
 	{
-		commit_transaction();
+		CommitTransactionCommand();
 		dyn_freshness_forget(NULL, NULL);
 		ereport(DEBUG1, (errmsg_internal("dyntable scheduler ends: no extension")));
 		proc_exit(0);
 	}
+	PushActiveSnapshot(GetTransactionSnapshot());
 	MemoryContextSwitchTo(self.tick_context);
 }
 

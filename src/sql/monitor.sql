@@ -18,6 +18,11 @@ CREATE FUNCTION dyntable.next_refresh(relid oid) RETURNS timestamptz
 COMMENT ON FUNCTION dyntable.next_refresh(oid)
     IS 'when the scheduler will refresh a dynamic table; null when it will not';
 
+CREATE FUNCTION dyntable.changes(source oid) RETURNS bigint
+    LANGUAGE C VOLATILE STRICT
+    AS 'MODULE_PATHNAME', 'dyntable_changes';
+COMMENT ON FUNCTION dyntable.changes(oid) IS 'how many changes of a source were logged since the server started';
+
 CREATE FUNCTION dyntable.workers(OUT pid integer, OUT warehouse text, OUT state text,
                                  OUT since timestamptz, OUT tables oid[])
 RETURNS SETOF record
@@ -176,6 +181,26 @@ WHERE dyntable.sees_all() OR has_table_privilege(c.oid, 'SELECT');
 COMMENT ON VIEW dyntable.dependencies IS 'which relations each dynamic table reads, views expanded';
 COMMENT ON COLUMN dyntable.dependencies.incremental IS 'whether the changes of the source are known; if not, it is read in full';
 
+CREATE VIEW dyntable.sources WITH (security_barrier) AS
+SELECT c.relname AS name,
+       n.nspname AS schema_name,
+       s.relid,
+       ARRAY(SELECT a.attname FROM unnest(s.columns) WITH ORDINALITY AS k (attnum, place)
+             JOIN pg_attribute a ON a.attrelid = s.relid AND a.attnum = k.attnum
+             ORDER BY k.place) AS columns,
+       (SELECT count(*) FROM dyntable.edge e WHERE e.source = s.relid) AS dynamic_tables,
+       dyntable.changes(s.relid) AS changes,
+       pg_stat_get_live_tuples(s.log) + pg_stat_get_live_tuples(s.other_log) AS pending_changes,
+       pg_total_relation_size(s.log) + pg_total_relation_size(s.other_log) AS log_bytes
+FROM dyntable.source s
+JOIN pg_class c ON c.oid = s.relid
+JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE dyntable.sees_all() OR has_table_privilege(c.oid, 'SELECT');
+COMMENT ON VIEW dyntable.sources IS 'base tables under change capture and the size of their change logs';
+COMMENT ON COLUMN dyntable.sources.columns IS 'what is captured: the columns that some dynamic table reads';
+COMMENT ON COLUMN dyntable.sources.changes IS 'changes logged since the server started; an update counts as two';
+COMMENT ON COLUMN dyntable.sources.pending_changes IS 'rows in the change log that are not yet trimmed, an estimate';
+
 CREATE VIEW dyntable.warehouses WITH (security_barrier) AS
 SELECT w.name,
        w.owner::text AS owner,
@@ -194,7 +219,7 @@ CROSS JOIN LATERAL (
 COMMENT ON VIEW dyntable.warehouses IS 'pools of refresh workers and what they do';
 
 GRANT SELECT ON dyntable.dynamic_tables, dyntable.refresh_history, dyntable.dependencies,
-    dyntable.warehouses TO PUBLIC;
+    dyntable.sources, dyntable.warehouses TO PUBLIC;
 
 -- Runs with the caller's rights, over the views: it shows what they show.
 CREATE FUNCTION dyntable.graph(format text DEFAULT 'text') RETURNS text
