@@ -104,7 +104,7 @@ put_plan(ReturnSetInfo *result, DynPlan *plan)
 	if (missing)
 		put_line(result, "indexes worth having:");
 	foreach(lc, missing)
-		put_line(result, "    %s", strVal(lfirst(lc)));
+		put_line(result, "    %s", (char *) lfirst(lc));
 }
 
 /* What the next refresh would do. */

@@ -23,8 +23,9 @@
 #include "query/dyn_expr.h"
 
 static void describe(DynNode *node, int depth, List **lines);
-static void advise_expr(DynNode *node, Node *expr, List **lines);
-static void advise_column(DynNode *node, int column, List **lines);
+static void add_lookups(DynNode *node, List **lookups);
+static void add_expr(DynNode *node, Node *expr, List **lookups);
+static void add_column(DynNode *node, int column, List **lookups);
 static bool has_index(Oid relid, AttrNumber attnum);
 
 List *
@@ -78,69 +79,76 @@ describe(DynNode *node, int depth, List **lines)
 		describe(lfirst(lc), depth + 1, lines);
 }
 
+/*
+ * dyn_plan_lookups finds by which columns of relations and of state tables
+ * small deltas look rows up: list of DynLookup, each once.
+ */
 List *
-dyn_plan_missing_indexes(DynPlan *plan)
+dyn_plan_lookups(DynPlan *plan)
 {
-	List	   *lines = NIL;
+	List	   *lookups = NIL;
 	ListCell   *ln;
-	ListCell   *lc;
 
 	foreach(ln, plan->nodes)
-	{
-		DynNode    *node = lfirst(ln);
-
-		if (node->kind == DYN_NODE_OUTER)
-		{
-			foreach(lc, node->left_keys)
-				advise_expr(node, lfirst(lc), &lines);
-			foreach(lc, node->right_keys)
-				advise_expr(node, dyn_renumber_input(lfirst(lc), 1, 2), &lines);
-		}
-		if (node->kind == DYN_NODE_MOVING ||
-			(node->kind == DYN_NODE_SELECT && list_length(node->inputs) > 1))
-			foreach(lc, node->quals)
-			{
-				OpExpr	   *op = lfirst(lc);
-
-				if (!IsA(op, OpExpr) || list_length(op->args) != 2)
-					continue;
-				if (node->kind == DYN_NODE_SELECT &&
-					bms_membership(dyn_expr_relations((Node *) op)) != BMS_MULTIPLE)
-					continue;
-				advise_expr(node, linitial(op->args), &lines);
-				advise_expr(node, lsecond(op->args), &lines);
-			}
-		if (node->kind == DYN_NODE_WINDOW || node->kind == DYN_NODE_FIRST)
-			foreach(lc, node->partition)
-				advise_column(dyn_input(node, 1), lfirst_int(lc), &lines);
-		if (node->kind == DYN_NODE_AGGREGATE)
-		{
-			bool		reads = false;
-
-			foreach(lc, node->aggs)
-				reads |= ((DynAgg *) lfirst(lc))->kind >= DYN_AGG_EXTREMUM ||
-					((DynAgg *) lfirst(lc))->minus_rereads;
-			if (reads && node->nkeys > 0)
-				advise_column(dyn_input(node, 1), 1, &lines);
-		}
-	}
-	return lines;
+		add_lookups(lfirst(ln), &lookups);
+	return lookups;
 }
 
 static void
-advise_expr(DynNode *node, Node *expr, List **lines)
+add_lookups(DynNode *node, List **lookups)
+{
+	bool		reads = node->kind == DYN_NODE_WINDOW || node->kind == DYN_NODE_FIRST;
+	ListCell   *lc;
+
+	if (node->kind == DYN_NODE_OUTER)
+	{
+		foreach(lc, node->left_keys)
+			add_expr(node, lfirst(lc), lookups);
+		foreach(lc, node->right_keys)
+			add_expr(node, dyn_renumber_input(lfirst(lc), 1, 2), lookups);
+	}
+	if (node->kind == DYN_NODE_MOVING ||
+		(node->kind == DYN_NODE_SELECT && list_length(node->inputs) > 1))
+		foreach(lc, node->quals)
+		{
+			OpExpr	   *op = lfirst(lc);
+
+			if (!IsA(op, OpExpr) || list_length(op->args) != 2)
+				continue;
+			if (node->kind == DYN_NODE_SELECT &&
+				bms_membership(dyn_expr_relations((Node *) op)) != BMS_MULTIPLE)
+				continue;
+			add_expr(node, linitial(op->args), lookups);
+			add_expr(node, lsecond(op->args), lookups);
+		}
+
+	/* groups and partitions that are read again */
+	foreach(lc, node->aggs)
+		reads |= ((DynAgg *) lfirst(lc))->kind >= DYN_AGG_EXTREMUM ||
+			((DynAgg *) lfirst(lc))->minus_rereads;
+	if (node->kind == DYN_NODE_AGGREGATE && reads && node->nkeys > 0)
+		add_column(dyn_input(node, 1), 1, lookups);
+	foreach(lc, node->partition)
+		add_column(dyn_input(node, 1), lfirst_int(lc), lookups);
+}
+
+static void
+add_expr(DynNode *node, Node *expr, List **lookups)
 {
 	if (IsA(expr, RelabelType))
 		expr = (Node *) ((RelabelType *) expr)->arg;
 	if (IsA(expr, Var))
-		advise_column(dyn_input(node, ((Var *) expr)->varno), ((Var *) expr)->varattno, lines);
+		add_column(dyn_input(node, ((Var *) expr)->varno), ((Var *) expr)->varattno, lookups);
 }
 
-/* Follow a column down to the table it comes from; state tables have their indexes. */
+/* Follow a column down to the relation or the state table it comes from. */
 static void
-advise_column(DynNode *node, int column, List **lines)
+add_column(DynNode *node, int column, List **lookups)
 {
-	while (node->kind != DYN_NODE_SCAN)
+	DynLookup  *lookup;
+	ListCell   *lc;
+
+	while (node->kind != DYN_NODE_SCAN && !dyn_node_staged(node))
 	{
 		if (node->kind == DYN_NODE_MOVING)
 			node = dyn_input(node, 1);
@@ -161,12 +169,38 @@ advise_column(DynNode *node, int column, List **lines)
 		else
 			return;
 	}
-	if (!has_index(node->relid, list_nth_int(node->attnums, column - 1)))
-		*lines = list_append_unique(*lines,
-									makeString(psprintf("CREATE INDEX ON %s (%s);",
-														quote_qualified_identifier(get_namespace_name(get_rel_namespace(node->relid)),
-																				   get_rel_name(node->relid)),
-														quote_identifier(get_attname(node->relid, list_nth_int(node->attnums, column - 1), false)))));
+	foreach(lc, *lookups)
+		if (((DynLookup *) lfirst(lc))->node == node && ((DynLookup *) lfirst(lc))->column == column)
+			return;
+	lookup = palloc(sizeof(DynLookup));
+	lookup->node = node;
+	lookup->column = column;
+	*lookups = lappend(*lookups, lookup);
+}
+
+List *
+dyn_plan_missing_indexes(DynPlan *plan)
+{
+	List	   *commands = NIL;
+	ListCell   *lc;
+
+	foreach(lc, dyn_plan_lookups(plan))
+	{
+		DynLookup  *lookup = lfirst(lc);
+		Oid			relid = lookup->node->relid;
+		AttrNumber	attnum;
+
+		if (lookup->node->kind != DYN_NODE_SCAN)
+			continue;
+		attnum = list_nth_int(lookup->node->attnums, lookup->column - 1);
+		if (!has_index(relid, attnum))
+			commands = lappend(commands,
+							   psprintf("CREATE INDEX ON %s (%s);",
+										quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
+																   get_rel_name(relid)),
+										quote_identifier(get_attname(relid, attnum, false))));
+	}
+	return commands;
 }
 
 static bool

@@ -10,7 +10,16 @@
 /* List of char *: the operators, top first, indented. */
 extern List *dyn_plan_describe(DynPlan *plan);
 
-/* List of String nodes: commands that create the indexes a small delta would use. */
+/* A column by which small deltas look up rows of a relation or of a state table. */
+typedef struct DynLookup
+{
+	DynNode    *node;			/* a scan, or a node with state */
+	int			column;
+} DynLookup;
+
+extern List *dyn_plan_lookups(DynPlan *plan);
+
+/* List of char *: commands that create the indexes a small delta would use. */
 extern List *dyn_plan_missing_indexes(DynPlan *plan);
 
 #endif							/* DYN_ADVICE_H */

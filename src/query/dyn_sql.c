@@ -473,7 +473,13 @@ old_content(DynSql *sql, DynNode *node)
 
 	if (!sql->changed[node->no])
 		return now;
-	return psprintf("%s UNION ALL SELECT -i1.w%s%s FROM d%d i1", now,
+
+	/*
+	 * OFFSET 0 keeps the delta's branch a subquery, to which the planner can
+	 * hand a join's parameter; a bare ephemeral relation takes none, and with
+	 * it the whole union would lose its index scans.
+	 */
+	return psprintf("%s UNION ALL (SELECT -i1.w%s%s FROM d%d i1 OFFSET 0)", now,
 					node->ncolumns ? ", " : "", dyn_sql_columns("i1", node->ncolumns), node->no);
 }
 
@@ -625,6 +631,11 @@ dyn_sql_restrict(const char *content, int ncolumns, List *names, List *types,
 					 dyn_sql_match("i", names, "k", key_names, types, false));
 	if (!nulls)
 		return plain;
+
+	/* one column: an index finds its NULLs */
+	if (list_length(names) == 1)
+		return psprintf("%s UNION ALL SELECT %s FROM (%s) i WHERE i.%s IS NULL",
+						plain, columns, content, (char *) linitial(names));
 	return psprintf("%s WHERE %s UNION ALL SELECT %s FROM %s k JOIN (%s) i ON %s WHERE NOT %s",
 					plain, dyn_sql_not_null("k", key_names), columns, keys, content,
 					dyn_sql_match("i", names, "k", key_names, types, true),

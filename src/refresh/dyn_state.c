@@ -27,14 +27,14 @@
 #include <utils/rel.h>
 #include <utils/ruleutils.h>
 
+#include "query/dyn_advice.h"
 #include "refresh/dyn_evaluate.h"
 
 static char *state_name(Oid relid, int no);
 static char *qualified_state_name(Oid relid, int no);
 static void create_table(Oid relid, int no, List *columns);
 static void create_indexes(DynEvaluation *evaluation, DynNode *node);
-static void index_for_parents(DynEvaluation *evaluation, DynNode *node);
-static void index_column(DynEvaluation *evaluation, DynNode *node, Node *expr, List **done);
+static void index_lookups(DynEvaluation *evaluation, DynNode *node);
 static char *column_definition(const char *name, Oid type, int32 typmod, Oid collation);
 static void drop_states(Oid relid);
 
@@ -210,63 +210,30 @@ create_indexes(DynEvaluation *evaluation, DynNode *node)
 			appendStringInfo(&buf, "%sc%d", buf.len ? ", " : "", lfirst_int(lc));
 		dyn_state_ddl(psprintf("CREATE INDEX ON %s (%s)", name, buf.data));
 	}
-	index_for_parents(evaluation, node);
+	index_lookups(evaluation, node);
 }
 
 /* Indexes on the columns by which the operators above look rows up. */
 static void
-index_for_parents(DynEvaluation *evaluation, DynNode *node)
+index_lookups(DynEvaluation *evaluation, DynNode *node)
 {
 	List	   *done = NIL;
-	ListCell   *lp;
 	ListCell   *lc;
 
 	if (node->has_key && node->key != NIL)
 		done = list_make1_int(linitial_int(node->key));
 	if (node->kind == DYN_NODE_WINDOW && node->partition != NIL)
 		done = lappend_int(done, linitial_int(node->partition));
-	foreach(lp, evaluation->sql.plan->nodes)
+	foreach(lc, dyn_plan_lookups(evaluation->sql.plan))
 	{
-		DynNode    *parent = lfirst(lp);
+		DynLookup  *lookup = lfirst(lc);
 
-		foreach(lc, parent->inputs)
-		{
-			int			input = foreach_current_index(lc) + 1;
-			ListCell   *lq;
-
-			if (lfirst(lc) != node)
-				continue;
-			if (parent->kind == DYN_NODE_OUTER)
-				foreach(lq, input == 1 ? parent->left_keys : parent->right_keys)
-					index_column(evaluation, node, lfirst(lq), &done);
-			if (parent->kind == DYN_NODE_SELECT || parent->kind == DYN_NODE_MOVING)
-				foreach(lq, parent->quals)
-				{
-					OpExpr	   *op = lfirst(lq);
-
-					if (!IsA(op, OpExpr) || list_length(op->args) != 2)
-						continue;
-					for (int side = 0; side < 2; side++)
-					{
-						Var		   *var = list_nth(op->args, side);
-
-						if (IsA(var, Var) && var->varno == input)
-							index_column(evaluation, node, (Node *) var, &done);
-					}
-				}
-		}
+		if (lookup->node != node || list_member_int(done, lookup->column) ||
+			!OidIsValid(GetDefaultOpClass(node->columns[lookup->column - 1].type, BTREE_AM_OID)))
+			continue;
+		dyn_state_ddl(psprintf("CREATE INDEX ON %s (c%d)", evaluation->sql.stages[node->no],
+							   lookup->column));
 	}
-}
-
-static void
-index_column(DynEvaluation *evaluation, DynNode *node, Node *expr, List **done)
-{
-	if (!IsA(expr, Var) || list_member_int(*done, ((Var *) expr)->varattno) ||
-		!OidIsValid(GetDefaultOpClass(exprType(expr), BTREE_AM_OID)))
-		return;
-	*done = lappend_int(*done, ((Var *) expr)->varattno);
-	dyn_state_ddl(psprintf("CREATE INDEX ON %s (c%d)", evaluation->sql.stages[node->no],
-						   ((Var *) expr)->varattno));
 }
 
 static char *
