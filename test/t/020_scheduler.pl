@@ -203,7 +203,10 @@ sql('UPDATE src SET v = -1 WHERE id = 1');
 becomes('SELECT v = -1 FROM fast WHERE id = 1', 'others go on after the crash');
 
 # ---- restart ----
+sql(q{INSERT INTO dyntable.history (id, relid, state, trigger, started, ended) OVERRIDING SYSTEM VALUE
+SELECT -1, 'fast'::regclass, 'SUCCEEDED', 'MANUAL', now() - interval '30 days', now() - interval '30 days'});
 $node->restart;
+becomes('SELECT NOT EXISTS (SELECT FROM dyntable.history WHERE id = -1)', 'old history is purged');
 sql('UPDATE src SET v = -2 WHERE id = 1');
 becomes('SELECT v = -2 FROM fast WHERE id = 1', 'and after a restart');
 is(sql("SELECT scheduling_state, data_timestamp <= '$stamp'::timestamptz FROM dyntable.dynamic_tables WHERE name = 'later'"),
