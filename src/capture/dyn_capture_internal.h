@@ -66,7 +66,7 @@ extern void dyn_batch_clear(void);
 extern void dyn_changelog_create(Relation source, DynSource *row);	/* row: columns given, logs set */
 extern bool dyn_changelog_extend(Relation source, const DynSource *row);
 extern bool dyn_changelog_fits(Oid relid, Oid log, List *columns);
-extern void dyn_changelog_append(DynTracked *tracked);
+extern void dyn_changelog_append(DynTracked *tracked, bool events_only);
 extern void dyn_changelog_mark(DynTracked *tracked);
 extern void dyn_changelog_event(Oid relid);	/* with the current transaction's xid */
 extern int64 dyn_changelog_bytes(Oid log);	/* TOAST included */
@@ -93,6 +93,7 @@ extern void dyn_identity_set(Oid relid, char identity);
 extern bool dyn_identity_require(Oid relid);	/* itself and partitions, locked; whether any was not FULL */
 
 /* dyn_registrar.c */
+extern void dyn_registrar_check_owner(Oid relid);
 extern void dyn_registrar_request(Oid relid, List *columns);	/* and wait */
 extern bool dyn_registrar_start(Oid relid, List *columns);	/* and do not wait */
 

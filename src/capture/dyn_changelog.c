@@ -367,19 +367,51 @@ insert_rows(Relation log, DynTracked *tracked)
 	return last;
 }
 
+/* Instead of the rows, one event for each transaction that they are of. */
+static BlockNumber
+insert_events(Relation log, DynTracked *tracked)
+{
+	TupleDesc	desc = RelationGetDescr(log);
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(tracked->log_desc, &TTSOpsMinimalTuple);
+	Datum	   *values = palloc0(sizeof(Datum) * desc->natts);
+	bool	   *nulls = palloc(sizeof(bool) * desc->natts);
+	BlockNumber last = 0;
+
+	memset(nulls, true, desc->natts);
+	nulls[DYN_LOG_XID - 1] = nulls[DYN_LOG_WEIGHT - 1] = false;
+	values[DYN_LOG_WEIGHT - 1] = Int16GetDatum(0);
+	tuplestore_rescan(tracked->rows);
+	while (tuplestore_gettupleslot(tracked->rows, true, false, slot))
+	{
+		bool		isnull;
+		Datum		xid = slot_getattr(slot, DYN_LOG_XID, &isnull);
+		HeapTuple	tuple;
+
+		if (DatumGetUInt64(xid) == DatumGetUInt64(values[DYN_LOG_XID - 1]))
+			continue;
+		values[DYN_LOG_XID - 1] = xid;
+		tuple = heap_form_tuple(desc, values, nulls);
+		heap_insert(log, tuple, GetCurrentCommandId(true), HEAP_INSERT_SKIP_FSM, NULL);
+		last = ItemPointerGetBlockNumber(&tuple->t_self);
+		heap_freetuple(tuple);
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	return last;
+}
+
 /*
  * Append the rows that a source has in the batch.  The log may have gained
  * columns since they were formed: what a row lacks at its end reads as null.
  */
 void
-dyn_changelog_append(DynTracked *tracked)
+dyn_changelog_append(DynTracked *tracked, bool events_only)
 {
 	Relation	log = try_table_open(choose_log(tracked), RowExclusiveLock);
 
 	if (log == NULL)
 		return;
 	RelationSetTargetBlock(log, InvalidBlockNumber);
-	tracked->written_to = insert_rows(log, tracked);
+	tracked->written_to = events_only ? insert_events(log, tracked) : insert_rows(log, tracked);
 	tracked->written_storage = dyn_storage(log);
 	table_close(log, RowExclusiveLock);
 }

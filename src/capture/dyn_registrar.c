@@ -161,21 +161,25 @@ raise_no_worker(void)
 			 errhint("Increase max_worker_processes.")));
 }
 
+/* Writers pay for capture: it takes the owner of the table to agree. */
 void
-dyn_registrar_request(Oid relid, List *columns)
+dyn_registrar_check_owner(Oid relid)
 {
-	DynRequest *request;
-	BackgroundWorkerHandle *handle = NULL;
-	uint64		id;
-
 	if (!dyn_owns_relation(relid, GetUserId()))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("must be owner of table \"%s\" to put it under change capture",
 						get_rel_name(relid)),
-				 errhint("Ask its owner to run dyntable_track('%s', '%s').",
-						 get_rel_name(relid), GetUserNameFromId(GetUserId(), false))));
-	request = request_make(relid, columns, PATIENCE_MS);
+				 errhint("Have its owner create a dynamic table over these columns first, or use refresh_mode \"full\".")));
+}
+
+void
+dyn_registrar_request(Oid relid, List *columns)
+{
+	DynRequest *request = request_make(relid, columns, PATIENCE_MS);
+	BackgroundWorkerHandle *handle = NULL;
+	uint64		id;
+
 	if (request == NULL)
 		raise_no_worker();
 	id = request->id;

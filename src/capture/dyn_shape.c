@@ -2,10 +2,10 @@
  * dyn_shape.c
  *	  DDL on sources that changes their rows without a trace in the decoded WAL.
  *
- * A column's new type, partitions attached, detached or dropped, inheritance:
- * nothing of it reaches the output plugin.  So the command itself has an event
- * logged for the source, with its own xid: every reader whose snapshot sees the
- * command initialises again, and nobody else.
+ * A column's new type, partitions attached, detached or dropped, inheritance,
+ * UNLOGGED: nothing of it reaches the output plugin.  So the command itself has
+ * an event logged for the source, with its own xid: every reader whose snapshot
+ * sees the command initialises again, and nobody else.
  * New partitions get the replica identity FULL at once, so that no change of
  * theirs is ever met without its old row.
  *
@@ -99,6 +99,8 @@ changes_rows(AlterTableType type)
 		case AT_DetachPartitionFinalize:
 		case AT_AddInherit:
 		case AT_DropInherit:
+		case AT_SetLogged:
+		case AT_SetUnLogged:
 			return true;
 		default:
 			return false;

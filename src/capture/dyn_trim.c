@@ -32,6 +32,7 @@
 
 #include "base/dyn_settings.h"
 #include "capture/dyn_capture_internal.h"
+#include "compat/dyn_compat.h"
 
 /* How long to leave a source alone that could not be registered. */
 #define REGISTER_EVERY_MS	6000
@@ -147,6 +148,29 @@ release_unread_sources(void)
 	list_free(unread);
 }
 
+/* Whether the source is under capture, or one who owns it has a dynamic table over it. */
+static bool
+owner_agrees(Oid source)
+{
+	ListCell   *lc;
+
+	if (dyn_source_get(source) != NULL)
+		return true;
+	foreach(lc, dyn_readers_of(source))
+	{
+		HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(lfirst_oid(lc)));
+		Oid			owner;
+
+		if (!HeapTupleIsValid(tuple))
+			continue;
+		owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+		ReleaseSysCache(tuple);
+		if (dyn_owns_relation(source, owner))
+			return true;
+	}
+	return false;
+}
+
 /* Whether a source lost what capture needs of it: its identity, a column's type in the log. */
 static bool
 registration_decayed(DynSource *source)
@@ -187,7 +211,8 @@ register_missing_sources(void)
 		char	   *detail;
 
 		not_before = TimestampTzPlusMilliseconds(now, REGISTER_EVERY_MS);
-		if (dyn_capture_possible(source->relid, &code, &detail))
+		if (dyn_capture_possible(source->relid, &code, &detail) &&
+			owner_agrees(source->relid))
 			(void) dyn_registrar_start(source->relid, source->columns);
 	}
 	dyn_own_commit();

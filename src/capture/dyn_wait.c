@@ -406,12 +406,13 @@ dyn_capture_register(Oid relid, List *columns)
 
 	dyn_shmem_require();
 	dyn_capture_hold(relid);
-	if (dyn_capture_caller_wrote(relid))
-		return;
 	source = dyn_source_get(relid);
 	if (source && has_columns(source, columns))
 		return;
-	dyn_registrar_request(relid, columns);
+	if (source == NULL)
+		dyn_registrar_check_owner(relid);
+	if (!dyn_capture_caller_wrote(relid))
+		dyn_registrar_request(relid, columns);
 }
 
 /* ---- SQL: what the view dyntable.capture shows of shared memory ---- */

@@ -250,15 +250,12 @@ wake_scheduler(void)
 	LWLockRelease(&dyn_queue->lock);
 }
 
-/* Write what was collected; the log is then complete up to upto. */
+/* One transaction with the whole batch, or with the events that stand for it. */
 static void
-write_batch(XLogRecPtr upto)
+write_transaction(XLogRecPtr upto, bool events_only)
 {
-	int64		rows = dyn_batch_rows();
 	ListCell   *lc;
 
-	if (rows == 0)
-		return;
 	if (MyProc->statusFlags & PROC_IN_LOGICAL_DECODING)
 		elog(ERROR, "capture worker must not be marked as decoding only");
 	dyn_own_begin();
@@ -267,13 +264,53 @@ write_batch(XLogRecPtr upto)
 		DynTracked *tracked = lfirst(lc);
 
 		if (tracked->nrows > 0)
-			dyn_changelog_append(tracked);
+			dyn_changelog_append(tracked, events_only);
 	}
 	PopActiveSnapshot();
 	replorigin_session_origin_lsn = upto;
 	replorigin_session_origin_timestamp = GetCurrentTimestamp();
 	CommitTransactionCommand();
 	MemoryContextSwitchTo(TopMemoryContext);
+}
+
+/*
+ * Whether an error lies in the rows, such as a row too long for its two
+ * columns more: it would come back after every restart.
+ */
+static bool
+lies_in_rows(int sqlerrcode)
+{
+	return ERRCODE_TO_CATEGORY(sqlerrcode) == ERRCODE_PROGRAM_LIMIT_EXCEEDED ||
+		ERRCODE_TO_CATEGORY(sqlerrcode) == ERRCODE_DATA_EXCEPTION;
+}
+
+/* Write what was collected; the log is then complete up to upto. */
+static void
+write_batch(XLogRecPtr upto)
+{
+	int64		rows = dyn_batch_rows();
+	volatile bool failed = false;
+	ListCell   *lc;
+
+	if (rows == 0)
+		return;
+	PG_TRY();
+	{
+		write_transaction(upto, false);
+	}
+	PG_CATCH();
+	{
+		if (!lies_in_rows(geterrcode()))
+			PG_RE_THROW();
+		EmitErrorReport();
+		FlushErrorState();
+		AbortCurrentTransaction();
+		MemoryContextSwitchTo(TopMemoryContext);
+		failed = true;
+	}
+	PG_END_TRY();
+	if (failed)
+		write_transaction(upto, true);
 	last_commit_end = XactLastCommitEnd;
 	foreach(lc, dyn_batch_sources())
 	{
@@ -415,7 +452,7 @@ wait_for_old_transactions(void)
 {
 	TransactionId oldest = ReadNextTransactionId();
 
-	while (TransactionIdPrecedes(GetOldestActiveTransactionId(), oldest))
+	while (TransactionIdPrecedes(dyn_oldest_active_xid(), oldest))
 	{
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 						 CHORE_MS, PG_WAIT_EXTENSION);

@@ -65,6 +65,13 @@
 #define dyn_origin_setup(origin) replorigin_session_setup((origin))
 #endif
 
+/* Of all databases; 18 can ask for less. */
+#if PG_VERSION_NUM >= 180000
+#define dyn_oldest_active_xid() GetOldestActiveTransactionId(false, true)
+#else
+#define dyn_oldest_active_xid() GetOldestActiveTransactionId()
+#endif
+
 /* A logical message in the current transaction; since 17 it can be flushed at once. */
 #if PG_VERSION_NUM >= 170000
 #define dyn_emit_message(prefix, message, size) \

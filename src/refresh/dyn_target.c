@@ -266,12 +266,19 @@ static char *
 source_reason(Target *target, DynEdge *edge)
 {
 	DynSource  *source;
+	const char *code;
+	char	   *detail;
 	ListCell   *lc;
 
 	if (edge->kind == DYN_EDGE_DYNAMIC)
 		return OidIsValid(dyn_stage_get(edge->source, 0)) ? NULL :
 			"an upstream table kept no record of its changes";
 
+	if (!dyn_capture_possible(edge->source, &code, &detail))
+	{
+		target->next_reinit = detail;
+		return detail;
+	}
 	if (dyn_capture_caller_wrote(edge->source))
 	{
 		target->next_reinit = "the refresh before ran in a transaction that had written a source";
