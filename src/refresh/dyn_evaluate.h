@@ -49,5 +49,6 @@ extern char *dyn_own_log_name(Oid relid);
 
 /* Run DDL of ours, which no user's right or setting concerns. */
 extern void dyn_state_ddl(const char *command);
+extern void dyn_state_analyze(const char *name, int64 rows);
 
 #endif							/* DYN_EVALUATE_H */

@@ -30,6 +30,9 @@
 #include "query/dyn_advice.h"
 #include "refresh/dyn_evaluate.h"
 
+/* Below so many rows a wrong plan costs nothing to speak of. */
+#define ANALYZE_ROWS 1000
+
 static char *state_name(Oid relid, int no);
 static char *qualified_state_name(Oid relid, int no);
 static void create_table(Oid relid, int no, List *columns);
@@ -137,6 +140,7 @@ dyn_states_fill(DynEvaluation *evaluation)
 		List	   *columns = NIL;
 		char	   *content;
 		char	   *fill;
+		int64		rows;
 
 		if (!dyn_node_staged(node))
 			continue;
@@ -153,10 +157,24 @@ dyn_states_fill(DynEvaluation *evaluation)
 		else
 			fill = dyn_sql_window(&evaluation->sql, node, content);
 		create_table(evaluation->relid, node->no, columns);
-		dyn_execute(&evaluation->execution,
-					psprintf("INSERT INTO %s %s", evaluation->sql.stages[node->no], fill), NULL, NULL);
+		rows = dyn_execute(&evaluation->execution,
+						   psprintf("INSERT INTO %s %s", evaluation->sql.stages[node->no], fill),
+						   NULL, NULL);
 		create_indexes(evaluation, node);
+		dyn_state_analyze(evaluation->sql.stages[node->no], rows);
 	}
+}
+
+/*
+ * Gather statistics on a table that was just filled.  Autovacuum would do it
+ * in a minute or so; until then every delta would be planned on guesses, and
+ * the guess for an unknown key is half a percent of the table.
+ */
+void
+dyn_state_analyze(const char *name, int64 rows)
+{
+	if (rows >= ANALYZE_ROWS)
+		dyn_state_ddl(psprintf("ANALYZE (SKIP_LOCKED) %s", name));
 }
 
 static void

@@ -357,6 +357,7 @@ refresh_in_full(Target *target, bool fill)
 						NULL, NULL);
 		target->position->refresh_no++;
 		ensure_identity_index(target->sink);
+		dyn_state_analyze(target->sink->name, target->counts.inserted);
 		return;
 	}
 	delta = dyn_rows_begin("x_full", dyn_delta_desc(ncolumns, columns),
