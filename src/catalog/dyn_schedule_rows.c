@@ -29,11 +29,11 @@
 	"t.incremental AND t.tree !~ ':funcid (1299|2647|2648|2649) |SQLVALUEFUNCTION|:relkind v'" \
 	" AND NOT EXISTS (SELECT FROM dyntable.edge e WHERE e.relid = t.relid AND e.kind = 'f')"
 
-/* The mean of the last few real refreshes, in microseconds. */
+/* The longest of the last few real refreshes, in microseconds. */
 #define EXPECTED_DURATION \
-	"(SELECT (extract(epoch FROM avg(h.ended - h.started)) * 1000000)::int8" \
+	"(SELECT (extract(epoch FROM max(h.ended - h.started)) * 1000000)::int8" \
 	" FROM (SELECT h.started, h.ended FROM dyntable.history h" \
-	" WHERE h.relid = t.relid AND h.state = 'SUCCEEDED' AND h.action IN ('INCREMENTAL', 'FULL')" \
+	" WHERE h.relid = t.relid AND h.state = 'SUCCEEDED' AND h.action <> 'NO_DATA'" \
 	" ORDER BY h.id DESC LIMIT 5) h)"
 
 /*

@@ -9,6 +9,8 @@
  * until the commit readers see the old one.  So with v the stored data
  * timestamp and d the time from dispatch to commit, a run has to start before
  * v + lag - d; some of the lag is kept in hand for timers and for waiting.
+ * What is expected of d rises at once and falls slowly: changes come in
+ * batches, and the promise is about the worst moment.
  *
  * A run covers its tables and all that is upstream of them.  Due tables whose
  * upstreams overlap belong into one run, at one data timestamp; those that
@@ -44,10 +46,9 @@ int64
 dyn_due_slack(const DynNode *node)
 {
 	int64		margin = Min(node->lag / 5, MARGIN_LIMIT);
-	int64		expected = (int64) (node->duration + 2 * node->deviation);
 
 	/* A table slower than its lag must not be refreshed twice as often for that. */
-	return margin + Min(expected, node->lag / 2);
+	return margin + Min(node->duration, node->lag / 2);
 }
 
 TimestampTz
@@ -72,16 +73,12 @@ dyn_due_at(const DynNode *node)
 void
 dyn_due_measured(DynNode *node, int64 duration)
 {
-	double		difference = (double) duration - node->duration;
-
-	if (node->duration == 0)
-	{
-		node->duration = (double) duration;
-		node->deviation = (double) duration / 2;
-		return;
-	}
-	node->duration += difference / 8;
-	node->deviation += ((difference < 0 ? -difference : difference) - node->deviation) / 4;
+	/* What history said of single refreshes is replaced by the first whole run. */
+	if (!node->measured || duration > node->duration)
+		node->duration = duration;
+	else
+		node->duration -= (node->duration - duration) / 16;
+	node->measured = true;
 }
 
 /* A run includes all upstream: it waits for the backoff of any, and never runs over a suspended one. */

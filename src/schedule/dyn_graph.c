@@ -60,8 +60,7 @@ node_from_row(DynNode *node, const DynScheduleRow *row)
 	node->reinitialise = row->reinitialise;
 	node->failures = row->failures;
 	node->retry_at = row->retry_at;
-	node->duration = (double) row->duration;
-	node->deviation = node->duration / 2;
+	node->duration = row->duration;
 	node->due = node->due_shown = DT_NOEND;
 }
 

@@ -49,8 +49,8 @@ typedef struct DynNode
 	uint64		changes_dispatched; /* counted at the last dispatch */
 
 	/* how long a run takes from dispatch to commit, in microseconds */
-	double		duration;
-	double		deviation;
+	int64		duration;
+	bool		measured;		/* by a run, not taken from history */
 
 	/* dyn_due_plan's */
 	TimestampTz due;

@@ -247,7 +247,7 @@ carry_over(const DynGraph *old)
 		if (known == NULL)
 			continue;
 		node->duration = known->duration;
-		node->deviation = known->deviation;
+		node->measured = known->measured;
 		node->last_run = known->last_run;
 		node->due_shown = known->due_shown;
 		node->changes_dispatched = known->changes_dispatched;
