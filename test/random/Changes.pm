@@ -37,6 +37,7 @@ my %TABLES = (
 			[ 's', 'varchar(20)', 'text', 's', 0.15 ],
 			[ 'num', 'numeric', 'num', 'x', 0.15 ],
 			[ 'd', 'date', 'date', 'x', 0.15 ],
+			[ 'x', 'double precision', 'float', 'f', 0.15 ],
 			[ 'w', 'text', 'text', 'x', 0.3 ] ] },
 
 	# no key, many equal rows
@@ -105,6 +106,7 @@ sub value
 	return sprintf("clock_timestamp() + interval '%.1f seconds'", $dice->range(-250, 150) / 10) if $type eq 'ts';
 	return "'2026-01-" . sprintf('%02d', $dice->range(1, 28)) . "'" if $type eq 'date';
 	return $dice->pick('true', 'false') if $type eq 'bool';
+	return Generator::quote($dice->pick('0', '-0', '1', '1.5', '-2', 'NaN', 'Infinity')) if $type eq 'float';
 
 	# wide enough to be stored out of line
 	return sprintf("repeat(md5('%d'), 90)", $dice->range(0, 9)) if $dice->chance(0.4);
@@ -229,7 +231,7 @@ sub change
 	my ($self, $name) = @_;
 	my $dice = $self->{dice};
 	my $s = $self->{schema};
-	my $kind = $dice->weighted(insert => 10, update => 12, delete => 7, reinsert => 3, copy => 2, upsert => 3, merge => 2, again => 3, twins => 2);
+	my $kind = $dice->weighted(insert => 10, update => 12, delete => 7, reinsert => 3, copy => 2, upsert => 3, merge => 2, again => 3, twins => 2, sweep => 1, empty => 0.5);
 	return $self->insert($name, $dice->range(1, 6)) if $kind eq 'insert';
 	return $self->update($name, $dice->range(1, 6)) if $kind eq 'update';
 	return $self->delete($name, $dice->range(1, 5)) if $kind eq 'delete';
@@ -259,6 +261,15 @@ sub change
 	{
 		# the same rows several times
 		return join('', map { "UPDATE $s.$name SET k = (coalesce(k, 0) + $_) % 25 WHERE k % 5 = " . $dice->range(0, 1) . ";\n" } 1 .. 2);
+	}
+	if ($kind eq 'sweep')
+	{
+		# every row: a delta as large as the table
+		return "UPDATE $s.$name SET k = (k + 1) % 25;\n";
+	}
+	if ($kind eq 'empty')
+	{
+		return "DELETE FROM $s.$name;\n" . $self->insert($name, int($TABLES{$name}{rows} * 0.8));
 	}
 	if ($kind eq 'twins' && !$TABLES{$name}{key})
 	{
@@ -316,7 +327,7 @@ sub batch
 	elsif (!@{ $self->{prepared} } && $dice->chance(0.2))
 	{
 		my $name = $dice->pick(@NAMES);
-		$sql .= "BEGIN;\n" . $self->change($name) . "TRUNCATE $s.$name;\n" . $self->insert($name, $TABLES{$name}{rows} / 2) . "COMMIT;\n" . $self->insert($name, 9);
+		$sql .= "BEGIN;\n" . $self->change($name) . "TRUNCATE $s.$name;\n" . $self->insert($name, int($TABLES{$name}{rows} / 2)) . "COMMIT;\n" . $self->insert($name, 9);
 	}
 	return $sql;
 }

@@ -11,8 +11,9 @@
 # maintained incrementally.
 #
 # A column is { n => name, t => type, d => domain, lin => can carry a moving
-# condition }.  Types: int big n2 num text ts date bool.  Domains: k, g, s, id
-# are worth joining and grouping on; x is anything else.
+# condition }.  Types: int big n2 num text ts date bool float.  Domains: k, g, s,
+# id are worth joining and grouping on, f and n only worth grouping (equal values
+# that print differently); x is anything else.
 package Generator;
 
 use strict;
@@ -27,7 +28,8 @@ our %SQLTYPE = (
 	text => 'text',
 	ts => 'timestamptz',
 	date => 'date',
-	bool => 'boolean');
+	bool => 'boolean',
+	float => 'double precision');
 
 # What text columns hold: the strings that deparsing and comparing get wrong.
 our @WORDS =
@@ -135,6 +137,7 @@ sub constant
 	return quote($dice->pick(@WORDS)) . '::text' if $type eq 'text';
 	return "date '2026-01-" . sprintf('%02d', $dice->range(1, 20)) . "'" if $type eq 'date';
 	return $dice->pick('true', 'false') if $type eq 'bool';
+	return "double precision '-0'" if $type eq 'float';
 	return "timestamptz '2026-01-01 00:00:00+00'";
 }
 
@@ -231,6 +234,7 @@ sub predicate
 		return "length($r) < " . $dice->range(1, 5) if $form < 0.85;
 		return "$r >= " . quote($dice->pick('', ' ', 'A'));
 	}
+	return "$r <> 1.5" if $c->{t} eq 'float';
 	return $dice->chance(0.5) ? "$r IS NOT FALSE" : $dice->chance(0.5) ? $r : "NOT $r" if $c->{t} eq 'bool';
 	return "$r >= " . $self->constant($c->{t});
 }
@@ -278,7 +282,7 @@ sub output
 	my ($self, $cols, $from, $to) = @_;
 	my $dice = $self->{dice};
 	my $wanted = $dice->range($from, $to);
-	my @joinable = grep { $_->{d} ne 'x' } @$cols;
+	my @joinable = grep { $_->{d} !~ /^[xf]$/ } @$cols;
 	my @items;
 	push @items, $dice->pick(@joinable) if @joinable;
 
@@ -536,7 +540,7 @@ sub aggregate
 	my ($self, $cols) = @_;
 	my $dice = $self->{dice};
 	my @numbers = of_type($cols, 'int', 'big', 'n2', 'num');
-	my @orderable = of_type($cols, 'int', 'big', 'n2', 'num', 'text', 'ts', 'date');
+	my @orderable = of_type($cols, 'int', 'big', 'n2', 'num', 'text', 'ts', 'date', 'float');
 	my $filter = $dice->chance(0.15) ? ' FILTER (WHERE ' . $self->predicate($cols, 0) . ')' : '';
 	$self->{used}{agg_filter} = 1 if $filter;
 	my $form = $dice->fraction;
@@ -563,7 +567,7 @@ sub make_aggregate
 	my $alias = $self->alias;
 	my @cols = references($input, $alias);
 	my @keys;
-	my @candidates = $dice->shuffle(grep { $_->{d} =~ /^[kgs]$/ || $_->{t} eq 'bool' || $_->{t} eq 'date' } @cols);
+	my @candidates = $dice->shuffle(grep { $_->{d} =~ /^[kgsf]$/ || $_->{t} =~ /^(bool|date)$/ || ($_->{t} eq 'num' && $dice->chance(0.2)) } @cols);
 	@candidates = $dice->shuffle(of_type(\@cols, 'int', 'text', 'big')) if !@candidates;
 	my $wanted = $dice->weighted(0 => 2, 1 => 6, 2 => 3, 3 => 1);
 	foreach my $c (splice(@candidates, 0, $wanted))
@@ -652,7 +656,7 @@ sub ranked
 	my $input = $source->();
 	my $alias = $self->alias;
 	my @cols = references($input, $alias);
-	my @by = grep { $_->{d} =~ /^[kgs]$/ || $_->{t} eq 'bool' } @cols;
+	my @by = grep { $_->{d} =~ /^[kgsf]$/ || $_->{t} eq 'bool' } @cols;
 	@by = @cols if !@by;
 	@by = ($dice->shuffle(@by))[ 0 .. ($dice->chance(0.25) && @by > 1 ? 1 : 0) ];
 	return ($input, $alias, \@cols,

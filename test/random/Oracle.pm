@@ -159,22 +159,21 @@ sub run_pass
 		push @leaves, leaf($name, 'view', $d);
 	}
 	$self->must($common, 'views');
-	$n = 0;
-	my @upstream;
-	foreach my $d ($self->accepted('upstream', 2, 1, \@leaves))
+	foreach my $i (1, 2)
 	{
-		my $name = "$s.u" . ++$n;
+		# the second one may read the first
+		my ($d) = $self->accepted("upstream$i", 1, 1, \@leaves);
+		my $name = "$s.u$i";
 		my $create = create_sql($name, $d, 'incremental');
 		my $output = $self->script("SET client_min_messages = error;\n$create");
 		if ($output =~ /ERROR:/)
 		{
-			$self->failure("$s.u$n", $d, 'create', $output, $setup . $common . $create);
+			$self->failure($name, $d, 'create', $output, $setup . $common . $create);
 			next;
 		}
 		$common .= $create;
-		push @upstream, leaf($name, 'dynamic', $d);
+		push @leaves, leaf($name, 'dynamic', $d);
 	}
-	push @leaves, @upstream;
 	my @definitions = $self->accepted('definition', $wanted, [ 1, 2, 2, 3 ], \@leaves);
 	$self->{transcript} = [ $setup, $common ];
 	$self->create_all($s, @definitions);
