@@ -150,4 +150,15 @@ sub kill_server
 	return scalar @pids;
 }
 
+# What a test has measured: shown, and kept for test/run to show at the end.
+sub summary
+{
+	my ($text) = @_;
+	diag $text;
+	open(my $handle, '>>', "$ENV{TESTDIR}/summary") or die "summary: $!";
+	print $handle "$text\n";
+	close $handle;
+	return;
+}
+
 1;

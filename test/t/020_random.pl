@@ -43,9 +43,9 @@ $refreshed += $actions->{$_} foreach keys %$actions;
 my $nonempty = $share->($count->{nonempty}, $count->{checks});
 my $changed = $share->($count->{changed}, $count->{possible});
 my $incremental = $share->(($actions->{INCREMENTAL} // 0) + ($actions->{NO_DATA} // 0), $refreshed);
-diag sprintf('random oracle: %d definitions, %d refused, %d refreshes with changes of %s; %d comparisons, %.1f %% of results non-empty, %.1f %% changed',
-	$count->{definitions}, $count->{refused}, $refreshed, join(', ', map { "$_ $actions->{$_}" } sort keys %$actions),
-	$count->{checks}, $nonempty, $changed);
+DynTest::summary(sprintf('random oracle: seed %d, %d definitions, %d refused, %d refreshes with changes of %s; %d comparisons, %.1f %% of results non-empty, %.1f %% changed',
+	$seed, $count->{definitions}, $count->{refused}, $refreshed, join(', ', map { "$_ $actions->{$_}" } sort keys %$actions),
+	$count->{checks}, $nonempty, $changed));
 note 'constructs: ' . join(', ', map { "$_ $oracle->{constructs}{$_}" } sort keys %{ $oracle->{constructs} });
 
 is(scalar @{ $oracle->{failures} }, 0, 'every dynamic table holds what its query returns');

@@ -28,7 +28,7 @@ $load->stop;
 $load->decide_prepared;
 $load->round for 1 .. 4;
 
-diag 'concurrency: ' . $load->summary;
+DynTest::summary('concurrency: ' . $load->summary);
 is(scalar @{ $load->{wrong} }, 0, 'no row differed in any round') or diag join("\n", @{ $load->{wrong} }[ 0 .. ($#{ $load->{wrong} } < 9 ? $#{ $load->{wrong} } : 9) ]);
 cmp_ok($load->{compared}, '>=', $seconds / 6, 'enough rounds');
 cmp_ok($load->{changed}, '>=', 0.8 * ($load->{compared} - 4), 'most rounds saw changes');

@@ -42,7 +42,7 @@ foreach my $crash (1 .. $crashes)
 	$load->round for 1 .. 4;
 	is(scalar @{ $load->{wrong} }, 0, "no row differs after crash $crash") or last;
 }
-diag 'crash: ' . $load->summary;
+DynTest::summary("crash: $crashes times kill -9, " . $load->summary);
 diag join("\n", @{ $load->{wrong} }[ 0 .. ($#{ $load->{wrong} } < 9 ? $#{ $load->{wrong} } : 9) ]) if @{ $load->{wrong} };
 cmp_ok($load->{changed}, '>=', $crashes * 2, 'rounds saw changes');
 
