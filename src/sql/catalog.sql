@@ -102,7 +102,7 @@ COMMENT ON TABLE dyntable.stage IS 'state tables beside each dynamic table';
 
 -- The replication slot of this database, as its capture worker made it.
 CREATE TABLE dyntable.slot (
-    name       name NOT NULL,
+    name       name PRIMARY KEY,
     generation bigint NOT NULL,
     systemid   bigint NOT NULL,
     timeline   bigint NOT NULL,
@@ -131,5 +131,6 @@ CREATE TABLE dyntable.history (
 );
 CREATE INDEX history_relid ON dyntable.history (relid, id);
 CREATE INDEX history_ended ON dyntable.history (ended);
+COMMENT ON SEQUENCE dyntable.history_id_seq IS 'numbers of dyntable.history';
 COMMENT ON TABLE dyntable.history IS 'every refresh; refreshes in a row that found nothing share one row';
 COMMENT ON SEQUENCE dyntable.history_id_seq IS 'numbers of the rows of dyntable.history';
