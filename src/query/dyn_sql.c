@@ -29,17 +29,19 @@
 
 static char *scan_content(DynNode *node);
 static char *constant_content(DynNode *node);
-static char *select_statement(DynSql *sql, DynNode *node, int changed);
+static char *select_statement(DynSql *sql, DynNode *node, char **sources, bool weighted);
+static void select_terms(DynSql *sql, DynNode *node, int i, char **sources, StringInfo buf);
 static char *select_delta(DynSql *sql, DynNode *node);
 static char *moving_statement(DynSql *sql, DynNode *node, const char *source, const char *weight,
 							  TimestampTz t, bool and_not, TimestampTz not_t);
 static char *moving_delta(DynSql *sql, DynNode *node);
 static char *outer_content(DynSql *sql, DynNode *node);
 static char *outer_delta(DynSql *sql, DynNode *node);
-static char *existence_delta(DynSql *sql, DynNode *node, int side);
-static char *existence_by_scan(DynSql *sql, DynNode *node, int side);
+static void add_existence(DynSql *sql, DynNode *node, int side, StringInfo buf);
+static char *existence_by_key(DynSql *sql, DynNode *node, int side, const char *mine);
+static char *existence_by_scan(DynSql *sql, DynNode *node, int side, const char *mine);
 static char *union_delta(DynSql *sql, DynNode *node);
-static char *old_content(DynSql *sql, DynNode *node);
+static List *old_parts(DynSql *sql, DynNode *node);
 static char *node_expr_text(DynNode *node, Node *expr, TimestampTz t);
 static char *quals_text(DynSql *sql, DynNode *node);
 static char *key_text(DynNode *node, int side, int i);
@@ -63,7 +65,7 @@ dyn_sql_content(DynSql *sql, DynNode *node)
 		case DYN_NODE_CONSTANT:
 			return constant_content(node);
 		case DYN_NODE_SELECT:
-			return select_statement(sql, node, 0);
+			return select_statement(sql, node, NULL, false);
 		case DYN_NODE_MOVING:
 			return moving_statement(sql, node,
 									psprintf("(%s)", dyn_sql_content(sql, dyn_input(node, 1))),
@@ -161,7 +163,7 @@ constant_content(DynNode *node)
  * ------------------------------------------------------------------------
  */
 static char *
-select_statement(DynSql *sql, DynNode *node, int changed)
+select_statement(DynSql *sql, DynNode *node, char **sources, bool weighted)
 {
 	StringInfoData buf;
 	StringInfoData from;
@@ -176,23 +178,17 @@ select_statement(DynSql *sql, DynNode *node, int changed)
 		DynNode    *input = lfirst(lc);
 		int			i = foreach_current_index(lc) + 1;
 
-		appendStringInfoString(&from, i > 1 ? ", " : " FROM ");
-		if (i == changed)
-			appendStringInfo(&from, "d%d i%d", input->no, i);
-		else if (changed > 0 && i > changed && sql->changed[input->no])
-			appendStringInfo(&from, "(%s) i%d", old_content(sql, input), i);
-		else
-		{
-			appendStringInfo(&from, "(%s) i%d", dyn_sql_content(sql, input), i);
-			continue;
-		}
-		appendStringInfo(&weight, "%si%d.w", weight.len ? " * " : "", i);
+		appendStringInfo(&from, "%s%s i%d", i > 1 ? ", " : " FROM ",
+						 sources && sources[i] ? sources[i] :
+						 psprintf("(%s)", dyn_sql_content(sql, input)), i);
+		if (sources && sources[i])
+			appendStringInfo(&weight, "%si%d.w", weight.len ? " * " : "", i);
 	}
 	appendStringInfoString(&buf, "SELECT ");
-	if (changed > 0)
+	if (weighted)
 		appendStringInfo(&buf, "%s AS w", weight.data);
 	foreach(lc, node->targets)
-		appendStringInfo(&buf, "%s%s AS c%d", changed > 0 || foreach_current_index(lc) ? ", " : "",
+		appendStringInfo(&buf, "%s%s AS c%d", weighted || foreach_current_index(lc) ? ", " : "",
 						 node_expr_text(node, lfirst(lc), sql->upto), foreach_current_index(lc) + 1);
 	appendStringInfoString(&buf, from.data);
 	if (node->quals)
@@ -204,12 +200,44 @@ static char *
 select_delta(DynSql *sql, DynNode *node)
 {
 	StringInfoData buf;
+	int			n = list_length(node->inputs);
 
 	initStringInfo(&buf);
-	for (int i = 1; i <= list_length(node->inputs); i++)
-		if (sql->changed[dyn_input(node, i)->no])
-			add_term(&buf, select_statement(sql, node, i));
+	for (int i = 1; i <= n; i++)
+	{
+		char	  **sources;
+
+		if (!sql->changed[dyn_input(node, i)->no])
+			continue;
+		sources = palloc0(sizeof(char *) * (n + 1));
+		sources[i] = psprintf("d%d", dyn_input(node, i)->no);
+		select_terms(sql, node, i + 1, sources, &buf);
+	}
 	return buf.len ? buf.data : NULL;
+}
+
+/* The terms in which inputs from i on, where changed, are old: one for each choice of their parts. */
+static void
+select_terms(DynSql *sql, DynNode *node, int i, char **sources, StringInfo buf)
+{
+	ListCell   *lc;
+
+	if (i > list_length(node->inputs))
+	{
+		add_term(buf, select_statement(sql, node, sources, true));
+		return;
+	}
+	if (!sql->changed[dyn_input(node, i)->no])
+	{
+		select_terms(sql, node, i + 1, sources, buf);
+		return;
+	}
+	foreach(lc, old_parts(sql, dyn_input(node, i)))
+	{
+		sources[i] = psprintf("(%s)", (char *) lfirst(lc));
+		select_terms(sql, node, i + 1, sources, buf);
+	}
+	sources[i] = NULL;
 }
 
 /* ------------------------------------------------------------------------
@@ -292,6 +320,7 @@ outer_delta(DynSql *sql, DynNode *node)
 	char	   *quals = quals_text(sql, node);
 	char	   *both = dyn_sql_columns("i1", left->ncolumns);
 	StringInfoData buf;
+	ListCell   *lc;
 
 	if (right->ncolumns > 0)
 		both = psprintf("%s%s%s", both, left->ncolumns ? ", " : "",
@@ -302,31 +331,41 @@ outer_delta(DynSql *sql, DynNode *node)
 								both, left->no, dyn_sql_content(sql, right), quals));
 	if (sql->changed[right->no])
 	{
-		add_term(&buf, psprintf("SELECT i1.w * i2.w AS w, %s FROM (%s) i1 JOIN d%d i2 ON %s",
-								both, old_content(sql, left), right->no, quals));
-		add_term(&buf, existence_delta(sql, node, 1));
+		foreach(lc, old_parts(sql, left))
+			add_term(&buf, psprintf("SELECT i1.w * i2.w AS w, %s FROM (%s) i1 JOIN d%d i2 ON %s",
+									both, (char *) lfirst(lc), right->no, quals));
+		add_existence(sql, node, 1, &buf);
 		if (node->full)
 			add_term(&buf, psprintf("SELECT i2.w AS w, %s FROM d%d i2 WHERE NOT EXISTS (SELECT FROM (%s) i1 WHERE %s)",
 									padded_columns(node, 2, "i2"), right->no,
 									dyn_sql_content(sql, left), quals));
 	}
 	if (node->full && sql->changed[left->no])
-		add_term(&buf, existence_delta(sql, node, 2));
+		add_existence(sql, node, 2, &buf);
 	return buf.len ? buf.data : NULL;
 }
 
 /*
- * existence_delta writes the rows of one side's old content (1: left, 2:
+ * add_existence writes the rows of one side's old content (1: left, 2:
  * right) whose number of partners on the other side became, or ceased to be,
  * zero by the other side's delta, with NULLs for the other side.
  *
  * Where ON is nothing but equalities, partners are counted per key of the
  * delta: n now, n − Σw before.
  */
-static char *
-existence_delta(DynSql *sql, DynNode *node, int side)
+static void
+add_existence(DynSql *sql, DynNode *node, int side, StringInfo buf)
 {
-	DynNode    *mine = dyn_input(node, side);
+	ListCell   *lc;
+
+	foreach(lc, old_parts(sql, dyn_input(node, side)))
+		add_term(buf, node->keys_only ? existence_by_key(sql, node, side, lfirst(lc)) :
+				 existence_by_scan(sql, node, side, lfirst(lc)));
+}
+
+static char *
+existence_by_key(DynSql *sql, DynNode *node, int side, const char *mine)
+{
 	DynNode    *other = dyn_input(node, 3 - side);
 	int			nkeys = list_length(node->key_operators);
 	StringInfoData keys,
@@ -334,8 +373,6 @@ existence_delta(DynSql *sql, DynNode *node, int side)
 				join,
 				match;
 
-	if (!node->keys_only)
-		return existence_by_scan(sql, node, side);
 	initStringInfo(&keys);
 	initStringInfo(&names);
 	initStringInfo(&join);
@@ -363,7 +400,7 @@ existence_delta(DynSql *sql, DynNode *node, int side)
 					" LEFT JOIN (SELECT %s1 AS one FROM (%s) i%d) n ON %s"
 					" GROUP BY %s%sk.dw) f ON %s WHERE f.flip <> 0",
 					side, padded_columns(node, side, psprintf("i%d", side)),
-					old_content(sql, mine), side,
+					mine, side,
 					names.data, nkeys ? ", " : "",
 					nkeys ? names.data : "1 AS one", keys.data, other->no, 3 - side,
 					nkeys ? " GROUP BY " : "", names.data,
@@ -373,9 +410,8 @@ existence_delta(DynSql *sql, DynNode *node, int side)
 
 /* The same for any condition: the candidates are the rows that meet a row of the delta. */
 static char *
-existence_by_scan(DynSql *sql, DynNode *node, int side)
+existence_by_scan(DynSql *sql, DynNode *node, int side, const char *mine)
 {
-	DynNode    *mine = dyn_input(node, side);
 	DynNode    *other = dyn_input(node, 3 - side);
 	char	   *quals = quals_text(sql, node);
 	int			there = 3 - side;
@@ -388,7 +424,7 @@ existence_by_scan(DynSql *sql, DynNode *node, int side)
 					padded_columns(node, side, "x"),
 					side, dyn_sql_content(sql, other), there, quals,
 					there, other->no, there, quals,
-					old_content(sql, mine), side, other->no, there, quals);
+					mine, side, other->no, there, quals);
 }
 
 /* One side's columns and NULLs in place of the other's. */
@@ -463,24 +499,32 @@ dyn_sql_window(DynSql *sql, DynNode *node, const char *source)
  * ------------------------------------------------------------------------
  */
 
-/* SELECT w, c1, …: the content before the delta. */
-static char *
-old_content(DynSql *sql, DynNode *node)
+/*
+ * The content before the delta, R' − ΔR, as statements SELECT w, c1, … whose
+ * sum it is.  Every rule is linear in it, so that the parts may stand in terms
+ * of their own.
+ */
+static List *
+old_parts(DynSql *sql, DynNode *node)
 {
-	char	   *now = psprintf("SELECT 1::bigint AS w%s%s FROM (%s) i1",
-							   node->ncolumns ? ", " : "",
-							   dyn_sql_columns("i1", node->ncolumns), dyn_sql_content(sql, node));
+	char	   *columns = psprintf("%s%s", node->ncolumns ? ", " : "",
+								   dyn_sql_columns("i1", node->ncolumns));
+	char	   *now = psprintf("SELECT 1::bigint AS w%s FROM (%s) i1", columns,
+							   dyn_sql_content(sql, node));
+	char	   *delta = psprintf("SELECT -i1.w AS w%s FROM d%d i1", columns, node->no);
 
 	if (!sql->changed[node->no])
-		return now;
+		return list_make1(now);
 
 	/*
-	 * OFFSET 0 keeps the delta's branch a subquery, to which the planner can
-	 * hand a join's parameter; a bare ephemeral relation takes none, and with
-	 * it the whole union would lose its index scans.
+	 * Over a table one union serves: OFFSET 0 keeps the delta's branch a
+	 * subquery, to which the planner can hand a join's parameter (a bare
+	 * ephemeral relation takes none, and with it the whole union would lose
+	 * its index scans).  A join in a union would be computed whole.
 	 */
-	return psprintf("%s UNION ALL (SELECT -i1.w%s%s FROM d%d i1 OFFSET 0)", now,
-					node->ncolumns ? ", " : "", dyn_sql_columns("i1", node->ncolumns), node->no);
+	if (node->kind == DYN_NODE_SCAN || dyn_node_staged(node))
+		return list_make1(psprintf("%s UNION ALL (%s OFFSET 0)", now, delta));
+	return list_make2(now, delta);
 }
 
 /* An expression over a node's inputs, which stand in FROM as i1 .. in. */
