@@ -116,25 +116,6 @@ origin_attach(RepOriginId origin)
 	replorigin_session_origin = origin;
 }
 
-/* Release the slot, drop it and its origin, and forget its row where there is one. */
-void
-dyn_slot_discard(void)
-{
-	char		name[NAMEDATALEN];
-
-	dyn_slot_name(MyDatabaseId, name);
-	if (MyReplicationSlot != NULL)
-		ReplicationSlotRelease();
-	if (SearchNamedReplicationSlot(name, true) != NULL)
-		ReplicationSlotDrop(name, true);
-	origin_release();
-	dyn_own_begin();
-	if (OidIsValid(dyn_extension_oid()))
-		dyn_slot_forget();
-	replorigin_drop_by_name(name, true, false);
-	dyn_own_commit();
-}
-
 /*
  * Slots go with their database; origins, which are the server's and take a
  * place of max_replication_slots each, do not.
@@ -168,6 +149,26 @@ drop_left_origins(void)
 	foreach(lc, left)
 		replorigin_drop_by_name(lfirst(lc), true, true);
 	dyn_own_commit();
+}
+
+/* Release the slot, drop it and its origin, and forget its row where there is one. */
+void
+dyn_slot_discard(void)
+{
+	char		name[NAMEDATALEN];
+
+	dyn_slot_name(MyDatabaseId, name);
+	if (MyReplicationSlot != NULL)
+		ReplicationSlotRelease();
+	if (SearchNamedReplicationSlot(name, true) != NULL)
+		ReplicationSlotDrop(name, true);
+	origin_release();
+	dyn_own_begin();
+	if (OidIsValid(dyn_extension_oid()))
+		dyn_slot_forget();
+	replorigin_drop_by_name(name, true, false);
+	dyn_own_commit();
+	drop_left_origins();
 }
 
 /* Whether the row tells of this system and database. */
@@ -267,7 +268,6 @@ dyn_slot_make(DynSlot *slot)
 	};
 
 	dyn_slot_discard();
-	drop_left_origins();
 	memset(slot, 0, sizeof(DynSlot));
 	dyn_slot_name(MyDatabaseId, slot->name);
 	slot->generation = new_generation();

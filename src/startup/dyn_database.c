@@ -176,7 +176,7 @@ database_utility(PlannedStmt *statement, const char *query, bool read_only,
 	if (name && dyn_shmem && IsTransactionState() && !IsInTransactionBlock(context == PROCESS_UTILITY_TOPLEVEL) &&
 		may_manage_databases())
 		dboid = get_database_oid(name, true);
-	if (!OidIsValid(dboid) || dboid == MyDatabaseId || !pause_database(dboid))
+	if (!OidIsValid(dboid) || !pause_database(dboid))
 	{
 		call_utility(statement, query, read_only, context, params, environment, dest, completion);
 		if (name && dyn_shmem)
