@@ -118,6 +118,23 @@ COMMENT ON COLUMN dyntable.dynamic_tables.data_timestamp IS 'the content is what
 COMMENT ON COLUMN dyntable.dynamic_tables.age IS 'how old the data is now';
 COMMENT ON COLUMN dyntable.dynamic_tables.reinit_reason IS 'why the next refresh computes the table anew; null: it does not';
 COMMENT ON COLUMN dyntable.dynamic_tables.rows IS 'as of the last ANALYZE, an estimate';
+COMMENT ON COLUMN dyntable.dynamic_tables.bytes IS 'with indexes and TOAST';
+COMMENT ON COLUMN dyntable.dynamic_tables.query IS 'as it was given; null for those who may not see it';
+COMMENT ON COLUMN dyntable.dynamic_tables.schedule IS 'cron expression, instead of a lag';
+COMMENT ON COLUMN dyntable.dynamic_tables.refresh_mode_reason_code IS 'why the mode is FULL, as a code';
+COMMENT ON COLUMN dyntable.dynamic_tables.refresh_mode_reason IS 'why the mode is FULL, in words';
+COMMENT ON COLUMN dyntable.dynamic_tables.initialize IS 'ON_CREATE or ON_SCHEDULE';
+COMMENT ON COLUMN dyntable.dynamic_tables.warehouse_name IS 'the pool of refresh workers';
+COMMENT ON COLUMN dyntable.dynamic_tables.scheduling_state IS 'ACTIVE or SUSPENDED';
+COMMENT ON COLUMN dyntable.dynamic_tables.scheduling_state_reason IS 'who or what suspended the table';
+COMMENT ON COLUMN dyntable.dynamic_tables.suspended_on IS 'since when it is suspended';
+COMMENT ON COLUMN dyntable.dynamic_tables.populated IS 'false before the first fill';
+COMMENT ON COLUMN dyntable.dynamic_tables.last_refresh_state IS 'SUCCEEDED, FAILED or UPSTREAM_FAILED';
+COMMENT ON COLUMN dyntable.dynamic_tables.last_refresh_action IS 'NO_DATA, INCREMENTAL, FULL or REINITIALIZE; null where it failed';
+COMMENT ON COLUMN dyntable.dynamic_tables.last_refresh_code IS 'SQLSTATE of the failure';
+COMMENT ON COLUMN dyntable.dynamic_tables.last_refresh_message IS 'text of the failure';
+COMMENT ON COLUMN dyntable.dynamic_tables.next_refresh_time IS 'when the scheduler will refresh it';
+COMMENT ON COLUMN dyntable.dynamic_tables.consecutive_failures IS 'failed scheduled refreshes in a row that count towards suspension';
 
 CREATE VIEW dyntable.refresh_history WITH (security_barrier) AS
 SELECT c.relname AS name,
@@ -155,6 +172,13 @@ COMMENT ON VIEW dyntable.refresh_history
 COMMENT ON COLUMN dyntable.refresh_history.state IS 'SUCCEEDED, FAILED or UPSTREAM_FAILED';
 COMMENT ON COLUMN dyntable.refresh_history.completion_target IS 'the previous data timestamp plus target lag: when the refresh had to be complete';
 COMMENT ON COLUMN dyntable.refresh_history.repeats IS 'how many refreshes this row stands for';
+COMMENT ON COLUMN dyntable.refresh_history.state_code IS 'SQLSTATE of the failure';
+COMMENT ON COLUMN dyntable.refresh_history.state_message IS 'text of the failure';
+COMMENT ON COLUMN dyntable.refresh_history.data_timestamp IS 'what the table stands at since';
+COMMENT ON COLUMN dyntable.refresh_history.refresh_action IS 'NO_DATA, INCREMENTAL, FULL or REINITIALIZE; null where it failed';
+COMMENT ON COLUMN dyntable.refresh_history.refresh_trigger IS 'SCHEDULED, MANUAL or CREATION';
+COMMENT ON COLUMN dyntable.refresh_history.reason IS 'why the action was FULL or REINITIALIZE';
+COMMENT ON COLUMN dyntable.refresh_history.reinit_reason IS 'reason, where the action was REINITIALIZE';
 
 CREATE VIEW dyntable.dependencies WITH (security_barrier) AS
 SELECT c.relname AS name,
@@ -180,6 +204,8 @@ LEFT JOIN pg_namespace sn ON sn.oid = s.relnamespace
 WHERE dyntable.sees_all() OR has_table_privilege(c.oid, 'SELECT');
 COMMENT ON VIEW dyntable.dependencies IS 'which relations each dynamic table reads, views expanded';
 COMMENT ON COLUMN dyntable.dependencies.incremental IS 'whether the changes of the source are known; if not, it is read in full';
+COMMENT ON COLUMN dyntable.dependencies.source_kind IS 'TABLE, DYNAMIC TABLE, MATERIALIZED VIEW or FOREIGN TABLE';
+COMMENT ON COLUMN dyntable.dependencies.columns IS 'what the query reads of it, and the columns of its primary key';
 
 CREATE VIEW dyntable.sources WITH (security_barrier) AS
 SELECT c.relname AS name,
