@@ -136,7 +136,6 @@ sub kill_server
 {
 	my ($node) = @_;
 	my @pids = processes($node);
-	my @orphans;
 	kill 'KILL', @pids;
 	my $limit = time + $PostgreSQL::Test::Utils::timeout_default;
 	while (grep { !is_gone($_) } @pids)

@@ -125,12 +125,9 @@ sub insert
 {
 	my ($self, $name, $n) = @_;
 	my $sql = "INSERT INTO $self->{schema}.$name VALUES " . join(', ', map { $self->row($name) } 1 .. $n);
-	my $key = $TABLES{$name}{key};
-	if ($name eq 'b5')
-	{
-		# the key is drawn at random: equal ones within the rows too
-		$sql .= ' ON CONFLICT DO NOTHING';
-	}
+
+	# its key is drawn at random: equal ones within the rows too
+	$sql .= ' ON CONFLICT DO NOTHING' if $name eq 'b5';
 	return "$sql;\n";
 }
 

@@ -12,8 +12,8 @@
 #
 # A column is { n => name, t => type, d => domain, lin => can carry a moving
 # condition }.  Types: int big n2 num text ts date bool float.  Domains: k, g, s,
-# id are worth joining and grouping on, f and n only worth grouping (equal values
-# that print differently); x is anything else.
+# id are worth joining and grouping on, f only worth grouping on (it has equal
+# values that print differently); x is anything else.
 package Generator;
 
 use strict;
