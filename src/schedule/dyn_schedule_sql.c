@@ -11,6 +11,7 @@
 #include <fmgr.h>
 #include <miscadmin.h>
 #include <pgstat.h>
+#include <storage/latch.h>
 #include <utils/acl.h>
 #include <utils/builtins.h>
 #include <utils/lsyscache.h>
@@ -23,6 +24,9 @@
 
 /* A manual refresh tells nobody, so look at least this often (ms). */
 #define WAIT_INTERVAL 200
+
+/* So long we wait for a scheduler that is still to be started, as after CREATE EXTENSION (ms). */
+#define SCHEDULER_START 10000
 
 PG_FUNCTION_INFO_V1(dyntable_schedule_changed);
 PG_FUNCTION_INFO_V1(dyntable_wait);
@@ -57,14 +61,40 @@ check_will_be_refreshed(Oid relid)
 				 errhint("Use dyntable_resume or dyntable_refresh.")));
 }
 
+/* What the scheduler of this database broadcasts on. */
+static ConditionVariable *
+scheduler_progress(void)
+{
+	TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), SCHEDULER_START);
+
+	for (;;)
+	{
+		DynScheduler *scheduler;
+
+		CHECK_FOR_INTERRUPTS();
+		LWLockAcquire(&dyn_queue->lock, LW_SHARED);
+		scheduler = dyn_queue_scheduler(MyDatabaseId);
+		LWLockRelease(&dyn_queue->lock);
+		if (scheduler != NULL)
+			return &scheduler->progress;
+		if (GetCurrentTimestamp() >= deadline)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("no scheduler is running in this database"),
+					 errhint("See the server log for why it could not be started.")));
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 WAIT_INTERVAL / 4, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+	}
+}
+
 /* dyntable_wait(name regclass, since timestamptz) */
 Datum
 dyntable_wait(PG_FUNCTION_ARGS)
 {
 	Oid			relid = PG_GETARG_OID(0);
 	TimestampTz since = PG_GETARG_TIMESTAMPTZ(1);
-	ConditionVariable *progress = NULL;
-	DynScheduler *scheduler;
+	ConditionVariable *progress;
 	AclResult	aclresult;
 
 	dyn_shmem_require();
@@ -79,17 +109,7 @@ dyntable_wait(PG_FUNCTION_ARGS)
 	if (aclresult != ACLCHECK_OK)
 		aclcheck_error(aclresult, OBJECT_TABLE, get_rel_name(relid));
 
-	LWLockAcquire(&dyn_queue->lock, LW_SHARED);
-	scheduler = dyn_queue_scheduler(MyDatabaseId);
-	if (scheduler != NULL)
-		progress = &scheduler->progress;
-	LWLockRelease(&dyn_queue->lock);
-	if (progress == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("no scheduler is running in this database"),
-				 errhint("See the server log for why it could not be started.")));
-
+	progress = scheduler_progress();
 	ConditionVariablePrepareToSleep(progress);
 	while (dyn_freshness_data_timestamp(relid, dyn_position_data_timestamp(relid)) < since)
 	{
