@@ -11,6 +11,7 @@
 #include <access/genam.h>
 #include <access/table.h>
 #include <catalog/pg_index.h>
+#include <common/hashfn.h>
 #include <nodes/nodeFuncs.h>
 #include <optimizer/optimizer.h>
 #include <utils/lsyscache.h>
@@ -18,6 +19,7 @@
 #include <utils/relcache.h>
 
 #include "query/dyn_build.h"
+#include "query/dyn_plan.h"
 
 static void scan_key(DynNode *node);
 static void select_key(DynNode *node);
@@ -363,4 +365,23 @@ coalesced_key(DynNode *node)
 			return foreach_current_index(lc) + 1;
 	}
 	return 0;
+}
+
+/* Changes when a key of the plan's nodes does. */
+uint64
+dyn_plan_key_hash(DynPlan *plan)
+{
+	uint64		hash = 0;
+	ListCell   *ln;
+	ListCell   *lc;
+
+	foreach(ln, plan->nodes)
+	{
+		DynNode    *node = lfirst(ln);
+
+		hash = hash_combine64(hash, node->has_key);
+		foreach(lc, node->key)
+			hash = hash_combine64(hash, lfirst_int(lc));
+	}
+	return hash ^ (hash >> 32);
 }

@@ -15,6 +15,9 @@ extern Query *dyn_query_expand(Query *query);
 /* Changes when the definition's meaning does: a view replaced, a policy added. */
 extern int64 dyn_query_hash(Query *expanded);
 
+/* Changes when a key of the plan's nodes does: a constraint that it rests on was dropped. */
+extern uint64 dyn_plan_key_hash(DynPlan *plan);
+
 /* Raise an error unless the current user may run the (expanded) query, views counting as their owners. */
 extern void dyn_query_check_permissions(Query *expanded);
 

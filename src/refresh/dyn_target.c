@@ -51,6 +51,12 @@ typedef struct Target
 	DynResult  *result;
 } Target;
 
+/*
+ * The lowest bits of a plan's hash tell its keys, the others the definition: a
+ * key that rests on a constraint can go without the definition changing.
+ */
+#define KEY_HASH_BITS UINT64CONST(0xffff)
+
 static int	writing_depth = 0;
 
 static void prepare(Target *target);
@@ -60,13 +66,12 @@ static char *reinit_reason(Target *target);
 static char *source_reason(Target *target, DynEdge *edge);
 static bool refresh_incrementally(Target *target);
 static void refresh_in_full(Target *target, bool fill);
+static void apply_in_full(Target *target, DynRows *delta, bool fill);
 static char *column_list(DynSink *sink);
 static void add_content(Target *target, DynRows *delta);
 static void put_signed(TupleTableSlot *slot, void *arg);
 static void apply(Target *target, DynRows *delta);
 static void write_own_log(Target *target, DynRows *delta);
-static void ensure_identity_index(DynSink *sink);
-static bool index_serves_identity(Relation index, DynSink *sink, List *attnums);
 static void record(Target *target);
 
 bool
@@ -141,6 +146,9 @@ prepare(Target *target)
 		target->plan = dyn_plan_build(target->query, evaluation->edges, &refusal);
 		if (target->plan == NULL)
 			fall_back(target, &refusal);
+		else
+			target->plan_hash = (target->plan_hash & ~KEY_HASH_BITS) |
+				(dyn_plan_key_hash(target->plan) & KEY_HASH_BITS);
 	}
 	if (target->plan)
 	{
@@ -207,7 +215,8 @@ use_definition(Target *target, bool retyped, Query *query)
 
 	target->query = dyn_query_expand(query);
 	target->plan_hash = dyn_query_hash(target->query);
-	if (target->position->plan_hash == target->plan_hash || !target->position->populated)
+	if (((target->position->plan_hash ^ target->plan_hash) & ~KEY_HASH_BITS) == 0 ||
+		!target->position->populated)
 		return;
 	if (retyped)
 	{
@@ -356,7 +365,7 @@ refresh_in_full(Target *target, bool fill)
 								 dyn_sql_content(&evaluation->sql, target->plan->top)),
 						NULL, NULL);
 		target->position->refresh_no++;
-		ensure_identity_index(target->sink);
+		dyn_sink_ensure_index(target->sink);
 		dyn_state_analyze(target->sink->name, target->counts.inserted);
 		return;
 	}
@@ -374,11 +383,27 @@ refresh_in_full(Target *target, bool fill)
 	add_content(target, delta);
 	dyn_rows_consolidate(delta);
 	dyn_rows_register(delta, evaluation->execution.env);
+	apply_in_full(target, delta, fill);
+}
+
+/*
+ * Apply the difference between all that is stored and all that should be.
+ * Rows stored under another identity may not have the present key: they are
+ * then found by image, and the key's index comes afterwards.
+ */
+static void
+apply_in_full(Target *target, DynRows *delta, bool fill)
+{
+	DynSink    *sink = target->sink;
+	List	   *key = sink->key;
+
+	if (!fill && !dyn_sink_has_index(sink))
+		sink->key = NIL;
 	if (!fill)
-		ensure_identity_index(target->sink);
+		dyn_sink_ensure_index(sink);
 	apply(target, delta);
-	if (fill)
-		ensure_identity_index(target->sink);
+	sink->key = key;
+	dyn_sink_ensure_index(sink);
 }
 
 /* The table's columns, separated by commas. */
@@ -479,128 +504,6 @@ write_own_log(Target *target, DynRows *delta)
 					NULL, NULL);
 		dyn_rows_end(stored);
 	}
-}
-
-DynSink *
-dyn_target_sink(Oid relid, int ncolumns, const DynColumn *columns, List *key)
-{
-	DynSink    *sink = palloc0(sizeof(DynSink));
-	Relation	rel = table_open(relid, NoLock);
-	List	   *attnums = NIL;
-	ListCell   *lc;
-	bool		same;
-
-	sink->relid = relid;
-	sink->name = dyn_relation_name(relid);
-	sink->hash = dyn_hash_name();
-	sink->identity = dyn_delta_identity(ncolumns, columns);
-	for (int i = 0; i < RelationGetNumberOfAttributes(rel); i++)
-	{
-		Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), i);
-
-		if (att->attisdropped)
-			continue;
-		sink->names = lappend(sink->names, pstrdup(quote_identifier(NameStr(att->attname))));
-		sink->types = lappend_oid(sink->types, att->atttypid);
-		attnums = lappend_int(attnums, att->attnum);
-	}
-	same = list_length(attnums) == ncolumns;
-	for (int i = 0; same && i < ncolumns; i++)
-		same = list_nth_oid(sink->types, i) == columns[i].type;
-	if (!same)
-		ereport(ERROR,
-				errcode(ERRCODE_DATATYPE_MISMATCH),
-				errmsg("the columns of dynamic table \"%s\" are no longer those of its query",
-					   RelationGetRelationName(rel)),
-				errhint("Give it its query anew with dyntable_alter(name, query => ...)."));
-	if (list_length(key) <= INDEX_MAX_KEYS)
-		sink->key = key;
-
-	/* columns that stand in a unique index of the user's */
-	foreach(lc, RelationGetIndexList(rel))
-	{
-		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
-
-		if (index->rd_index->indisunique && !index_serves_identity(index, sink, attnums))
-			for (int i = 0; i < ncolumns; i++)
-				for (int k = 0; k < index->rd_index->indnatts; k++)
-					if (index->rd_index->indkey.values[k] == 0 ||
-						index->rd_index->indkey.values[k] == list_nth_int(attnums, i))
-						sink->unique = list_append_unique_int(sink->unique, i + 1);
-		index_close(index, AccessShareLock);
-	}
-	table_close(rel, NoLock);
-	return sink;
-}
-
-/* ------------------------------------------------------------------------
- * The index by which rows are found
- * ------------------------------------------------------------------------
- */
-static void
-ensure_identity_index(DynSink *sink)
-{
-	Relation	rel = table_open(sink->relid, NoLock);
-	List	   *attnums = NIL;
-	bool		found = false;
-	ListCell   *lc;
-	StringInfoData names;
-
-	for (int i = 0; i < RelationGetNumberOfAttributes(rel); i++)
-		if (!TupleDescAttr(RelationGetDescr(rel), i)->attisdropped)
-			attnums = lappend_int(attnums, i + 1);
-	foreach(lc, RelationGetIndexList(rel))
-	{
-		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
-
-		found |= index_serves_identity(index, sink, attnums);
-		index_close(index, AccessShareLock);
-	}
-	table_close(rel, NoLock);
-	if (found || list_length(sink->names) == 0)
-		return;
-	if (sink->key == NIL)
-	{
-		dyn_state_ddl(psprintf("CREATE INDEX ON %s (%s(%s))", sink->name, sink->hash,
-							   dyn_identity_row(sink, NULL, sink->names)));
-		return;
-	}
-	initStringInfo(&names);
-	foreach(lc, sink->key)
-		appendStringInfo(&names, "%s%s", names.len ? ", " : "",
-						 (char *) list_nth(sink->names, lfirst_int(lc) - 1));
-	dyn_state_ddl(psprintf("CREATE UNIQUE INDEX ON %s (%s) NULLS NOT DISTINCT", sink->name, names.data));
-}
-
-static bool
-index_serves_identity(Relation index, DynSink *sink, List *attnums)
-{
-	Form_pg_index form = index->rd_index;
-	ListCell   *lc;
-
-	if (!form->indisvalid || RelationGetIndexPredicate(index) != NIL)
-		return false;
-	if (sink->key == NIL)
-	{
-		FuncExpr   *expr;
-
-		if (form->indnatts != 1 || form->indkey.values[0] != 0)
-			return false;
-		expr = linitial(RelationGetIndexExpressions(index));
-		return IsA(expr, FuncExpr) && strcmp(get_func_name(expr->funcid), "row_hash") == 0;
-	}
-	if (!form->indisunique || form->indnkeyatts != list_length(sink->key))
-		return false;
-	foreach(lc, sink->key)
-	{
-		bool		member = false;
-
-		for (int k = 0; k < form->indnkeyatts; k++)
-			member |= form->indkey.values[k] == list_nth_int(attnums, lfirst_int(lc) - 1);
-		if (!member)
-			return false;
-	}
-	return true;
 }
 
 /* ------------------------------------------------------------------------

@@ -46,6 +46,10 @@ extern Query *dyn_stored_query(const DynTable *table, bool *retyped);
 /* How deltas are applied to the dynamic table itself; columns: of its definition. */
 extern DynSink *dyn_target_sink(Oid relid, int ncolumns, const DynColumn *columns, List *key);
 
+/* Make the index by which the sink's rows are found, unless there is one; drop one of ours that no longer serves. */
+extern void dyn_sink_ensure_index(DynSink *sink);
+extern bool dyn_sink_has_index(DynSink *sink);
+
 /* The columns of a definition that is not incremental. */
 extern DynColumn *dyn_query_result_columns(Query *query, int *ncolumns);
 

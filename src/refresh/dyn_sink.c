@@ -1,0 +1,200 @@
+/*
+ * dyn_sink.c
+ *	  How deltas are applied to a dynamic table: its columns, the identity of
+ *	  its rows, and the index by which they are found.
+ *
+ * The index is made at the first fill, and made anew at a reinitialisation
+ * when the identity has become another one.  Its comment tells it from a
+ * user's index; a user's own unique index on the key serves as well.
+ */
+#include <postgres.h>
+
+#include <access/genam.h>
+#include <access/table.h>
+#include <catalog/pg_class.h>
+#include <commands/comment.h>
+#include <commands/defrem.h>
+#include <nodes/nodeFuncs.h>
+#include <utils/builtins.h>
+#include <utils/lsyscache.h>
+#include <utils/rel.h>
+
+#include "refresh/dyn_target.h"
+
+#define IDENTITY_COMMENT "identity of the rows of a dynamic table, kept by dyntable"
+
+static bool find_indexes(DynSink *sink, List **useless);
+static bool index_serves_identity(Relation index, DynSink *sink, List *attnums);
+static void create_index(DynSink *sink, const char *format);
+static bool is_ours(Oid index);
+
+DynSink *
+dyn_target_sink(Oid relid, int ncolumns, const DynColumn *columns, List *key)
+{
+	DynSink    *sink = palloc0(sizeof(DynSink));
+	Relation	rel = table_open(relid, NoLock);
+	List	   *attnums = NIL;
+	ListCell   *lc;
+	bool		same;
+
+	sink->relid = relid;
+	sink->name = dyn_relation_name(relid);
+	sink->hash = dyn_hash_name();
+	sink->identity = dyn_delta_identity(ncolumns, columns);
+	for (int i = 0; i < RelationGetNumberOfAttributes(rel); i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), i);
+
+		if (att->attisdropped)
+			continue;
+		sink->names = lappend(sink->names, pstrdup(quote_identifier(NameStr(att->attname))));
+		sink->types = lappend_oid(sink->types, att->atttypid);
+		attnums = lappend_int(attnums, att->attnum);
+	}
+	same = list_length(attnums) == ncolumns;
+	for (int i = 0; same && i < ncolumns; i++)
+		same = list_nth_oid(sink->types, i) == columns[i].type;
+	if (!same)
+		ereport(ERROR,
+				errcode(ERRCODE_DATATYPE_MISMATCH),
+				errmsg("the columns of dynamic table \"%s\" are no longer those of its query",
+					   RelationGetRelationName(rel)),
+				errhint("Give it its query anew with dyntable_alter(name, query => ...)."));
+	if (list_length(key) <= INDEX_MAX_KEYS)
+		sink->key = key;
+
+	/* columns that stand in a unique index of the user's */
+	foreach(lc, RelationGetIndexList(rel))
+	{
+		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
+
+		if (index->rd_index->indisunique && !index_serves_identity(index, sink, attnums))
+			for (int i = 0; i < ncolumns; i++)
+				for (int k = 0; k < index->rd_index->indnatts; k++)
+					if (index->rd_index->indkey.values[k] == 0 ||
+						index->rd_index->indkey.values[k] == list_nth_int(attnums, i))
+						sink->unique = list_append_unique_int(sink->unique, i + 1);
+		index_close(index, AccessShareLock);
+	}
+	table_close(rel, NoLock);
+	return sink;
+}
+
+/* ------------------------------------------------------------------------
+ * The index by which rows are found
+ * ------------------------------------------------------------------------
+ */
+bool
+dyn_sink_has_index(DynSink *sink)
+{
+	List	   *useless;
+
+	return find_indexes(sink, &useless);
+}
+
+/* Is there an index by which the rows are found?  *useless: those of ours that were for another identity. */
+static bool
+find_indexes(DynSink *sink, List **useless)
+{
+	Relation	rel = table_open(sink->relid, NoLock);
+	List	   *attnums = NIL;
+	bool		found = false;
+	ListCell   *lc;
+
+	*useless = NIL;
+	for (int i = 0; i < RelationGetNumberOfAttributes(rel); i++)
+		if (!TupleDescAttr(RelationGetDescr(rel), i)->attisdropped)
+			attnums = lappend_int(attnums, i + 1);
+	foreach(lc, RelationGetIndexList(rel))
+	{
+		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
+
+		if (index_serves_identity(index, sink, attnums))
+			found = true;
+		else if (is_ours(lfirst_oid(lc)))
+			*useless = lappend_oid(*useless, lfirst_oid(lc));
+		index_close(index, AccessShareLock);
+	}
+	table_close(rel, NoLock);
+	return found;
+}
+
+void
+dyn_sink_ensure_index(DynSink *sink)
+{
+	List	   *useless;
+	bool		found = find_indexes(sink, &useless);
+	ListCell   *lc;
+	StringInfoData names;
+
+	/* what was a key may be none any more: its index would refuse right rows */
+	foreach(lc, useless)
+		dyn_state_ddl(psprintf("DROP INDEX %s", dyn_relation_name(lfirst_oid(lc))));
+	if (found || list_length(sink->names) == 0)
+		return;
+	if (sink->key == NIL)
+	{
+		create_index(sink, psprintf("CREATE INDEX %%s ON %s (%s(%s))", sink->name, sink->hash,
+									dyn_identity_row(sink, NULL, sink->names)));
+		return;
+	}
+	initStringInfo(&names);
+	foreach(lc, sink->key)
+		appendStringInfo(&names, "%s%s", names.len ? ", " : "",
+						 (char *) list_nth(sink->names, lfirst_int(lc) - 1));
+	create_index(sink, psprintf("CREATE UNIQUE INDEX %%s ON %s (%s) NULLS NOT DISTINCT",
+								sink->name, names.data));
+}
+
+/* Create the index under a free name, and mark it as ours. */
+static void
+create_index(DynSink *sink, const char *format)
+{
+	Oid			namespace = get_rel_namespace(sink->relid);
+	char	   *name = ChooseRelationName(get_rel_name(sink->relid), NULL, "identity", namespace, false);
+	char	   *qualified = quote_qualified_identifier(get_namespace_name(namespace), name);
+	const char *place = strstr(format, "%s");
+
+	dyn_state_ddl(psprintf("%.*s%s%s", (int) (place - format), format, quote_identifier(name),
+						   place + strlen("%s")));
+	dyn_state_ddl(psprintf("COMMENT ON INDEX %s IS %s", qualified, quote_literal_cstr(IDENTITY_COMMENT)));
+}
+
+static bool
+is_ours(Oid index)
+{
+	char	   *comment = GetComment(index, RelationRelationId, 0);
+
+	return comment && strcmp(comment, IDENTITY_COMMENT) == 0;
+}
+
+static bool
+index_serves_identity(Relation index, DynSink *sink, List *attnums)
+{
+	Form_pg_index form = index->rd_index;
+	ListCell   *lc;
+
+	if (!form->indisvalid || RelationGetIndexPredicate(index) != NIL)
+		return false;
+	if (sink->key == NIL)
+	{
+		FuncExpr   *expr;
+
+		if (form->indnatts != 1 || form->indkey.values[0] != 0)
+			return false;
+		expr = linitial(RelationGetIndexExpressions(index));
+		return IsA(expr, FuncExpr) && strcmp(get_func_name(expr->funcid), "row_hash") == 0;
+	}
+	if (!form->indisunique || form->indnkeyatts != list_length(sink->key))
+		return false;
+	foreach(lc, sink->key)
+	{
+		bool		member = false;
+
+		for (int k = 0; k < form->indnkeyatts; k++)
+			member |= form->indkey.values[k] == list_nth_int(attnums, lfirst_int(lc) - 1);
+		if (!member)
+			return false;
+	}
+	return true;
+}
