@@ -452,7 +452,7 @@ wait_for_old_transactions(void)
 {
 	TransactionId oldest = ReadNextTransactionId();
 
-	while (TransactionIdPrecedes(dyn_oldest_active_xid(), oldest))
+	while (TransactionIdPrecedes(GetOldestActiveTransactionId(), oldest))
 	{
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 						 CHORE_MS, PG_WAIT_EXTENSION);

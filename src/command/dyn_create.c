@@ -56,7 +56,7 @@ check_namespace(RangeVar *name, Oid *existing)
 static Oid
 create_table(RangeVar *name, List *columns)
 {
-	static char *validnsps[] = HEAP_RELOPT_NAMESPACES;
+	static DynOptionSpace validnsps[] = HEAP_RELOPT_NAMESPACES;
 	CreateStmt *statement = makeNode(CreateStmt);
 	ObjectAddress table;
 	ObjectAddress extension;

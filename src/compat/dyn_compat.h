@@ -65,11 +65,11 @@
 #define dyn_origin_setup(origin) replorigin_session_setup((origin))
 #endif
 
-/* Of all databases; 18 can ask for less. */
+/* Names of relation options became const in 18. */
 #if PG_VERSION_NUM >= 180000
-#define dyn_oldest_active_xid() GetOldestActiveTransactionId(false, true)
+typedef const char *DynOptionSpace;
 #else
-#define dyn_oldest_active_xid() GetOldestActiveTransactionId()
+typedef char *DynOptionSpace;
 #endif
 
 /* A logical message in the current transaction; since 17 it can be flushed at once. */

@@ -306,7 +306,7 @@ build_constant(DynLevel *level, RangeTblEntry *rte)
 	if (dyn_expr_has_now((Node *) rte->functions) || dyn_expr_has_now((Node *) rte->values_lists))
 		return dyn_refuse(level->ctx, "NOW_IN_ROW_SOURCE",
 						  "now() stands in VALUES or in a function in FROM");
-	expandRTE(rte, 1, 0, -1, false, &names, &vars);
+	dyn_expand_rte(rte, 1, &names, &vars);
 	node = dyn_node_new(DYN_NODE_CONSTANT, list_length(vars));
 	node->rte = rte;
 	foreach(lc, vars)
