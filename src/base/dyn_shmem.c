@@ -227,16 +227,3 @@ dyn_shmem_count_registration_at_commit(void)
 {
 	count_at_commit = true;
 }
-
-uint64
-dyn_shmem_changes(void)
-{
-	DynDatabase *db;
-	uint64		changes;
-
-	LWLockAcquire(dyn_shmem->lock, LW_SHARED);
-	db = dyn_shmem_database(MyDatabaseId);
-	changes = db ? pg_atomic_read_u64(&db->changes) : 0;
-	LWLockRelease(dyn_shmem->lock);
-	return changes;
-}

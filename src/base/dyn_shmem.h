@@ -133,7 +133,4 @@ extern void dyn_shmem_wake_launcher(void);
 /* The registration counter of this database moves when the current transaction is visible, its locks still held. */
 extern void dyn_shmem_count_registration_at_commit(void);
 
-/* How many tracked changes have been logged in this database since the server started. */
-extern uint64 dyn_shmem_changes(void);
-
 #endif							/* DYN_SHMEM_H */

@@ -138,7 +138,6 @@ level_refused(DynLevel *level)
 		const char *reason;
 	}			constructs[] = {
 		{query->hasRecursive, "RECURSIVE", "WITH RECURSIVE is computed in full"},
-		{query->hasModifyingCTE, "DATA_MODIFYING_WITH", "the query modifies data"},
 		{has_policies(query), "ROW_SECURITY", "row-level security applies to a source for the table's owner"},
 		{query->hasSubLinks, "SUBQUERY_EXPRESSION", "a subquery stands in an expression; write it as a join"},
 		{query->groupingSets != NIL, "GROUPING_SETS", "the query uses GROUPING SETS, CUBE or ROLLUP"},

@@ -87,7 +87,7 @@ dyn_query_incremental(Query *query, const char **code, char **reason,
 	for (int i = 0; i < plan->top->ncolumns; i++)
 		if (plan->top->columns[i].written_at)
 			*notices = lappend(*notices,
-							   psprintf("column \"%s\" holds the data timestamp of the refresh that last wrote its row",
+							   psprintf("column \"%s\" depends on now() and keeps the value it had when its row was last written",
 										(char *) list_nth(names, i)));
 	foreach(lc, plan->warnings)
 		*warnings = lappend(*warnings, strVal(lfirst(lc)));

@@ -70,5 +70,4 @@ extern bool dyn_refresh_writing(void);
 /* Bring relid to date, then count rows its query has and it lacks, and the reverse. */
 extern void dyn_verify(Oid relid, int64 *missing, int64 *unexpected);
 
-/* First fill, by dyntable_create: as dyn_run on one table with trigger CREATION. */
 #endif							/* DYN_REFRESH_H */
