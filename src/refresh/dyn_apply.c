@@ -346,14 +346,8 @@ dyn_identity_row(DynSink *sink, const char *alias, List *names)
 static int64
 insert_rows(DynExecution *execution, DynSink *sink, DynRows *rows)
 {
-	StringInfoData names;
-	ListCell   *lc;
-
-	initStringInfo(&names);
-	foreach(lc, sink->names)
-		appendStringInfo(&names, "%s%s", names.len ? ", " : "", (char *) lfirst(lc));
 	return dyn_execute(execution,
-					   psprintf("INSERT INTO %s (%s) SELECT %s FROM %s d%s%s", sink->name, names.data,
+					   psprintf("INSERT INTO %s (%s) SELECT %s FROM %s d%s%s", sink->name, dyn_sink_columns(sink),
 								dyn_sql_columns("d", list_length(sink->names)), rows->name,
 								rows->repeated ? ", LATERAL pg_catalog.generate_series(1, d.w)" : "",
 								rows->minus ? " WHERE d.w > 0" : ""),

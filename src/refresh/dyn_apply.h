@@ -39,6 +39,9 @@ extern DynRows *dyn_apply_stored(DynExecution *execution, DynSink *sink, DynRows
 /* ROW(a.x, a.y, …) of the columns that make a row's identity; names NIL: c1 .. */
 extern char *dyn_identity_row(DynSink *sink, const char *alias, List *names);
 
+/* The table's columns, separated by commas. */
+extern char *dyn_sink_columns(DynSink *sink);
+
 /* SQLSTATE of a violated invariant: the table is to be reinitialised. */
 #define ERRCODE_DYN_STATE_DIVERGED MAKE_SQLSTATE('D', 'Y', '0', '0', '1')
 

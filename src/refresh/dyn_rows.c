@@ -132,6 +132,31 @@ dyn_rows_sink(TupleTableSlot *slot, void *arg)
 	dyn_rows_put(arg, slot);
 }
 
+DynSigned *
+dyn_rows_signed(DynRows *rows)
+{
+	DynSigned  *result = palloc0(sizeof(DynSigned));
+
+	result->rows = rows;
+	result->values = palloc(sizeof(Datum) * rows->desc->natts);
+	result->isnull = palloc(sizeof(bool) * rows->desc->natts);
+	return result;
+}
+
+void
+dyn_rows_signed_sink(TupleTableSlot *slot, void *arg)
+{
+	DynSigned  *target = arg;
+	int			n = target->rows->desc->natts - 1;
+
+	slot_getallattrs(slot);
+	target->values[0] = Int64GetDatum(target->weight);
+	target->isnull[0] = false;
+	memcpy(target->values + 1, slot->tts_values, sizeof(Datum) * n);
+	memcpy(target->isnull + 1, slot->tts_isnull, sizeof(bool) * n);
+	dyn_rows_put_values(target->rows, target->values, target->isnull);
+}
+
 void
 dyn_rows_put_values(DynRows *rows, Datum *values, bool *isnull)
 {

@@ -46,6 +46,18 @@ extern void dyn_rows_put_values(DynRows *rows, Datum *values, bool *isnull);
 /* dyn_rows_put as a sink of statements (dyn_execute.h); arg: the rows */
 extern void dyn_rows_sink(TupleTableSlot *slot, void *arg);
 
+/* A sink for rows that have no weight: all of them get the same one. */
+typedef struct DynSigned
+{
+	DynRows    *rows;			/* a delta */
+	int64		weight;
+	Datum	   *values;
+	bool	   *isnull;
+} DynSigned;
+
+extern DynSigned *dyn_rows_signed(DynRows *rows);
+extern void dyn_rows_signed_sink(TupleTableSlot *slot, void *arg);	/* arg: DynSigned * */
+
 /*
  * Consolidate a delta: of equal rows (by image of the identity columns) one
  * remains, with the sum of their weights; none when it is 0.  A delta that

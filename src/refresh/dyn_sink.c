@@ -80,6 +80,18 @@ dyn_target_sink(Oid relid, int ncolumns, const DynColumn *columns, List *key)
 	return sink;
 }
 
+char *
+dyn_sink_columns(DynSink *sink)
+{
+	StringInfoData names;
+	ListCell   *lc;
+
+	initStringInfo(&names);
+	foreach(lc, sink->names)
+		appendStringInfo(&names, "%s%s", names.len ? ", " : "", (char *) lfirst(lc));
+	return names.data;
+}
+
 /* ------------------------------------------------------------------------
  * The index by which rows are found
  * ------------------------------------------------------------------------

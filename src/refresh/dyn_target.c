@@ -67,9 +67,7 @@ static char *source_reason(Target *target, DynEdge *edge);
 static bool refresh_incrementally(Target *target);
 static void refresh_in_full(Target *target, bool fill);
 static void apply_in_full(Target *target, DynRows *delta, bool fill);
-static char *column_list(DynSink *sink);
 static void add_content(Target *target, DynRows *delta);
-static void put_signed(TupleTableSlot *slot, void *arg);
 static void apply(Target *target, DynRows *delta);
 static void write_own_log(Target *target, DynRows *delta);
 static void record(Target *target);
@@ -336,14 +334,6 @@ refresh_incrementally(Target *target)
  * Full content
  * ------------------------------------------------------------------------
  */
-typedef struct SignedRows
-{
-	DynRows    *rows;
-	int64		weight;
-	Datum	   *values;
-	bool	   *isnull;
-} SignedRows;
-
 static void
 refresh_in_full(Target *target, bool fill)
 {
@@ -361,7 +351,7 @@ refresh_in_full(Target *target, bool fill)
 		target->counts.inserted =
 			dyn_execute(&evaluation->execution,
 						psprintf("INSERT INTO %s (%s) %s", target->sink->name,
-								 column_list(target->sink),
+								 dyn_sink_columns(target->sink),
 								 dyn_sql_content(&evaluation->sql, target->plan->top)),
 						NULL, NULL);
 		target->position->refresh_no++;
@@ -373,12 +363,12 @@ refresh_in_full(Target *target, bool fill)
 						   dyn_delta_identity(ncolumns, columns));
 	if (!fill)
 	{
-		SignedRows	stored = {delta, -1};
+		DynSigned  *stored = dyn_rows_signed(delta);
 
-		stored.values = palloc(sizeof(Datum) * (ncolumns + 1));
-		stored.isnull = palloc(sizeof(bool) * (ncolumns + 1));
+		stored->weight = -1;
 		dyn_execute(&evaluation->execution,
-					psprintf("SELECT %s FROM %s", column_list(target->sink), target->sink->name), put_signed, &stored);
+					psprintf("SELECT %s FROM %s", dyn_sink_columns(target->sink), target->sink->name),
+					dyn_rows_signed_sink, stored);
 	}
 	add_content(target, delta);
 	dyn_rows_consolidate(delta);
@@ -406,47 +396,20 @@ apply_in_full(Target *target, DynRows *delta, bool fill)
 	dyn_sink_ensure_index(sink);
 }
 
-/* The table's columns, separated by commas. */
-static char *
-column_list(DynSink *sink)
-{
-	StringInfoData names;
-	ListCell   *lc;
-
-	initStringInfo(&names);
-	foreach(lc, sink->names)
-		appendStringInfo(&names, "%s%s", names.len ? ", " : "", (char *) lfirst(lc));
-	return names.data;
-}
-
 static void
 add_content(Target *target, DynRows *delta)
 {
 	DynExecution *execution = &target->evaluation.execution;
-	SignedRows	content = {delta, 1};
+	DynSigned  *content = dyn_rows_signed(delta);
 
-	content.values = palloc(sizeof(Datum) * delta->desc->natts);
-	content.isnull = palloc(sizeof(bool) * delta->desc->natts);
+	content->weight = 1;
 	if (target->plan)
 		dyn_execute(execution, dyn_sql_content(&target->evaluation.sql, target->plan->top),
-					put_signed, &content);
+					dyn_rows_signed_sink, content);
 	else
 		dyn_execute_query(execution,
 						  (Query *) dyn_expr_at((Node *) target->query, target->run->upto),
-						  put_signed, &content);
-}
-
-static void
-put_signed(TupleTableSlot *slot, void *arg)
-{
-	SignedRows *signed_rows = arg;
-
-	slot_getallattrs(slot);
-	signed_rows->values[0] = Int64GetDatum(signed_rows->weight);
-	signed_rows->isnull[0] = false;
-	memcpy(signed_rows->values + 1, slot->tts_values, sizeof(Datum) * (signed_rows->rows->desc->natts - 1));
-	memcpy(signed_rows->isnull + 1, slot->tts_isnull, sizeof(bool) * (signed_rows->rows->desc->natts - 1));
-	dyn_rows_put_values(signed_rows->rows, signed_rows->values, signed_rows->isnull);
+						  dyn_rows_signed_sink, content);
 }
 
 /* ------------------------------------------------------------------------

@@ -21,15 +21,6 @@
 #include "query/dyn_query.h"
 #include "refresh/dyn_target.h"
 
-typedef struct Comparison
-{
-	DynRows    *rows;
-	int64		weight;
-	Datum	   *values;
-	bool	   *isnull;
-} Comparison;
-
-static void put_compared(TupleTableSlot *slot, void *arg);
 static DynColumn *written_columns(DynTable *table, Query *query, int *ncolumns);
 static char *unequal_rows(DynSink *sink, int ncolumns);
 
@@ -41,14 +32,12 @@ dyn_verify(Oid relid, int64 *missing, int64 *unexpected)
 	DynTable   *table;
 	DynIdentity identity;
 	DynExecution execution = {0};
-	Comparison	compared = {0};
+	DynSigned  *compared;
 	Query	   *query;
 	DynSink    *sink;
 	DynColumn  *columns;
 	int			ncolumns;
 	bool		retyped;
-	StringInfoData names;
-	ListCell   *lc;
 	TupleTableSlot *slot;
 
 	execution.env = create_queryEnv();
@@ -61,26 +50,21 @@ dyn_verify(Oid relid, int64 *missing, int64 *unexpected)
 	columns = written_columns(table, query, &ncolumns);
 	sink = dyn_target_sink(relid, ncolumns, columns, NIL);
 	query = dyn_query_expand(query);
-	compared.rows = dyn_rows_begin("v", dyn_delta_desc(ncolumns, columns),
-								   dyn_delta_identity(ncolumns, columns));
-	compared.values = palloc(sizeof(Datum) * (ncolumns + 1));
-	compared.isnull = palloc(sizeof(bool) * (ncolumns + 1));
+	compared = dyn_rows_signed(dyn_rows_begin("v", dyn_delta_desc(ncolumns, columns),
+											 dyn_delta_identity(ncolumns, columns)));
 
-	compared.weight = 1;
+	compared->weight = 1;
 	dyn_execute_query(&execution, (Query *) dyn_expr_at((Node *) query, result->data_timestamp),
-					  put_compared, &compared);
-	compared.weight = -1;
-	initStringInfo(&names);
-	foreach(lc, sink->names)
-		appendStringInfo(&names, "%s%s", names.len ? ", " : "", (char *) lfirst(lc));
-	dyn_execute(&execution, psprintf("SELECT %s FROM %s", names.data, sink->name),
-				put_compared, &compared);
-	dyn_rows_consolidate(compared.rows);
-	dyn_rows_register(compared.rows, execution.env);
+					  dyn_rows_signed_sink, compared);
+	compared->weight = -1;
+	dyn_execute(&execution, psprintf("SELECT %s FROM %s", dyn_sink_columns(sink), sink->name),
+				dyn_rows_signed_sink, compared);
+	dyn_rows_consolidate(compared->rows);
+	dyn_rows_register(compared->rows, execution.env);
 
 	/* rows that differ by image only may still be equal (1.0 and 1.00) */
 	*missing = *unexpected = 0;
-	if (compared.rows->count > 0)
+	if (compared->rows->count > 0)
 	{
 		DynColumn	count = {.type = INT8OID, .typmod = -1};
 		DynRows    *rest = dyn_execute_rows(&execution, "u", unequal_rows(sink, ncolumns),
@@ -95,23 +79,9 @@ dyn_verify(Oid relid, int64 *missing, int64 *unexpected)
 		ExecDropSingleTupleTableSlot(slot);
 		dyn_rows_end(rest);
 	}
-	dyn_rows_end(compared.rows);
+	dyn_rows_end(compared->rows);
 	dyn_become_caller(&identity);
 	UnregisterSnapshot(execution.snapshot);
-}
-
-static void
-put_compared(TupleTableSlot *slot, void *arg)
-{
-	Comparison *compared = arg;
-	int			n = compared->rows->desc->natts - 1;
-
-	slot_getallattrs(slot);
-	compared->values[0] = Int64GetDatum(compared->weight);
-	compared->isnull[0] = false;
-	memcpy(compared->values + 1, slot->tts_values, sizeof(Datum) * n);
-	memcpy(compared->isnull + 1, slot->tts_isnull, sizeof(bool) * n);
-	dyn_rows_put_values(compared->rows, compared->values, compared->isnull);
 }
 
 /* The definition's columns, with those that hold the time of writing marked. */
