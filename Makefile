@@ -56,7 +56,10 @@ demo: prepared
 test: prepared
 	@test/run
 
+test-long: prepared
+	@test/run long
+
 check-regress check-isolation check-pgtap check-tap: check-%: prepared
 	@test/run $*
 
-.PHONY: tree prepared demo test check-regress check-isolation check-pgtap check-tap
+.PHONY: tree prepared demo test test-long check-regress check-isolation check-pgtap check-tap
