@@ -53,6 +53,7 @@ static char *update_statement(Groups *groups);
 static char *final_statement(Groups *groups, bool reread);
 static void put_update(TupleTableSlot *slot, void *arg);
 static void store_state(Groups *groups);
+static void check_group(Groups *groups, TupleTableSlot *slot);
 static void emit_delta(Groups *groups, DynRows *final, DynRows *delta);
 static char *joined(Groups *groups, const char *select, const char *left, const char *right,
 					const char *kind);
@@ -278,7 +279,10 @@ add_lost(StringInfo buf, DynAgg *agg, int j, int c)
 		appendStringInfo(buf, " OR g.q%d OPERATOR(pg_catalog.=) s.c%d))", j, c);
 }
 
-/* The same columns with those of groups read again in place of the summed ones. */
+/*
+ * The same columns with those of groups read again in place of the summed
+ * ones.  Where a group was read, its rows must be as many as were counted.
+ */
 static char *
 final_statement(Groups *groups, bool reread)
 {
@@ -295,7 +299,7 @@ final_statement(Groups *groups, bool reread)
 	initStringInfo(&select);
 	for (int i = 1; i <= node->nkeys; i++)
 		appendStringInfo(&select, "g.c%d, ", i);
-	appendStringInfoString(&select, "g.had, CASE WHEN g.reread THEN coalesce(s.n, 0) ELSE g.n END AS n");
+	appendStringInfoString(&select, "g.had, CASE WHEN g.reread AND g.n <> coalesce(s.n, 0) THEN -1 ELSE g.n END AS n");
 	foreach(lc, node->aggs)
 	{
 		DynAgg	   *agg = lfirst(lc);
@@ -353,6 +357,57 @@ put_update(TupleTableSlot *slot, void *arg)
 	dyn_rows_put(groups->rows, slot);
 }
 
+static void
+group_contradicts(Groups *groups, TupleTableSlot *slot)
+{
+	StringInfoData key;
+
+	initStringInfo(&key);
+	for (int i = 0; i < groups->node->nkeys; i++)
+	{
+		Oid			output;
+		bool		varlena;
+
+		getTypeOutputInfo(TupleDescAttr(slot->tts_tupleDescriptor, i)->atttypid, &output, &varlena);
+		appendStringInfo(&key, "%s%s", i > 0 ? ", " : "",
+						 slot->tts_isnull[i] ? "null" :
+						 OidOutputFunctionCall(output, slot->tts_values[i]));
+	}
+	ereport(ERROR,
+			errcode(ERRCODE_DYN_STATE_DIVERGED),
+			errmsg("a group of dynamic table \"%s\" does not have the rows that its changes tell of",
+				   get_rel_name(groups->evaluation->relid)),
+			groups->node->nkeys > 0 ? errdetail("The group is (%s).", key.data) : 0);
+}
+
+/*
+ * No group has less than no rows (final_statement: nor another number than
+ * was read), and none has more values than rows.
+ */
+static void
+check_group(Groups *groups, TupleTableSlot *slot)
+{
+	int			column = groups->node->nkeys + 1;
+	int64		n = DatumGetInt64(slot->tts_values[column++]);
+	ListCell   *lc;
+
+	if (n < 0)
+		group_contradicts(groups, slot);
+	foreach(lc, groups->node->aggs)
+	{
+		DynAgg	   *agg = lfirst(lc);
+
+		if (keeps_count(agg))
+		{
+			int64		values = DatumGetInt64(slot->tts_values[column++]);
+
+			if (values < 0 || values > n)
+				group_contradicts(groups, slot);
+		}
+		column += (keeps_sum(agg) ? 1 : 0) + (keeps_holders(agg) ? 1 : 0);
+	}
+}
+
 /* The delta, −old +new for each group, and how the state table changes. */
 static void
 emit_delta(Groups *groups, DynRows *final, DynRows *delta)
@@ -369,11 +424,7 @@ emit_delta(Groups *groups, DynRows *final, DynRows *delta)
 		bool		had = DatumGetBool(slot->tts_values[node->nkeys]);
 		int64		n = DatumGetInt64(slot->tts_values[node->nkeys + 1]);
 
-		if (n < 0)
-			ereport(ERROR,
-					errcode(ERRCODE_DYN_STATE_DIVERGED),
-					errmsg("a group of dynamic table \"%s\" would have %lld rows",
-						   get_rel_name(groups->evaluation->relid), (long long) n));
+		check_group(groups, slot);
 		if (had && (n > 0 || node->nkeys == 0))
 			groups->kept++;
 		else if (had)
@@ -467,8 +518,8 @@ store_state(Groups *groups)
 											node->nkeys ? " AND g.n > 0" : ""), NULL, NULL);
 	}
 	if (groups->made > 0)
-		dyn_execute(execution, psprintf("INSERT INTO %s (%s) SELECT %s FROM %s g WHERE NOT g.had AND g.n > 0",
-										state, names.data, values.data, final), NULL, NULL);
+		dyn_apply_insert(execution, psprintf("INSERT INTO %s (%s) SELECT %s FROM %s g WHERE NOT g.had AND g.n > 0",
+											 state, names.data, values.data, final), state, NULL);
 }
 
 /* ------------------------------------------------------------------------

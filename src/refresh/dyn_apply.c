@@ -17,6 +17,7 @@
 #include <executor/executor.h>
 #include <executor/nodeHash.h>
 #include <miscadmin.h>
+#include <utils/builtins.h>
 #include <utils/datum.h>
 #include <utils/memutils.h>
 
@@ -51,8 +52,11 @@ static int64 execute_keyed(DynExecution *execution, DynSink *sink, DynRows *rows
 						   const char *before, const char *from);
 static int64 insert_rows(DynExecution *execution, DynSink *sink, DynRows *rows);
 static char *matching_ctids(DynSink *sink, const char *rows);
-static void check_count(DynSink *sink, const char *what, int64 done, int64 expected);
+static void check_count(DynExecution *execution, DynSink *sink, DynRows *rows, const char *what,
+						int64 done, int64 expected);
+static char *missing_row(DynExecution *execution, DynSink *sink, DynRows *rows);
 static List *key_names(DynSink *sink, bool of_delta);
+static List *key_types(DynSink *sink);
 static bool key_has_null(DynSink *sink, DynRows *rows);
 
 void
@@ -90,7 +94,8 @@ apply_by_key(DynExecution *execution, DynSink *sink, DynRows *delta, DynCounts *
 	if (split.deletes->count > 0)
 	{
 		dyn_rows_register(split.deletes, execution->env);
-		check_count(sink, "delete", execute_keyed(execution, sink, split.deletes, "DELETE FROM", "USING"),
+		check_count(execution, sink, split.deletes, "delete",
+					execute_keyed(execution, sink, split.deletes, "DELETE FROM", "USING"),
 					split.deletes->count);
 		counts->deleted += split.deletes->count;
 	}
@@ -105,7 +110,7 @@ apply_by_key(DynExecution *execution, DynSink *sink, DynRows *delta, DynCounts *
 				appendStringInfo(&set, "%s%s = d.c%d", set.len ? ", " : "", (char *) lfirst(lc), i);
 		}
 		dyn_rows_register(split.updates, execution->env);
-		check_count(sink, "update",
+		check_count(execution, sink, split.updates, "update",
 					execute_keyed(execution, sink, split.updates, "UPDATE",
 								  psprintf("SET %s FROM", set.data)),
 					split.updates->count);
@@ -130,14 +135,11 @@ execute_keyed(DynExecution *execution, DynSink *sink, DynRows *rows, const char 
 {
 	List	   *mine = key_names(sink, false);
 	List	   *theirs = key_names(sink, true);
-	List	   *types = NIL;
+	List	   *types = key_types(sink);
 	char	   *not_null = dyn_sql_not_null("d", theirs);
 	bool		nulls = key_has_null(sink, rows);
 	int64		done;
-	ListCell   *lc;
 
-	foreach(lc, sink->key)
-		types = lappend_oid(types, list_nth_oid(sink->types, lfirst_int(lc) - 1));
 	done = dyn_execute(execution,
 					   psprintf("%s %s t %s %s d WHERE %s%s%s", before, sink->name, from, rows->name,
 								dyn_sql_match("t", mine, "d", theirs, types, false),
@@ -295,7 +297,7 @@ apply_by_image(DynExecution *execution, DynSink *sink, DynRows *delta, DynCounts
 	{
 		int64		expected = total_weight(delta, -1);
 
-		check_count(sink, "delete",
+		check_count(execution, sink, delta, "delete",
 					dyn_execute(execution,
 								psprintf("DELETE FROM %s t USING (%s) z WHERE t.ctid = z.ctid",
 										 sink->name, matching_ctids(sink, delta->name)),
@@ -346,12 +348,46 @@ dyn_identity_row(DynSink *sink, const char *alias, List *names)
 static int64
 insert_rows(DynExecution *execution, DynSink *sink, DynRows *rows)
 {
-	return dyn_execute(execution,
-					   psprintf("INSERT INTO %s (%s) SELECT %s FROM %s d%s%s", sink->name, dyn_sink_columns(sink),
-								dyn_sql_columns("d", list_length(sink->names)), rows->name,
-								rows->repeated ? ", LATERAL pg_catalog.generate_series(1, d.w)" : "",
-								rows->minus ? " WHERE d.w > 0" : ""),
-					   NULL, NULL);
+	return dyn_apply_insert(execution,
+							psprintf("INSERT INTO %s (%s) SELECT %s FROM %s d%s%s", sink->name, dyn_sink_columns(sink),
+									 dyn_sql_columns("d", list_length(sink->names)), rows->name,
+									 rows->repeated ? ", LATERAL pg_catalog.generate_series(1, d.w)" : "",
+									 rows->minus ? " WHERE d.w > 0" : ""),
+							sink->name, sink->index);
+}
+
+/*
+ * A violation of the index that holds the key unique means that the rows
+ * stored do not fit the changes; one of any other index is its owner's affair.
+ */
+int64
+dyn_apply_insert(DynExecution *execution, const char *statement, const char *name, const char *index)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	volatile int64 inserted = 0;
+
+	PG_TRY();
+	{
+		inserted = dyn_execute(execution, statement, NULL, NULL);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(caller);
+		error = CopyErrorData();
+		if (error->sqlerrcode != ERRCODE_UNIQUE_VIOLATION || error->constraint_name == NULL ||
+			(index && strcmp(index, quote_qualified_identifier(error->schema_name,
+															   error->constraint_name)) != 0))
+			PG_RE_THROW();
+		FlushErrorState();
+		ereport(ERROR,
+				errcode(ERRCODE_DYN_STATE_DIVERGED),
+				errmsg("a refresh of %s would store a key twice", name),
+				error->detail ? errdetail_internal("%s", error->detail) : 0);
+	}
+	PG_END_TRY();
+	return inserted;
 }
 
 DynRows *
@@ -368,16 +404,10 @@ dyn_apply_stored(DynExecution *execution, DynSink *sink, DynRows *delta)
 		appendStringInfo(&columns, ", t.%s", (char *) lfirst(lc));
 	dyn_rows_register(delta, execution->env);
 	if (sink->key)
-	{
-		List	   *types = NIL;
-
-		foreach(lc, sink->key)
-			types = lappend_oid(types, list_nth_oid(sink->types, lfirst_int(lc) - 1));
 		statement = psprintf("SELECT (-1)::bigint AS w%s FROM %s t JOIN %s d ON %s WHERE d.w < 0",
 							 columns.data, sink->name, delta->name,
-							 dyn_sql_match("t", key_names(sink, false), "d", key_names(sink, true), types,
-										   key_has_null(sink, delta)));
-	}
+							 dyn_sql_match("t", key_names(sink, false), "d", key_names(sink, true),
+										   key_types(sink), key_has_null(sink, delta)));
 	else
 		statement = psprintf("SELECT (-1)::bigint AS w%s FROM %s t JOIN (%s) z ON t.ctid = z.ctid",
 							 columns.data, sink->name, matching_ctids(sink, delta->name));
@@ -385,14 +415,67 @@ dyn_apply_stored(DynExecution *execution, DynSink *sink, DynRows *delta)
 }
 
 static void
-check_count(DynSink *sink, const char *what, int64 done, int64 expected)
+check_count(DynExecution *execution, DynSink *sink, DynRows *rows, const char *what,
+			int64 done, int64 expected)
 {
-	if (done != expected)
-		ereport(ERROR,
-				errcode(ERRCODE_DYN_STATE_DIVERGED),
-				errmsg("a refresh of %s would %s rows that are not there", sink->name, what),
-				errdetail("%lld rows were found, %lld were expected.",
-						  (long long) done, (long long) expected));
+	char	   *row;
+
+	if (done == expected)
+		return;
+	row = missing_row(execution, sink, rows);
+	ereport(ERROR,
+			errcode(ERRCODE_DYN_STATE_DIVERGED),
+			errmsg("a refresh of %s would %s rows that are not there", sink->name, what),
+			row ? errdetail_internal("%s", row) :
+			errdetail("%lld rows were found, %lld were expected.",
+					  (long long) done, (long long) expected));
+}
+
+static char *
+listed(List *names)
+{
+	StringInfoData list;
+	ListCell   *lc;
+
+	initStringInfo(&list);
+	foreach(lc, names)
+		appendStringInfo(&list, "%s%s", list.len ? ", " : "", (char *) lfirst(lc));
+	return list.data;
+}
+
+static void
+put_text(TupleTableSlot *slot, void *arg)
+{
+	slot_getallattrs(slot);
+	if (!slot->tts_isnull[0])
+		*(char **) arg = TextDatumGetCString(slot->tts_values[0]);
+}
+
+/* In words, the first row of those to be changed that was not there before the statement. */
+static char *
+missing_row(DynExecution *execution, DynSink *sink, DynRows *rows)
+{
+	List	   *mine = key_names(sink, false);
+	List	   *theirs = key_names(sink, true);
+	char	   *values = NULL;
+
+	if (sink->key == NIL)
+	{
+		dyn_execute_before(execution,
+						   psprintf("SELECT left((%s)::text, 1000) FROM %s d WHERE d.w < 0 AND -d.w > ("
+									"SELECT count(*) FROM %s x WHERE %s(%s) = %s(%s)) LIMIT 1",
+									dyn_identity_row(sink, "d", NIL), rows->name, sink->name,
+									sink->hash, dyn_identity_row(sink, "x", sink->names),
+									sink->hash, dyn_identity_row(sink, "d", NIL)),
+						   put_text, &values);
+		return values ? psprintf("Row %s is not there as often as it would go.", values) : NULL;
+	}
+	dyn_execute_before(execution,
+					   psprintf("SELECT left(ROW(%s)::text, 1000) FROM %s d WHERE NOT EXISTS (SELECT FROM %s t WHERE %s) LIMIT 1",
+								listed(theirs), rows->name, sink->name,
+								dyn_sql_match("t", mine, "d", theirs, key_types(sink), true)),
+					   put_text, &values);
+	return values ? psprintf("Key (%s)=%s is not there.", listed(mine), values) : NULL;
 }
 
 static List *
@@ -405,6 +488,17 @@ key_names(DynSink *sink, bool of_delta)
 		names = lappend(names, of_delta ? psprintf("c%d", lfirst_int(lc)) :
 						(char *) list_nth(sink->names, lfirst_int(lc) - 1));
 	return names;
+}
+
+static List *
+key_types(DynSink *sink)
+{
+	List	   *types = NIL;
+	ListCell   *lc;
+
+	foreach(lc, sink->key)
+		types = lappend_oid(types, list_nth_oid(sink->types, lfirst_int(lc) - 1));
+	return types;
 }
 
 static bool

@@ -16,6 +16,7 @@ typedef struct DynSink
 	bool	   *identity;		/* by column from 0: takes part in a row's identity */
 	List	   *key;			/* of int: columns (from 1) that identify a row; NIL: its image does */
 	List	   *unique;			/* of int: columns in unique indexes other than the key */
+	const char *index;			/* qualified name of the unique index on the key; NULL: no unique index but ours */
 	const char *hash;			/* qualified name of row_hash */
 } DynSink;
 
@@ -32,6 +33,13 @@ typedef struct DynCounts
  * the caller reinitialises.
  */
 extern void dyn_apply(DynExecution *execution, DynSink *sink, DynRows *delta, DynCounts *counts);
+
+/*
+ * Run an INSERT into a table of ours, of this name.  Raises the same error
+ * where its unique index is violated (index: qualified name; NULL: any).
+ */
+extern int64 dyn_apply_insert(DynExecution *execution, const char *statement,
+							  const char *name, const char *index);
 
 /* The rows as stored that the minus rows of a delta name, with w = −1. */
 extern DynRows *dyn_apply_stored(DynExecution *execution, DynSink *sink, DynRows *delta);

@@ -30,6 +30,8 @@ typedef struct SinkReceiver
 
 DynTraces  *dyn_execute_traces = NULL;
 
+static int64 execute_at(DynExecution *execution, CommandId command, const char *statement,
+						DynRowSink sink, void *arg);
 static Query *analyse(DynExecution *execution, const char *statement);
 static int64 run_query(DynExecution *execution, Query *query, const char *text,
 					   DynRowSink sink, void *arg);
@@ -43,6 +45,23 @@ static void statement_context(void *arg);
 int64
 dyn_execute(DynExecution *execution, const char *statement, DynRowSink sink, void *arg)
 {
+	/* each statement sees what those before it wrote */
+	CommandCounterIncrement();
+	execution->command = GetCurrentCommandId(false);
+	return execute_at(execution, execution->command, statement, sink, arg);
+}
+
+int64
+dyn_execute_before(DynExecution *execution, const char *statement, DynRowSink sink, void *arg)
+{
+	return execute_at(execution, execution->command, statement, sink, arg);
+}
+
+/* Run a statement that sees what commands before this one wrote. */
+static int64
+execute_at(DynExecution *execution, CommandId command, const char *statement,
+		   DynRowSink sink, void *arg)
+{
 	ErrorContextCallback callback;
 	int64		result;
 
@@ -51,10 +70,8 @@ dyn_execute(DynExecution *execution, const char *statement, DynRowSink sink, voi
 	callback.previous = error_context_stack;
 	error_context_stack = &callback;
 
-	/* each statement sees what those before it wrote */
-	CommandCounterIncrement();
 	PushCopiedSnapshot(execution->snapshot);
-	UpdateActiveSnapshotCommandId();
+	GetActiveSnapshot()->curcid = command;
 	result = run_query(execution, analyse(execution, statement), statement, sink, arg);
 	PopActiveSnapshot();
 

@@ -16,6 +16,7 @@ typedef struct DynExecution
 {
 	Snapshot	snapshot;		/* registered; all statements read under it */
 	QueryEnvironment *env;
+	CommandId	command;		/* of the last statement */
 } DynExecution;
 
 /* What a statement was, what the planner thought of it, what it gave. */
@@ -43,6 +44,9 @@ typedef void (*DynRowSink) (TupleTableSlot *slot, void *arg);
  * number of rows; each goes to sink, unless that is NULL.
  */
 extern int64 dyn_execute(DynExecution *execution, const char *statement, DynRowSink sink, void *arg);
+
+/* Run a SELECT as if the statement before had not been. */
+extern int64 dyn_execute_before(DynExecution *execution, const char *statement, DynRowSink sink, void *arg);
 
 /* The same for an analysed and rewritten query, with its permissions checked by the executor. */
 extern int64 dyn_execute_query(DynExecution *execution, Query *query, DynRowSink sink, void *arg);

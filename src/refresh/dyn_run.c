@@ -43,7 +43,8 @@ static void hold_logs(DynRun *run, List *order);
 static void begin_run(DynRun *run, List *order);
 static bool run_captures(List *order);
 static DynResult *refresh_one(DynRun *run, Oid relid, bool catch_errors);
-static bool try_refresh(DynRun *run, Oid relid, bool reinitialise, DynResult *result, ErrorData **error);
+static bool try_refresh(DynRun *run, Oid relid, const char *contradiction, DynResult *result,
+						ErrorData **error);
 static bool upstream_failed(Oid relid, List *results);
 
 const char *
@@ -313,7 +314,7 @@ refresh_one(DynRun *run, Oid relid, bool catch_errors)
 	DynResult  *result = palloc0(sizeof(DynResult));
 	ErrorData  *error = NULL;
 
-	if (try_refresh(run, relid, false, result, &error))
+	if (try_refresh(run, relid, NULL, result, &error))
 		return result;
 
 	/* our own state was wrong: say so, and compute everything anew */
@@ -322,10 +323,13 @@ refresh_one(DynRun *run, Oid relid, bool catch_errors)
 		ereport(WARNING,
 				errcode(ERRCODE_DYN_STATE_DIVERGED),
 				errmsg("%s", error->message),
-				errdetail("The table is computed anew."),
+				errdetail("%s%sThe run of transaction %llu with data timestamp %s computes the table anew.",
+						  error->detail ? error->detail : "", error->detail ? " " : "",
+						  (unsigned long long) U64FromFullTransactionId(GetTopFullTransactionId()),
+						  timestamptz_to_str(run->upto)),
 				errhint("This is a fault of dyntable; please report it with the table's definition."));
 		memset(result, 0, sizeof(DynResult));
-		if (try_refresh(run, relid, true, result, &error))
+		if (try_refresh(run, relid, error->message, result, &error))
 			return result;
 	}
 	if (!catch_errors)
@@ -342,7 +346,7 @@ refresh_one(DynRun *run, Oid relid, bool catch_errors)
 
 /* In a subtransaction; on failure *error (in the caller's memory) tells what went wrong. */
 static bool
-try_refresh(DynRun *run, Oid relid, bool reinitialise, DynResult *result, ErrorData **error)
+try_refresh(DynRun *run, Oid relid, const char *contradiction, DynResult *result, ErrorData **error)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -353,7 +357,7 @@ try_refresh(DynRun *run, Oid relid, bool reinitialise, DynResult *result, ErrorD
 	MemoryContextSwitchTo(work);
 	PG_TRY();
 	{
-		dyn_target_refresh(run, relid, reinitialise, result);
+		dyn_target_refresh(run, relid, contradiction, result);
 		ReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(caller);
 		CurrentResourceOwner = owner;

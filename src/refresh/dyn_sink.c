@@ -63,12 +63,15 @@ dyn_target_sink(Oid relid, int ncolumns, const DynColumn *columns, List *key)
 	if (list_length(key) <= INDEX_MAX_KEYS)
 		sink->key = key;
 
-	/* columns that stand in a unique index of the user's */
+	/* the index that keeps the key unique, and the columns that stand in others, which are the user's */
+	sink->index = "";
 	foreach(lc, RelationGetIndexList(rel))
 	{
 		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
 
-		if (index->rd_index->indisunique && !index_serves_identity(index, sink, attnums))
+		if (index->rd_index->indisunique && index_serves_identity(index, sink, attnums))
+			sink->index = dyn_relation_name(RelationGetRelid(index));
+		else if (index->rd_index->indisunique)
 			for (int i = 0; i < ncolumns; i++)
 				for (int k = 0; k < index->rd_index->indnatts; k++)
 					if (index->rd_index->indkey.values[k] == 0 ||

@@ -79,7 +79,7 @@ dyn_refresh_writing(void)
 }
 
 void
-dyn_target_refresh(DynRun *run, Oid relid, bool reinitialise, DynResult *result)
+dyn_target_refresh(DynRun *run, Oid relid, const char *contradiction, DynResult *result)
 {
 	Target		target = {.run = run, .result = result};
 	DynIdentity identity;
@@ -101,7 +101,8 @@ dyn_target_refresh(DynRun *run, Oid relid, bool reinitialise, DynResult *result)
 	PG_TRY();
 	{
 		prepare(&target);
-		reason = reinitialise ? "the stored state did not fit the changes" : reinit_reason(&target);
+		reason = contradiction ? psprintf("the stored state did not fit the changes: %s", contradiction) :
+			reinit_reason(&target);
 		if (target.plan == NULL)
 		{
 			result->action = DYN_ACTION_FULL;

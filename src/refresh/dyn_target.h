@@ -23,8 +23,12 @@ typedef struct DynRun
 	DynTrigger	trigger;
 } DynRun;
 
-/* Refresh one table; its locks are held, its upstream has been refreshed.  Raises what goes wrong. */
-extern void dyn_target_refresh(DynRun *run, Oid relid, bool reinitialise, DynResult *result);
+/*
+ * Refresh one table; its locks are held, its upstream has been refreshed.
+ * Raises what goes wrong.  contradiction: NULL, or what the attempt before
+ * found wrong in the stored state, so that the table is to be reinitialised.
+ */
+extern void dyn_target_refresh(DynRun *run, Oid relid, const char *contradiction, DynResult *result);
 
 /* dyn_run, whose snapshot stays registered for the caller to look at what it gave. */
 extern List *dyn_run_keeping(List *relids, DynTrigger trigger, bool catch_errors, Snapshot *snapshot);
