@@ -2,6 +2,7 @@
 #
 #   make demo   see it work          (installs what is missing, leaves nothing running)
 #   make test   see it proven        (the same, for all tests)
+#   make test-matrix                 (on PostgreSQL 15, 17 and 18; as root)
 #   make        build                (PGXS; PG_CONFIG=... names the server)
 #   make tree   a private copy of the server under build/, with dyntable in it
 
@@ -59,7 +60,11 @@ test: prepared
 test-long: prepared
 	@test/run long
 
+# Prepares each version for itself.
+test-matrix:
+	@test/matrix
+
 check-regress check-isolation check-pgtap check-tap: check-%: prepared
 	@test/run $*
 
-.PHONY: tree prepared demo test test-long check-regress check-isolation check-pgtap check-tap
+.PHONY: tree prepared demo test test-long test-matrix check-regress check-isolation check-pgtap check-tap
