@@ -75,6 +75,13 @@ extern void dyn_changelog_scan(const DynSource *source, const DynSnapshot *since
 /* Attribute number in the log table of a source's column. */
 extern AttrNumber dyn_changelog_attnum(const DynSource *source, AttrNumber column);
 
+/*
+ * Whether a publication takes the updates and deletes of a relation, which
+ * then fail where it has no replica identity; and give it FULL where it has none.
+ */
+extern bool dyn_identity_published(Oid relid);
+extern void dyn_identity_supply(Oid relid);
+
 /* Wake the capture worker so that it trims logs and drops sources no longer read. */
 extern void dyn_capture_wake(void);
 

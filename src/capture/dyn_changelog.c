@@ -28,12 +28,10 @@
 #include <access/tableam.h>
 #include <access/transam.h>
 #include <access/xact.h>
-#include <catalog/dependency.h>
 #include <catalog/heap.h>
 #include <catalog/namespace.h>
 #include <catalog/pg_am.h>
 #include <catalog/pg_class.h>
-#include <catalog/pg_extension.h>
 #include <catalog/pg_namespace.h>
 #include <catalog/pg_type.h>
 #include <catalog/storage.h>
@@ -98,8 +96,7 @@ extension_owner(void)
 static Oid
 create_table(const char *name, TupleDesc desc)
 {
-	ObjectAddress log;
-	ObjectAddress extension;
+	Oid			log;
 	Oid			leftover = get_relname_relid(name, dyn_schema_oid());
 
 	if (OidIsValid(leftover))
@@ -107,20 +104,17 @@ create_table(const char *name, TupleDesc desc)
 		dyn_changelog_drop(leftover);
 		CommandCounterIncrement();
 	}
-	ObjectAddressSet(log, RelationRelationId,
-					 heap_create_with_catalog(name, dyn_schema_oid(), InvalidOid, InvalidOid,
-											  InvalidOid, InvalidOid, extension_owner(),
-											  HEAP_TABLE_AM_OID, desc, NIL, RELKIND_RELATION,
-											  RELPERSISTENCE_PERMANENT, false, false,
-											  ONCOMMIT_NOOP, (Datum) 0, false, false, true,
-											  InvalidOid, NULL));
+	log = heap_create_with_catalog(name, dyn_schema_oid(), InvalidOid, InvalidOid,
+								   InvalidOid, InvalidOid, extension_owner(),
+								   HEAP_TABLE_AM_OID, desc, NIL, RELKIND_RELATION,
+								   RELPERSISTENCE_PERMANENT, false, false,
+								   ONCOMMIT_NOOP, (Datum) 0, false, false, true,
+								   InvalidOid, NULL);
 	CommandCounterIncrement();
-	NewRelationCreateToastTable(log.objectId, (Datum) 0);
-	ObjectAddressSet(extension, ExtensionRelationId, dyn_extension_oid());
-	recordDependencyOn(&log, &extension, DEPENDENCY_EXTENSION);
-	CommandCounterIncrement();
-	dyn_logmark_forget(log.objectId);
-	return log.objectId;
+	NewRelationCreateToastTable(log, (Datum) 0);
+	dyn_member_add(log);
+	dyn_logmark_forget(log);
+	return log;
 }
 
 void
@@ -246,11 +240,7 @@ dyn_changelog_extend(Relation source, const DynSource *row)
 void
 dyn_changelog_drop(Oid log)
 {
-	ObjectAddress address;
-
-	ObjectAddressSet(address, RelationRelationId, log);
-	performDeletion(&address, DROP_RESTRICT,
-					PERFORM_DELETION_INTERNAL | PERFORM_DELETION_SKIP_EXTENSIONS);
+	dyn_member_drop(log);
 	dyn_logmark_forget(log);
 }
 

@@ -15,11 +15,13 @@
 #include <catalog/partition.h>
 #include <catalog/pg_class.h>
 #include <catalog/pg_inherits.h>
+#include <catalog/pg_publication.h>
 #include <miscadmin.h>
 #include <storage/lmgr.h>
 #include <utils/inval.h>
 #include <utils/lsyscache.h>
 #include <utils/rel.h>
+#include <utils/relcache.h>
 #include <utils/syscache.h>
 
 #include "capture/dyn_capture_internal.h"
@@ -197,4 +199,33 @@ dyn_identity_require(Oid relid)
 	}
 	CommandCounterIncrement();
 	return changed;
+}
+
+bool
+dyn_identity_published(Oid relid)
+{
+	Relation	rel = table_open(relid, AccessShareLock);
+	PublicationDesc published;
+
+	RelationBuildPublicationDesc(rel, &published);
+	table_close(rel, NoLock);
+	return published.pubactions.pubupdate || published.pubactions.pubdelete;
+}
+
+/*
+ * A key of ours may have nulls, so that no index of ours can be the identity.
+ * SHARE UPDATE EXCLUSIVE keeps other DDL out; nobody but a refresh writes.
+ */
+void
+dyn_identity_supply(Oid relid)
+{
+	Relation	rel = table_open(relid, ShareUpdateExclusiveLock);
+
+	if (rel->rd_rel->relreplident == REPLICA_IDENTITY_DEFAULT &&
+		!OidIsValid(RelationGetReplicaIndex(rel)))
+	{
+		dyn_identity_set(relid, REPLICA_IDENTITY_FULL);
+		CommandCounterIncrement();
+	}
+	table_close(rel, NoLock);
 }

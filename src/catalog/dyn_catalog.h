@@ -149,6 +149,8 @@ extern List *dyn_source_all(void);	/* of DynSource * */
 /* stage */
 extern Oid	dyn_stage_get(Oid relid, int no);	/* InvalidOid when missing */
 extern void dyn_stage_insert(Oid relid, int no, Oid stage);	/* from now on dropped with relid */
+extern void dyn_member_add(Oid relid);	/* of the extension; drops go past the membership */
+extern void dyn_member_drop(Oid relid);
 extern List *dyn_stages_of(Oid relid);	/* of Oid */
 extern void dyn_stages_forget(Oid relid);	/* but the log of its own delta, number 0 */
 

@@ -8,8 +8,10 @@
  */
 #include <postgres.h>
 
+#include <access/xact.h>
 #include <catalog/dependency.h>
 #include <catalog/pg_class.h>
+#include <catalog/pg_extension.h>
 #include <catalog/pg_type.h>
 #include <utils/builtins.h>
 #include <utils/pg_lsn.h>
@@ -154,6 +156,32 @@ dyn_source_all(void)
 	return sources;
 }
 
+/*
+ * Tables that we make are members of the extension: a dump leaves them out, and
+ * nobody drops them by hand.  DROP EXTENSION takes them along.
+ */
+void
+dyn_member_add(Oid relid)
+{
+	ObjectAddress table;
+	ObjectAddress extension;
+
+	ObjectAddressSet(table, RelationRelationId, relid);
+	ObjectAddressSet(extension, ExtensionRelationId, dyn_extension_oid());
+	recordDependencyOn(&table, &extension, DEPENDENCY_EXTENSION);
+	CommandCounterIncrement();
+}
+
+void
+dyn_member_drop(Oid relid)
+{
+	ObjectAddress table;
+
+	ObjectAddressSet(table, RelationRelationId, relid);
+	performDeletion(&table, DROP_RESTRICT,
+					PERFORM_DELETION_INTERNAL | PERFORM_DELETION_SKIP_EXTENSIONS);
+}
+
 Oid
 dyn_stage_get(Oid relid, int no)
 {
@@ -178,15 +206,9 @@ dyn_stage_insert(Oid relid, int no, Oid stage)
 		3, {OIDOID, INT4OID, OIDOID}
 	};
 	Datum		values[] = {ObjectIdGetDatum(relid), Int32GetDatum(no), ObjectIdGetDatum(stage)};
-	ObjectAddress table;
-	ObjectAddress dependent;
 
 	dyn_spi_run(&insert, values, NULL);
-
-	/* Whatever way the dynamic table is dropped, the server drops the stage with it. */
-	ObjectAddressSet(table, RelationRelationId, relid);
-	ObjectAddressSet(dependent, RelationRelationId, stage);
-	recordDependencyOn(&dependent, &table, DEPENDENCY_AUTO);
+	dyn_member_add(stage);
 }
 
 List *

@@ -17,9 +17,12 @@
 #include <access/xact.h>
 #include <catalog/dependency.h>
 #include <catalog/namespace.h>
+#include <catalog/pg_extension.h>
 #include <catalog/pg_namespace.h>
 #include <catalog/pg_type.h>
 #include <commands/extension.h>
+#include <miscadmin.h>
+#include <storage/lock.h>
 #include <utils/builtins.h>
 #include <utils/hsearch.h>
 #include <utils/inval.h>
@@ -31,6 +34,7 @@
 
 #include "catalog/dyn_catalog.h"
 #include "catalog/dyn_spi.h"
+#include "compat/dyn_compat.h"
 
 #define TABLE_COLUMNS \
 	"relid::oid, query, tree, tree_version, settings, target_lag, schedule, refresh_mode," \
@@ -403,6 +407,16 @@ dyn_table_set_state(Oid relid, bool suspended, const char *code)
 		dyn_spi_run(&forgive, values, NULL);
 }
 
+/* DROP EXTENSION holds this lock, and reaches its members itself. */
+static bool
+extension_being_dropped(void)
+{
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, ExtensionRelationId, dyn_extension_oid(), 0);
+	return dyn_lock_held(&tag, AccessExclusiveLock);
+}
+
 /*
  * Everything about a dynamic table but its history.  Called while the table is
  * dropped, which may be because the extension is: then some of these tables
@@ -419,7 +433,11 @@ dyn_table_delete(Oid relid)
 		{"DELETE FROM dyntable.dynamic_table WHERE relid = $1", 1, {OIDOID}},
 	};
 	Datum		values[] = {ObjectIdGetDatum(relid)};
+	ListCell   *cell;
 
+	if (!extension_being_dropped())
+		foreach(cell, dyn_stages_of(relid))
+			dyn_member_drop(lfirst_oid(cell));
 	for (int i = 0; i < lengthof(deletes); i++)
 		if (OidIsValid(get_relname_relid(tables[i], dyn_schema_oid())))
 			dyn_spi_run(&deletes[i], values, NULL);

@@ -38,6 +38,7 @@ extern char *dyn_aggregate_fill(DynEvaluation *evaluation, DynNode *node, const 
 extern List *dyn_aggregate_state_columns(DynNode *node);	/* of char *: "name type", behind c1 .. cn */
 
 /* dyn_state.c: the state tables of a dynamic table */
+extern void dyn_states_publishable(Oid relid);
 extern void dyn_states_open(DynEvaluation *evaluation);
 extern bool dyn_states_complete(DynEvaluation *evaluation);
 extern void dyn_states_fill(DynEvaluation *evaluation);

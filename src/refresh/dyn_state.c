@@ -27,6 +27,7 @@
 #include <utils/rel.h>
 #include <utils/ruleutils.h>
 
+#include "capture/dyn_capture.h"
 #include "query/dyn_advice.h"
 #include "refresh/dyn_evaluate.h"
 
@@ -73,6 +74,22 @@ dyn_state_ddl(const char *command)
 	SPI_finish();
 	AtEOXact_GUC(false, level);
 	SetUserIdAndSecContext(userid, context);
+}
+
+/*
+ * A publication of all tables takes in the dynamic table and its state tables,
+ * and the server refuses to update and delete published rows without identity.
+ */
+void
+dyn_states_publishable(Oid relid)
+{
+	ListCell   *lc;
+
+	if (!dyn_identity_published(relid))
+		return;
+	dyn_identity_supply(relid);
+	foreach(lc, dyn_stages_of(relid))
+		dyn_identity_supply(lfirst_oid(lc));
 }
 
 /* Names of the state tables, and how deltas are applied to them. */
@@ -184,8 +201,7 @@ drop_states(Oid relid)
 
 	foreach(lc, dyn_stages_of(relid))
 		if (lfirst_oid(lc) != dyn_stage_get(relid, 0))
-			dyn_state_ddl(psprintf("DROP TABLE IF EXISTS dyntable.%s",
-								   quote_identifier(get_rel_name(lfirst_oid(lc)))));
+			dyn_member_drop(lfirst_oid(lc));
 	dyn_stages_forget(relid);
 }
 

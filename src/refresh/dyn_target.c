@@ -90,6 +90,7 @@ dyn_target_refresh(DynRun *run, Oid relid, const char *contradiction, DynResult 
 	result->relid = relid;
 	result->started = GetCurrentTimestamp();
 	dyn_position_claim(relid);
+	dyn_states_publishable(relid);
 	target.table = dyn_table_get(relid, false);
 	target.position = dyn_position_get(relid);
 	target.evaluation.relid = relid;
