@@ -64,7 +64,8 @@ extern void dyn_capture_wait(XLogRecPtr lsn);
  * Call emit for every logged change of source whose xid is visible in upto
  * and not in since.  The slot has the log table's descriptor; columns are
  * found there by dyn_changelog_attnum.  weight is +1 or -1, or 0 for an event
- * (TRUNCATE, gap) that makes the delta incomputable: reinitialise.
+ * (TRUNCATE, gap) that makes the delta incomputable: reinitialise; one above 1 is
+ * such an event for those who read column weight - 1 alone.
  * Raises an error when the slot's generation changed since
  * dyn_capture_generation was asked: the log is then not complete.
  */

@@ -19,6 +19,9 @@
 #define DYN_LOG_WEIGHT	2
 #define DYN_LOG_FIXED	2
 
+/* Weight of an event that concerns only those who read this column. */
+#define DYN_LOG_COLUMN_EVENT(column) ((column) + 1)
+
 /* The logical message by which a transaction has an event logged for a source. */
 #define DYN_EVENT_PREFIX "dyntable"
 
@@ -26,8 +29,11 @@ typedef struct DynEventMessage
 {
 	int64		generation;
 	Oid			relid;
-	Oid			padding;
+	int32		column;			/* whose values changed; 0: the table's rows; or: */
 } DynEventMessage;
+
+/* No rows changed, but what capture needs of the table may be gone. */
+#define DYN_EVENT_NO_ROWS	(-1)
 
 /* A source as the capture worker knows it: plain memory, no catalog access. */
 typedef struct DynTracked
@@ -48,6 +54,8 @@ typedef struct DynTracked
 	BlockNumber written_to;		/* of the last batch: where its last row went */
 	Oid			written_storage;
 	uint64		event_xid;		/* transaction that has its event in the log */
+	uint64		column_event_xid;	/* transaction that has events of single columns there ... */
+	Bitmapset  *column_events;	/* ... of these */
 	bool		complained;		/* about an undecodable change */
 } DynTracked;
 
@@ -61,14 +69,15 @@ extern void dyn_batch_reload(void);	/* in a transaction, batch empty */
 extern int64 dyn_batch_rows(void);
 extern List *dyn_batch_sources(void);	/* of DynTracked * */
 extern void dyn_batch_clear(void);
+extern bool dyn_batch_reshaped; /* a source changed shape: its registration may be out of date */
 
 /* dyn_changelog.c */
 extern void dyn_changelog_create(Relation source, DynSource *row);	/* row: columns given, logs set */
-extern bool dyn_changelog_extend(Relation source, const DynSource *row);
+extern void dyn_changelog_extend(Relation source, const DynSource *row);
 extern bool dyn_changelog_fits(Oid relid, Oid log, List *columns);
 extern void dyn_changelog_append(DynTracked *tracked, bool events_only);
 extern void dyn_changelog_mark(DynTracked *tracked);
-extern void dyn_changelog_event(Oid relid);	/* with the current transaction's xid */
+extern void dyn_changelog_event(Oid relid, AttrNumber column);	/* with the current transaction's xid */
 extern int64 dyn_changelog_bytes(Oid log);	/* TOAST included */
 extern void dyn_changelog_cut(Oid logid);
 extern void dyn_changelog_drop(Oid log);

@@ -36,14 +36,12 @@
 #include <catalog/pg_type.h>
 #include <catalog/storage.h>
 #include <catalog/toasting.h>
-#include <commands/tablecmds.h>
 #include <executor/spi.h>
 #include <executor/tuptable.h>
 #include <miscadmin.h>
 #include <nodes/makefuncs.h>
 #include <storage/bufmgr.h>
 #include <storage/lmgr.h>
-#include <tcop/utility.h>
 #include <utils/builtins.h>
 #include <utils/lsyscache.h>
 #include <utils/memutils.h>
@@ -164,36 +162,12 @@ dyn_changelog_fits(Oid relid, Oid log, List *columns)
 	return true;
 }
 
-/* One ALTER TABLE on a log, without event triggers. */
-static void
-alter_log(Oid log, List *commands)
-{
-	AlterTableStmt *statement = makeNode(AlterTableStmt);
-	PlannedStmt *wrapper = makeNode(PlannedStmt);
-	AlterTableUtilityContext context = {0};
-	LOCKMODE	lockmode = AccessExclusiveLock;
-
-	statement->relation = makeRangeVar(get_namespace_name(dyn_schema_oid()),
-									   get_rel_name(log), -1);
-	statement->cmds = commands;
-	statement->objtype = OBJECT_TABLE;
-	wrapper->commandType = CMD_UTILITY;
-	wrapper->utilityStmt = (Node *) statement;
-	wrapper->stmt_location = -1;
-	LockRelationOid(log, lockmode);
-	context.pstmt = wrapper;
-	context.queryString = "";
-	context.relid = log;
-	AlterTable(statement, lockmode, &context);
-	CommandCounterIncrement();
-}
-
 /*
- * Give the log the columns it lacks, and those anew whose type changed.  True
- * when a column had to be replaced: what it held is lost, so the caller must
- * log an event.
+ * Give the log the columns it lacks, and those anew whose type changed.  What
+ * such a column held is lost, and nobody misses it: the change of type left an
+ * event for its readers, and so did each change that it could not hold since.
  */
-bool
+void
 dyn_changelog_extend(Relation source, const DynSource *row)
 {
 	List	   *drops = NIL;
@@ -226,15 +200,14 @@ dyn_changelog_extend(Relation source, const DynSource *row)
 	}
 	if (drops != NIL)
 	{
-		alter_log(row->log, copyObject(drops));
-		alter_log(row->other_log, copyObject(drops));
+		dyn_alter_table(row->log, copyObject(drops));
+		dyn_alter_table(row->other_log, copyObject(drops));
 	}
 	if (adds != NIL)
 	{
-		alter_log(row->log, copyObject(adds));
-		alter_log(row->other_log, copyObject(adds));
+		dyn_alter_table(row->log, copyObject(adds));
+		dyn_alter_table(row->other_log, copyObject(adds));
 	}
-	return drops != NIL;
 }
 
 void
@@ -426,10 +399,10 @@ dyn_changelog_mark(DynTracked *tracked)
  * tell: the next one has another generation anyway.
  */
 void
-dyn_changelog_event(Oid relid)
+dyn_changelog_event(Oid relid, AttrNumber column)
 {
 	DynDatabase *db;
-	DynEventMessage message = {.relid = relid};
+	DynEventMessage message = {.relid = relid, .column = column};
 
 	LWLockAcquire(dyn_shmem->lock, LW_SHARED);
 	db = dyn_shmem_database(MyDatabaseId);

@@ -50,6 +50,7 @@ typedef struct DynTarget
 {
 	DynTracked *tracked;
 	AttrNumber *columns;		/* per tracked column: where it stands in the relation, or: */
+	bool		complete;		/* no column is missing */
 } DynTarget;
 
 typedef struct DynMapping
@@ -66,6 +67,7 @@ extern PGDLLEXPORT void _PG_output_plugin_init(OutputPluginCallbacks *cb);
 bool		dyn_capture_worker = false;
 RepOriginId dyn_capture_origin = InvalidRepOriginId;
 int64		dyn_capture_decoding = 0;
+bool		dyn_batch_reshaped = false;
 
 static MemoryContext sources_context = NULL;	/* until the next reload */
 static MemoryContext batch_context = NULL;	/* until the batch is written */
@@ -108,7 +110,8 @@ dyn_batch_clear(void)
 			tuplestore_end(tracked->rows);
 		tracked->rows = NULL;
 		tracked->nrows = 0;
-		tracked->event_xid = 0;
+		tracked->event_xid = tracked->column_event_xid = 0;
+		tracked->column_events = NULL;
 	}
 	batch_rows = 0;
 	MemoryContextReset(batch_context);
@@ -153,6 +156,24 @@ batch_add_event(DynTracked *tracked, uint64 xid)
 	memset(tracked->nulls, true, tracked->log_desc->natts);
 	batch_add(tracked, xid, 0);
 	tracked->event_xid = xid;
+}
+
+/* The same for a single column. */
+static void
+batch_add_column_event(DynTracked *tracked, uint64 xid, AttrNumber column)
+{
+	MemoryContext caller;
+
+	if (tracked->column_event_xid != xid)
+		tracked->column_events = NULL;
+	tracked->column_event_xid = xid;
+	if (tracked->event_xid == xid || bms_is_member(column, tracked->column_events))
+		return;
+	memset(tracked->nulls, true, tracked->log_desc->natts);
+	batch_add(tracked, xid, DYN_LOG_COLUMN_EVENT(column));
+	caller = MemoryContextSwitchTo(batch_context);
+	tracked->column_events = bms_add_member(tracked->column_events, column);
+	MemoryContextSwitchTo(caller);
 }
 
 /* ---- sources ---- */
@@ -310,7 +331,7 @@ map_columns(DynTracked *tracked, Relation root, Relation relation, AttrNumber *c
 		Form_pg_attribute from_att;
 
 		columns[i] = COLUMN_MISSING;
-		if (logged == 0 || wanted > from->natts)
+		if (wanted > from->natts)
 			continue;
 		from_att = TupleDescAttr(from, wanted - 1);
 		if (from_att->attisdropped)
@@ -318,6 +339,8 @@ map_columns(DynTracked *tracked, Relation root, Relation relation, AttrNumber *c
 			columns[i] = COLUMN_DROPPED;
 			continue;
 		}
+		if (logged == 0)
+			continue;
 		for (int a = 0; a < to->natts; a++)
 		{
 			Form_pg_attribute to_att = TupleDescAttr(to, a);
@@ -360,6 +383,9 @@ mapping_add(DynMapping *mapping, DynTracked *tracked, Relation relation)
 	target->columns = palloc0(sizeof(AttrNumber) * Max(tracked->ncolumns, 1));
 	MemoryContextSwitchTo(caller);
 	map_columns(tracked, root, relation, target->columns);
+	target->complete = true;
+	for (int i = 0; i < tracked->ncolumns; i++)
+		target->complete &= target->columns[i] != COLUMN_MISSING;
 	if (root != relation)
 		RelationClose(root);
 }
@@ -418,7 +444,7 @@ is_external(TupleDesc desc, int column, Datum value, bool isnull, bool ondisk)
 /*
  * Copy the tracked columns of one version of a row into the log's row.  A
  * value left in TOAST by an UPDATE comes from the old version, which carries
- * it in line.  False when a column cannot be had.
+ * it in line.  False when it does not.
  */
 static bool
 fill_values(DynTarget *target, TupleDesc desc, Datum *values, bool *nulls, bool has_old)
@@ -432,9 +458,7 @@ fill_values(DynTarget *target, TupleDesc desc, Datum *values, bool *nulls, bool 
 		AttrNumber	to = tracked->log_columns[i];
 		Datum		value;
 
-		if (from == COLUMN_MISSING)
-			return false;
-		if (from == COLUMN_DROPPED || nulls[from - 1])
+		if (from <= 0 || nulls[from - 1])
 			continue;
 		value = values[from - 1];
 		if (is_external(desc, from, value, false, true))
@@ -478,6 +502,17 @@ same_image(DynTarget *target, TupleDesc desc)
 	return true;
 }
 
+/* The log cannot hold these columns (any more): that concerns only those who read them. */
+static void
+report_missing(DynTarget *target, uint64 xid)
+{
+	DynTracked *tracked = target->tracked;
+
+	for (int i = 0; i < tracked->ncolumns; i++)
+		if (target->columns[i] == COLUMN_MISSING)
+			batch_add_column_event(tracked, xid, tracked->columns[i]);
+}
+
 static void
 undecodable(DynTracked *tracked, Relation relation, uint64 xid)
 {
@@ -485,7 +520,7 @@ undecodable(DynTracked *tracked, Relation relation, uint64 xid)
 		ereport(LOG,
 				(errmsg("change of table \"%s\" in transaction " UINT64_FORMAT " cannot be captured",
 						RelationGetRelationName(relation), xid),
-				 errdetail("Its replica identity is not FULL or a column that is read changed its type."),
+				 errdetail("Its replica identity is not FULL."),
 				 errhint("The dynamic tables that read it will be initialised again.")));
 	tracked->complained = true;
 	batch_add_event(tracked, xid);
@@ -499,6 +534,8 @@ add_change(DynTarget *target, Relation relation, uint64 xid, bool has_old, bool 
 
 	if (has_old && has_new && same_image(target, desc))
 		return;
+	if (!target->complete)
+		report_missing(target, xid);
 	if (has_old)
 	{
 		if (!fill_values(target, desc, old_values, old_nulls, false))
@@ -607,8 +644,13 @@ message_cb(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, XLogRecPtr messag
 	if (event.generation != dyn_capture_decoding)
 		return;
 	tracked = find_source(event.relid);
-	if (tracked && txn->end_lsn > tracked->registered_lsn)
+	if (tracked == NULL || txn->end_lsn <= tracked->registered_lsn)
+		return;
+	dyn_batch_reshaped = true;
+	if (event.column == InvalidAttrNumber)
 		batch_add_event(tracked, full_xid(txn->xid));
+	else if (event.column != DYN_EVENT_NO_ROWS)
+		batch_add_column_event(tracked, full_xid(txn->xid), event.column);
 }
 
 /* ---- the plugin ---- */

@@ -294,7 +294,6 @@ register_source(Oid relid, List *columns)
 	const char *code;
 	char	   *detail;
 	bool		known = false;
-	bool		event = false;
 
 	if (rel == NULL)
 		ereport(ERROR,
@@ -326,13 +325,12 @@ register_source(Oid relid, List *columns)
 	else
 	{
 		source->columns = live_columns(rel, list_union_int(source->columns, columns));
-		event = dyn_changelog_extend(rel, source);
+		dyn_changelog_extend(rel, source);
 		known = true;
 	}
 	/* without FULL, changes up to now cannot all have been captured */
-	event |= dyn_identity_require(relid);
-	if (event && known)
-		dyn_changelog_event(relid);
+	if (dyn_identity_require(relid) && known)
+		dyn_changelog_event(relid, InvalidAttrNumber);
 	dyn_source_store(source);
 	table_close(rel, NoLock);
 	dyn_shmem_count_registration_at_commit();

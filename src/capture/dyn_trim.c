@@ -197,8 +197,9 @@ register_missing_sources(void)
 	List	   *missing;
 	ListCell   *lc;
 
-	if (now < not_before)
+	if (now < not_before && !dyn_batch_reshaped)
 		return;
+	dyn_batch_reshaped = false;
 	dyn_own_begin();
 	missing = dyn_sources_missing();
 	foreach(lc, dyn_source_all())

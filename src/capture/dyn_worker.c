@@ -578,7 +578,7 @@ housekeeping_asked(void)
 	asked = my_database->housekeeping;
 	my_database->housekeeping = false;
 	LWLockRelease(dyn_shmem->lock);
-	return asked;
+	return asked || dyn_batch_reshaped;
 }
 
 /* How long to sleep: until WAL is likely, or a chore is due. */

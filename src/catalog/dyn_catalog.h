@@ -110,6 +110,9 @@ typedef struct DynHistory
 	const char *phases;			/* jsonb text or NULL */
 } DynHistory;
 
+/* ALTER TABLE as ours, on a table that may be anybody's; takes ACCESS EXCLUSIVE. */
+extern void dyn_alter_table(Oid relid, List *commands);
+
 /* the extension itself */
 extern Oid	dyn_extension_oid(void);	/* InvalidOid where it is not installed */
 extern Oid	dyn_schema_oid(void);	/* schema dyntable */

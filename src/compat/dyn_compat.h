@@ -65,6 +65,13 @@
 #define dyn_origin_setup(origin) replorigin_session_setup((origin))
 #endif
 
+/* The expression of a generated column can be changed since 17. */
+#if PG_VERSION_NUM >= 170000
+#define dyn_sets_expression(subtype) ((subtype) == AT_SetExpression)
+#else
+#define dyn_sets_expression(subtype) false
+#endif
+
 /* Names of relation options became const in 18. */
 #if PG_VERSION_NUM >= 180000
 typedef const char *DynOptionSpace;

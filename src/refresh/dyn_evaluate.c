@@ -25,6 +25,7 @@ typedef struct LogReading
 	AttrNumber *attnums;		/* by column: attribute of the log */
 	Datum	   *values;
 	bool	   *isnull;
+	List	   *columns;		/* of the source, that are read */
 	bool		event;			/* a change that no delta expresses */
 } LogReading;
 
@@ -122,6 +123,7 @@ scan_delta(DynEvaluation *evaluation, DynNode *node)
 
 	source = dyn_source_get(node->relid);
 	reading.rows = dyn_rows_begin(name, desc, identity);
+	reading.columns = node->attnums;
 	reading.attnums = palloc(sizeof(AttrNumber) * node->ncolumns);
 	reading.values = palloc(sizeof(Datum) * desc->natts);
 	reading.isnull = palloc(sizeof(bool) * desc->natts);
@@ -140,9 +142,9 @@ read_change(TupleTableSlot *slot, int weight, void *arg)
 {
 	LogReading *reading = arg;
 
-	if (weight == 0)
+	if (weight == 0 || weight > 1)
 	{
-		reading->event = true;
+		reading->event |= weight == 0 || list_member_int(reading->columns, weight - 1);
 		return;
 	}
 	slot_getallattrs(slot);
