@@ -29,11 +29,12 @@
 typedef struct ColumnCheck
 {
 	List	   *queries;		/* innermost first */
-	bool		retyped;
+	bool		outdated;		/* to be analysed again */
 } ColumnCheck;
 
 static Oid	relation_owner(Oid relid);
 static void set_local(const char *name, const char *value);
+static bool constraints_exist(List *constraints);
 static bool check_columns_walker(Node *node, void *context);
 static void check_column(ColumnCheck *check, RangeTblEntry *rte, Var *var);
 
@@ -99,10 +100,31 @@ relation_owner(Oid relid)
 	return owner;
 }
 
+static void
+analysis_context(void *arg)
+{
+	if (geterrcode() == ERRCODE_GROUPING_ERROR)
+		errhint("The key that GROUP BY rests on was dropped. Make the constraint again, or give the dynamic table another query with dyntable_alter(name, query => ...).");
+}
+
+/* Analyse a definition again.  As it will read from the catalog: without positions in its text. */
+static Query *
+analyse_again(const char *text)
+{
+	ErrorContextCallback callback = {.callback = analysis_context, .previous = error_context_stack};
+	Query	   *query;
+
+	error_context_stack = &callback;
+	query = dyn_query_analyse(text);
+	error_context_stack = callback.previous;
+	return castNode(Query, stringToNode(nodeToString(query)));
+}
+
 /*
  * dyn_stored_query returns the definition as it is to be run now.  Names are
  * those of today, as the stored tree knows relations and columns by number; a
- * column whose type changed makes it be analysed again from its own text.
+ * column whose type changed, or a lost key that GROUP BY rests on, makes it be
+ * analysed again from its own text.
  */
 Query *
 dyn_stored_query(const DynTable *table, bool *retyped)
@@ -114,16 +136,28 @@ dyn_stored_query(const DynTable *table, bool *retyped)
 	if (table->tree_version != PG_MAJORVERSION_NUM)
 	{
 		*retyped = true;
-		return dyn_query_analyse(table->query);
+		return analyse_again(table->query);
 	}
 	query = castNode(Query, stringToNode(table->tree));
 	(void) check_columns_walker((Node *) query, &check);
-	if (check.retyped)
+	if (check.outdated)
 	{
 		*retyped = true;
-		query = dyn_query_analyse(pg_get_querydef(query, false));
+		query = analyse_again(pg_get_querydef(query, false));
 	}
 	return query;
+}
+
+/* Whether the keys are still there by which GROUP BY allows other columns. */
+static bool
+constraints_exist(List *constraints)
+{
+	ListCell   *lc;
+
+	foreach(lc, constraints)
+		if (!SearchSysCacheExists1(CONSTROID, ObjectIdGetDatum(lfirst_oid(lc))))
+			return false;
+	return true;
 }
 
 static bool
@@ -136,6 +170,7 @@ check_columns_walker(Node *node, void *context)
 		return false;
 	if (IsA(node, Query))
 	{
+		check->outdated |= !constraints_exist(((Query *) node)->constraintDeps);
 		check->queries = lcons(node, check->queries);
 		result = query_tree_walker((Query *) node, check_columns_walker, context, QTW_IGNORE_JOINALIASES);
 		check->queries = list_delete_first(check->queries);
@@ -169,7 +204,7 @@ check_column(ColumnCheck *check, RangeTblEntry *rte, Var *var)
 					   get_rel_name(rte->relid)),
 				errhint("Give the dynamic table another query with dyntable_alter(name, query => ...)."));
 	att = (Form_pg_attribute) GETSTRUCT(tuple);
-	check->retyped |= att->atttypid != var->vartype || att->atttypmod != var->vartypmod ||
+	check->outdated |= att->atttypid != var->vartype || att->atttypmod != var->vartypmod ||
 		att->attcollation != var->varcollid;
 	ReleaseSysCache(tuple);
 }

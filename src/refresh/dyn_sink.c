@@ -135,6 +135,19 @@ find_indexes(DynSink *sink, List **useless)
 }
 
 void
+dyn_sink_drop_indexes(Oid relid)
+{
+	Relation	rel = table_open(relid, NoLock);
+	List	   *indexes = list_copy(RelationGetIndexList(rel));
+	ListCell   *lc;
+
+	table_close(rel, NoLock);
+	foreach(lc, indexes)
+		if (is_ours(lfirst_oid(lc)))
+			dyn_state_ddl(psprintf("DROP INDEX %s", dyn_relation_name(lfirst_oid(lc))));
+}
+
+void
 dyn_sink_ensure_index(DynSink *sink)
 {
 	List	   *useless;

@@ -47,6 +47,7 @@ typedef struct Target
 	DynEvaluation evaluation;
 	DynSink    *sink;
 	DynCounts	counts;
+	bool		retyped;		/* the table's columns have got other types */
 	char	   *next_reinit;	/* why the next refresh will have to reinitialise */
 	DynResult  *result;
 } Target;
@@ -61,6 +62,7 @@ static int	writing_depth = 0;
 
 static void prepare(Target *target);
 static void fall_back(Target *target, DynRefusal *refusal);
+static void follow_types(Target *target, Query *query);
 static void use_definition(Target *target, bool retyped, Query *query);
 static char *reinit_reason(Target *target);
 static char *source_reason(Target *target, DynEdge *edge);
@@ -157,6 +159,7 @@ prepare(Target *target)
 	}
 	else
 		columns = dyn_query_result_columns(query, &ncolumns);
+	follow_types(target, query);
 	target->sink = dyn_target_sink(target->table->relid, ncolumns, columns,
 								   target->plan && target->plan->top->has_key ?
 								   target->plan->top->key : NIL);
@@ -214,6 +217,7 @@ use_definition(Target *target, bool retyped, Query *query)
 	DynTable   *table = target->table;
 
 	target->query = dyn_query_expand(query);
+	target->retyped = retyped;
 	target->plan_hash = dyn_query_hash(target->query);
 	if (((target->position->plan_hash ^ target->plan_hash) & ~KEY_HASH_BITS) == 0 ||
 		!target->position->populated)
@@ -226,6 +230,16 @@ use_definition(Target *target, bool retyped, Query *query)
 	}
 	dyn_edges_replace(table->relid, dyn_query_sources(query));
 	target->evaluation.edges = dyn_edges_of(table->relid);
+}
+
+/* The table's columns have the types of the query as it was understood now. */
+static void
+follow_types(Target *target, Query *query)
+{
+	int			ncolumns;
+	DynColumn  *columns = dyn_query_result_columns(query, &ncolumns);
+
+	target->retyped |= dyn_follow_types(target->table->relid, ncolumns, columns);
 }
 
 /* Why the stored state cannot be the start of a delta, or NULL. */
@@ -250,6 +264,8 @@ reinit_reason(Target *target)
 		reason = psprintf("changes cannot be read: %s", target->run->no_capture);
 	else if (captured && position->generation != target->run->generation)
 		reason = "change capture was started anew";
+	else if (target->retyped)
+		reason = "a column that the query reads changed its type";
 	else if (position->plan_hash != target->plan_hash)
 		reason = "the meaning of the definition changed";
 	else if (position->reinit_reason)

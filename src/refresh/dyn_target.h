@@ -53,6 +53,10 @@ extern DynSink *dyn_target_sink(Oid relid, int ncolumns, const DynColumn *column
 /* Make the index by which the sink's rows are found, unless there is one; drop one of ours that no longer serves. */
 extern void dyn_sink_ensure_index(DynSink *sink);
 extern bool dyn_sink_has_index(DynSink *sink);
+extern void dyn_sink_drop_indexes(Oid relid);	/* all of ours */
+
+/* Give the table's columns the types of its query's; whether any had another. */
+extern bool dyn_follow_types(Oid relid, int ncolumns, const DynColumn *columns);
 
 /* The columns of a definition that is not incremental. */
 extern DynColumn *dyn_query_result_columns(Query *query, int *ncolumns);
