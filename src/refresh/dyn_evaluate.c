@@ -23,6 +23,8 @@ typedef struct LogReading
 {
 	DynRows    *rows;
 	AttrNumber *attnums;		/* by column: attribute of the log */
+	TupleDesc	log_desc;		/* of the last row */
+	bool		readable;		/* its columns are there, of the types that are read */
 	Datum	   *values;
 	bool	   *isnull;
 	List	   *columns;		/* of the source, that are read */
@@ -137,6 +139,27 @@ scan_delta(DynEvaluation *evaluation, DynNode *node)
 	return reading.rows;
 }
 
+/*
+ * Capture gives a column of the log anew when its type changes, perhaps since
+ * it was looked up.
+ */
+static bool
+is_readable(const LogReading *reading)
+{
+	TupleDesc	log = reading->log_desc;
+	TupleDesc	wanted = reading->rows->desc;
+
+	for (int i = 1; i < wanted->natts; i++)
+	{
+		AttrNumber	attnum = reading->attnums[i - 1];
+
+		if (attnum <= 0 || attnum > log->natts || TupleDescAttr(log, attnum - 1)->attisdropped ||
+			TupleDescAttr(log, attnum - 1)->atttypid != TupleDescAttr(wanted, i)->atttypid)
+			return false;
+	}
+	return true;
+}
+
 static void
 read_change(TupleTableSlot *slot, int weight, void *arg)
 {
@@ -147,6 +170,14 @@ read_change(TupleTableSlot *slot, int weight, void *arg)
 		reading->event |= weight == 0 || list_member_int(reading->columns, weight - 1);
 		return;
 	}
+	if (slot->tts_tupleDescriptor != reading->log_desc)
+	{
+		reading->log_desc = slot->tts_tupleDescriptor;
+		reading->readable = is_readable(reading);
+	}
+	reading->event |= !reading->readable;
+	if (reading->event)
+		return;
 	slot_getallattrs(slot);
 	reading->values[0] = Int64GetDatum(weight);
 	reading->isnull[0] = false;
