@@ -8,6 +8,11 @@
  * of a source with CASCADE), the server reports it to the object access hook,
  * which is where the catalog learns of it.
  *
+ * What a refresh writes itself is told from what others write by the statement:
+ * dyn_execute.c knows its own.  A function of a user that is called while a
+ * refresh works (from the query, by a trigger, an index or a constraint) may
+ * write no dynamic table either, be it of the same owner.
+ *
  * Statements that a parallel worker runs were checked by its leader.
  */
 #include <postgres.h>
@@ -80,7 +85,7 @@ check_reads(PlannedStmt *plan)
 static void
 guard_executor_start(QueryDesc *desc, int eflags)
 {
-	if (!IsParallelWorker() && !dyn_refresh_writing() && OidIsValid(MyDatabaseId))
+	if (!IsParallelWorker() && !dyn_refresh_statement(desc) && OidIsValid(MyDatabaseId))
 	{
 		if (desc->plannedstmt->resultRelations != NIL)
 			check_writes(desc->plannedstmt);
@@ -185,8 +190,7 @@ check_utility(Node *statement)
 	{
 		case T_CopyStmt:
 			if (((CopyStmt *) statement)->is_from &&
-				OidIsValid(relid = named_dynamic_table(((CopyStmt *) statement)->relation)) &&
-				!dyn_refresh_writing())
+				OidIsValid(relid = named_dynamic_table(((CopyStmt *) statement)->relation)))
 				refuse_write(relid);
 			break;
 		case T_AlterTableStmt:
@@ -238,7 +242,7 @@ guard_object_access(ObjectAccessType access, Oid classid, Oid objectid, int subi
 		previous_object_access(access, classid, objectid, subid, arg);
 	if (classid != RelationRelationId || subid != 0 || !dyn_is_dynamic_table(objectid))
 		return;
-	if (access == OAT_TRUNCATE && !dyn_refresh_writing())
+	if (access == OAT_TRUNCATE)
 		refuse_write(objectid);
 	if (access == OAT_DROP)
 	{

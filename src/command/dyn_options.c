@@ -20,6 +20,7 @@
 #include "base/dyn_shmem.h"
 #include "command/dyn_options.h"
 #include "compat/dyn_compat.h"
+#include "refresh/dyn_refresh.h"
 
 char *
 dyn_argument_text(FunctionCallInfo fcinfo, int argno)
@@ -206,7 +207,6 @@ dyn_option_check_lag_or_schedule(const char *lag, const char *schedule)
 void
 dyn_command_check(const char *name)
 {
-	PreventCommandDuringRecovery(name);
-	PreventCommandIfReadOnly(name);
+	dyn_run_check(name);
 	dyn_shmem_require();
 }

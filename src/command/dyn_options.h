@@ -29,7 +29,7 @@ extern void dyn_option_check_schedule(const char *text);
 extern void dyn_option_check_warehouse(const char *text);
 extern void dyn_option_check_lag_or_schedule(const char *lag, const char *schedule);
 
-/* Errors that every command which writes raises where it cannot: standby, read-only, not preloaded. */
+/* Errors that every command which writes raises where it cannot: those of dyn_run_check, and not preloaded. */
 extern void dyn_command_check(const char *name);
 
 #endif							/* DYN_OPTIONS_H */

@@ -136,13 +136,17 @@ put_rehearsal(ReturnSetInfo *result, Oid relid, double full_cost)
 				 ((DynTrace *) lfirst(lc))->statement);
 }
 
-/* Refresh, note what happens, and undo it. */
+/*
+ * Refresh, note what happens, and undo it.  An error leaves after the
+ * subtransaction has ended: whoever catches it takes back only what he began.
+ */
 static List *
 rehearse(Oid relid, DynTraces *traces)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
-	List	   *results;
+	List	   *volatile results = NIL;
+	ErrorData  *volatile error = NULL;
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(caller);
@@ -151,14 +155,19 @@ rehearse(Oid relid, DynTraces *traces)
 	{
 		results = dyn_run(list_make1_oid(relid), DYN_TRIGGER_MANUAL, true);
 	}
-	PG_FINALLY();
+	PG_CATCH();
 	{
-		dyn_execute_traces = NULL;
+		MemoryContextSwitchTo(caller);
+		error = CopyErrorData();
+		FlushErrorState();
 	}
 	PG_END_TRY();
+	dyn_execute_traces = NULL;
 	RollbackAndReleaseCurrentSubTransaction();
 	MemoryContextSwitchTo(caller);
 	CurrentResourceOwner = owner;
+	if (error)
+		ReThrowError(error);
 	return results;
 }
 

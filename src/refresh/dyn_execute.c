@@ -20,6 +20,7 @@
 
 #include "compat/dyn_compat_planner.h"
 #include "refresh/dyn_execute.h"
+#include "refresh/dyn_refresh.h"
 
 typedef struct SinkReceiver
 {
@@ -122,18 +123,15 @@ run_query(DynExecution *execution, Query *query, const char *text, DynRowSink si
 
 	plan = pg_plan_query(query, text,
 						 query->commandType == CMD_SELECT ? CURSOR_OPT_PARALLEL_OK : 0, NULL);
-	if (sink)
-	{
-		receiver.pub.receiveSlot = receive_row;
-		receiver.pub.rStartup = receiver_startup;
-		receiver.pub.rShutdown = receiver_nothing;
-		receiver.pub.rDestroy = receiver_nothing;
-		receiver.pub.mydest = DestNone;
-		receiver.sink = sink;
-		receiver.arg = arg;
-	}
+	receiver.pub.receiveSlot = receive_row;
+	receiver.pub.rStartup = receiver_startup;
+	receiver.pub.rShutdown = receiver_nothing;
+	receiver.pub.rDestroy = receiver_nothing;
+	receiver.pub.mydest = DestNone;
+	receiver.sink = sink;
+	receiver.arg = arg;
 	desc = CreateQueryDesc(plan, text, GetActiveSnapshot(), InvalidSnapshot,
-						   sink ? &receiver.pub : None_Receiver, NULL, execution->env, 0);
+						   &receiver.pub, NULL, execution->env, 0);
 	ExecutorStart(desc, 0);
 	dyn_compat_executor_run(desc);
 	result = desc->estate->es_processed;
@@ -143,6 +141,13 @@ run_query(DynExecution *execution, Query *query, const char *text, DynRowSink si
 	if (dyn_execute_traces)
 		trace(text, plan->planTree->total_cost, result);
 	return result;
+}
+
+/* Every statement of ours, and no other, has a receiver of ours. */
+bool
+dyn_refresh_statement(const QueryDesc *desc)
+{
+	return desc->dest && desc->dest->receiveSlot == receive_row;
 }
 
 static void
@@ -191,7 +196,8 @@ receive_row(TupleTableSlot *slot, DestReceiver *self)
 {
 	SinkReceiver *receiver = (SinkReceiver *) self;
 
-	receiver->sink(slot, receiver->arg);
+	if (receiver->sink)
+		receiver->sink(slot, receiver->arg);
 	return true;
 }
 

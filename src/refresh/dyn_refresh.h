@@ -6,6 +6,7 @@
 #define DYN_REFRESH_H
 
 #include <datatype/timestamp.h>
+#include <executor/execdesc.h>
 #include <nodes/pg_list.h>
 
 typedef enum DynAction
@@ -64,8 +65,15 @@ extern void dyn_run_lock(List *relids);
 extern const char *dyn_action_name(DynAction action);
 extern const char *dyn_trigger_name(DynTrigger trigger);
 
-/* True while this backend itself writes dynamic tables (the write guard asks). */
-extern bool dyn_refresh_writing(void);
+/* Raise an error where no command may write: on a standby, in a read-only transaction, in a function that is run for others. */
+extern void dyn_run_check(const char *command);
+
+/*
+ * Whether a statement that is being started is one of a refresh's own, which
+ * may write a dynamic table and read one before its first fill (the write
+ * guard asks).
+ */
+extern bool dyn_refresh_statement(const QueryDesc *desc);
 
 /* Bring relid to date, then count rows its query has and it lacks, and the reverse. */
 extern void dyn_verify(Oid relid, int64 *missing, int64 *unexpected);

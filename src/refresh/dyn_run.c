@@ -95,6 +95,23 @@ visit(Oid relid, List **order, List **path)
 	*order = lappend_oid(*order, relid);
 }
 
+/*
+ * A function of a user that a refresh, VACUUM, ANALYZE or an index build calls
+ * acts for somebody else: it must not bring tables to a state that its caller
+ * does not know of.
+ */
+void
+dyn_run_check(const char *command)
+{
+	PreventCommandDuringRecovery(command);
+	PreventCommandIfReadOnly(command);
+	PreventCommandIfParallelMode(command);
+	if (InSecurityRestrictedOperation())
+		ereport(ERROR,
+				errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				errmsg("cannot execute %s within security-restricted operation", command));
+}
+
 List *
 dyn_run(List *relids, DynTrigger trigger, bool catch_errors)
 {
@@ -113,11 +130,7 @@ dyn_run_keeping(List *relids, DynTrigger trigger, bool catch_errors, Snapshot *s
 	List	   *results = NIL;
 	ListCell   *lc;
 
-	if (RecoveryInProgress())
-		ereport(ERROR,
-				errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
-				errmsg("cannot refresh a dynamic table during recovery"));
-	PreventCommandIfReadOnly("dyntable_refresh()");
+	dyn_run_check("dyntable_refresh()");
 	begin_run(&run, order);
 	foreach(lc, order)
 	{

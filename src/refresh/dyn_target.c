@@ -58,8 +58,6 @@ typedef struct Target
  */
 #define KEY_HASH_BITS UINT64CONST(0xffff)
 
-static int	writing_depth = 0;
-
 static void prepare(Target *target);
 static void fall_back(Target *target, DynRefusal *refusal);
 static void follow_types(Target *target, Query *query);
@@ -74,12 +72,6 @@ static void apply(Target *target, DynRows *delta);
 static void write_own_log(Target *target, DynRows *delta);
 static void record(Target *target);
 
-bool
-dyn_refresh_writing(void)
-{
-	return writing_depth > 0;
-}
-
 void
 dyn_target_refresh(DynRun *run, Oid relid, const char *contradiction, DynResult *result)
 {
@@ -87,7 +79,6 @@ dyn_target_refresh(DynRun *run, Oid relid, const char *contradiction, DynResult 
 	DynIdentity identity;
 	char	   *reason;
 	ResourceOwner outer_rows;
-	int			depth = writing_depth;
 
 	result->relid = relid;
 	result->started = GetCurrentTimestamp();
@@ -100,7 +91,6 @@ dyn_target_refresh(DynRun *run, Oid relid, const char *contradiction, DynResult 
 
 	dyn_become_owner(target.table, &identity);
 	outer_rows = dyn_rows_open();
-	writing_depth++;
 	PG_TRY();
 	{
 		prepare(&target);
@@ -122,7 +112,6 @@ dyn_target_refresh(DynRun *run, Oid relid, const char *contradiction, DynResult 
 	}
 	PG_FINALLY();
 	{
-		writing_depth = depth;
 		dyn_rows_restore(outer_rows);
 	}
 	PG_END_TRY();
