@@ -54,6 +54,7 @@ typedef struct DynDatabase
 	int64		generation;		/* of the slot; 0: none */
 	bool		slot_wanted;	/* somebody asked for a slot */
 	bool		housekeeping;	/* somebody asked for trimming */
+	uint64		horizon;		/* snapshots with an xmax up to this may lack what no log has (any more) */
 	char		slot_name[NAMEDATALEN];
 	char		reason[DYN_REASON_LENGTH];	/* of FAILED, UNABLE, CREATING */
 	char		last_error[DYN_REASON_LENGTH];	/* the last of FAILED or UNABLE */

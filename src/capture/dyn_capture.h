@@ -50,6 +50,13 @@ extern bool dyn_capture_caller_wrote(Oid relid);
  */
 extern void dyn_capture_hold(Oid relid);
 
+/*
+ * Whether logs may lack changes that a snapshot, taken before its transaction
+ * held them or knew the generation, does not see: they were cut in between, or
+ * the slot is younger.
+ */
+extern bool dyn_capture_outran(const DynSnapshot *snapshot);
+
 /* The position up to which capture must have come for a snapshot just taken; WAL is flushed to it. */
 extern XLogRecPtr dyn_capture_target(void);
 

@@ -119,6 +119,7 @@ extern void dyn_trim(int64 generation);
 extern XLogRecPtr dyn_wal_position(void);
 extern void dyn_capture_report(DynDatabase *db, DynCaptureState state, const char *reason);
 extern bool dyn_hold_exists(Oid source);
+extern void dyn_capture_move_horizon(void);
 extern void dyn_hold_sweep(void);
 extern void dyn_capture_check_generation(void);
 

@@ -8,8 +8,9 @@
  * conditionally or not at all.  A row of a log is consumed when every position
  * that will still read deltas of its source sees its transaction, unless a
  * transaction that is filling a table from the source holds the log.  Positions
- * are read under a snapshot taken before the holds are looked at: a fill that
- * comes later sees everything that those positions see.
+ * are read under a snapshot taken before the holds are looked at: a fill whose
+ * snapshot comes later sees everything that those positions see, and one with
+ * an older snapshot finds the horizon moved (dyn_capture_outran).
  */
 #include <postgres.h>
 
@@ -260,7 +261,7 @@ all_consumed(Relation log, BlockNumber from, BlockNumber blocks, List *snapshots
  * was found before the table is locked for cutting holds under that lock.
  */
 static void
-cut_if_consumed(Oid logid, List *snapshots)
+cut_if_consumed(Oid source, Oid logid, List *snapshots)
 {
 	Relation	log = try_table_open(logid, AccessShareLock);
 	BlockNumber blocks;
@@ -273,7 +274,11 @@ cut_if_consumed(Oid logid, List *snapshots)
 		all_consumed(log, blocks - 1, blocks, snapshots) &&
 		all_consumed(log, 0, blocks, snapshots);
 	table_close(log, AccessShareLock);
-	if (all)
+	if (!all)
+		return;
+	/* in this order: who holds the log from now on sees the horizon moved */
+	dyn_capture_move_horizon();
+	if (!dyn_hold_exists(source))
 		dyn_changelog_cut(logid);
 }
 
@@ -329,9 +334,9 @@ trim_log(Oid relid, int64 generation)
 	if (dyn_hold_exists(relid))
 		return bytes + other_bytes;
 	if (bytes >= DYN_TRUNCATE_BYTES)
-		cut_if_consumed(source->log, snapshots);
+		cut_if_consumed(relid, source->log, snapshots);
 	if (other_bytes >= DYN_TRUNCATE_BYTES)
-		cut_if_consumed(source->other_log, snapshots);
+		cut_if_consumed(relid, source->other_log, snapshots);
 	let_laggard_go(source, readers, bytes + other_bytes);
 	return bytes + other_bytes;
 }

@@ -349,6 +349,36 @@ dyn_hold_exists(Oid source)
 	return found;
 }
 
+/*
+ * A snapshot whose xmax lies above the horizon was taken after it was moved.
+ * Nothing else needs to be known of older ones: they belong to transactions
+ * that run now, and are few.
+ */
+void
+dyn_capture_move_horizon(void)
+{
+	DynDatabase *db;
+
+	LWLockAcquire(dyn_shmem->lock, LW_EXCLUSIVE);
+	db = dyn_shmem_database(MyDatabaseId);
+	if (db)
+		db->horizon = U64FromFullTransactionId(ReadNextFullTransactionId());
+	LWLockRelease(dyn_shmem->lock);
+}
+
+bool
+dyn_capture_outran(const DynSnapshot *snapshot)
+{
+	DynDatabase *db;
+	bool		outran;
+
+	LWLockAcquire(dyn_shmem->lock, LW_SHARED);
+	db = dyn_shmem_database(MyDatabaseId);
+	outran = db && snapshot->xmax <= db->horizon;
+	LWLockRelease(dyn_shmem->lock);
+	return outran;
+}
+
 void
 dyn_capture_hold(Oid relid)
 {

@@ -226,6 +226,7 @@ begin_capture(void)
 						   "the replication slot is being made, which waits for transactions in progress");
 		pgstat_report_activity(STATE_RUNNING, "making the replication slot");
 		dyn_slot_make(&my_slot);
+		dyn_capture_move_horizon();
 		if (!dyn_slot_open(&my_slot, &progress))
 			elog(ERROR, "could not open replication slot \"%s\" after making it", my_slot.name);
 	}

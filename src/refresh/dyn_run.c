@@ -218,6 +218,13 @@ lock_tables(List *order)
 	}
 }
 
+bool
+dyn_position_holds(const DynRun *run, const DynPosition *position)
+{
+	return position->populated && position->generation == run->generation &&
+		position->reinit_reason == NULL;
+}
+
 /*
  * A table that is going to be filled holds no log by its position.  Until its
  * new position is committed the logs of its sources are kept for this
@@ -234,8 +241,7 @@ hold_logs(DynRun *run, List *order)
 		Oid			relid = lfirst_oid(lc);
 		DynPosition *position = dyn_position_get(relid);
 
-		if (position->populated && position->generation == run->generation &&
-			position->reinit_reason == NULL)
+		if (dyn_position_holds(run, position))
 			continue;
 		run->held = lappend_oid(run->held, relid);
 		foreach(le, dyn_edges_of(relid))
@@ -298,6 +304,10 @@ begin_run(DynRun *run, List *order)
 	}
 	(void) GetTopTransactionId();
 	run->position = dyn_snapshot_from_live(run->snapshot);
+
+	/* a snapshot that is older than the holds gains nothing by them */
+	if (run->held && IsolationUsesXactSnapshot() && dyn_capture_outran(run->position))
+		run->held = NIL;
 	if (run->generation != 0)
 		dyn_capture_wait(dyn_capture_target());
 }

@@ -262,9 +262,11 @@ reinit_reason(Target *target)
 	else if (!dyn_states_complete(&target->evaluation))
 		reason = "stored state is missing";
 
-	/* asked for after the run's snapshot: the log may have been trimmed past it */
-	if (position->reinit_reason && !list_member_oid(target->run->held, target->table->relid))
-		target->next_reinit = position->reinit_reason;
+	/* the log may have been trimmed past the run's snapshot */
+	if (captured && target->run->generation != 0 && !dyn_position_holds(target->run, position) &&
+		!list_member_oid(target->run->held, target->table->relid))
+		target->next_reinit = position->reinit_reason ? position->reinit_reason :
+			"the refresh before had a snapshot older than what is left of the changes";
 	foreach(lc, target->evaluation.edges)
 	{
 		char	   *source = source_reason(target, lfirst(lc));

@@ -19,9 +19,12 @@ typedef struct DynRun
 	TimestampTz upto;			/* data timestamp */
 	int64		generation;		/* of the slot; 0: capture is not ready */
 	char	   *no_capture;		/* why not */
-	List	   *held;			/* of Oid: tables that were seen to need a fill, logs held for them */
+	List	   *held;			/* of Oid: tables that were seen to need a fill, logs held for them since before the snapshot */
 	DynTrigger	trigger;
 } DynRun;
+
+/* Does a stored position keep the logs that the run reads, so that nothing else has to hold them? */
+extern bool dyn_position_holds(const DynRun *run, const DynPosition *position);
 
 /*
  * Refresh one table; its locks are held, its upstream has been refreshed.
