@@ -116,6 +116,28 @@ dyn_queue_attach_scheduler(void)
 }
 
 void
+dyn_queue_make_room(void)
+{
+	DynWorker  *spare = NULL;
+
+	LWLockAcquire(&dyn_queue->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < dyn_queue->nslots; i++)
+	{
+		DynWorker  *worker = &dyn_queue->workers[i];
+
+		if (worker->state == DYN_WORKER_IDLE && !worker->finished && !worker->quit &&
+			(spare == NULL || worker->idle_since < spare->idle_since))
+			spare = worker;
+	}
+	if (spare != NULL)
+	{
+		spare->quit = true;
+		SetLatch(spare->latch);
+	}
+	LWLockRelease(&dyn_queue->lock);
+}
+
+void
 dyn_schedule_wake(Oid database)
 {
 	DynScheduler *scheduler;

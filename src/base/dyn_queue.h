@@ -96,6 +96,9 @@ extern bool dyn_queue_attach_scheduler(void);
 /* The scheduler of a database, or NULL; the caller holds the lock. */
 extern DynScheduler *dyn_queue_scheduler(Oid database);
 
+/* Have the refresh worker that is idle for longest, of whatever database, make room. */
+extern void dyn_queue_make_room(void);
+
 /* Definitions changed: have the scheduler of a database read them again. */
 extern void dyn_schedule_wake(Oid database);
 

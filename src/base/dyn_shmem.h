@@ -79,7 +79,7 @@ typedef struct DynHold
 	uint64		xid;
 } DynHold;
 
-/* A source to be put under capture, with the answer. */
+/* A source to be put under capture, or all that are missing, with the answer. */
 #define DYN_MAX_REQUESTS	16
 #define DYN_REQUEST_COLUMNS 1600	/* MaxHeapAttributeNumber */
 
@@ -87,8 +87,7 @@ typedef struct DynRequest
 {
 	uint64		id;				/* 0: free; changes with every use */
 	Oid			dboid;
-	Oid			relid;
-	int			patience;		/* ms to try for */
+	Oid			relid;			/* InvalidOid: all that are missing */
 	bool		done;
 	int			sqlerrcode;		/* 0: registered */
 	char		message[DYN_REASON_LENGTH];

@@ -39,7 +39,10 @@ typedef struct DynEventMessage
 typedef struct DynTracked
 {
 	Oid			relid;
+	int64		version;		/* of its row */
+	MemoryContext context;
 	Oid			logs[2];		/* rows go into the first until that is full and the second empty */
+	int64		bytes[2];		/* sizes of both */
 	XLogRecPtr	registered_lsn;
 	int			ncolumns;
 	AttrNumber *columns;		/* in the source */
@@ -68,6 +71,7 @@ extern void dyn_batch_init(void);
 extern void dyn_batch_reload(void);	/* in a transaction, batch empty */
 extern int64 dyn_batch_rows(void);
 extern List *dyn_batch_sources(void);	/* of DynTracked * */
+extern List *dyn_batch_changed(void);	/* those that have rows in the batch */
 extern void dyn_batch_clear(void);
 extern bool dyn_batch_reshaped; /* a source changed shape: its registration may be out of date */
 
@@ -79,6 +83,7 @@ extern void dyn_changelog_append(DynTracked *tracked, bool events_only);
 extern void dyn_changelog_mark(DynTracked *tracked);
 extern void dyn_changelog_event(Oid relid, AttrNumber column);	/* with the current transaction's xid */
 extern int64 dyn_changelog_bytes(Oid log);	/* TOAST included */
+extern void dyn_changelog_measure(DynTracked *tracked);
 extern void dyn_changelog_cut(Oid logid);
 extern void dyn_changelog_drop(Oid log);
 extern void dyn_changelog_column_name(AttrNumber column, char *name);	/* NAMEDATALEN */
@@ -104,7 +109,7 @@ extern bool dyn_identity_require(Oid relid);	/* itself and partitions, locked; w
 /* dyn_registrar.c */
 extern void dyn_registrar_check_owner(Oid relid);
 extern void dyn_registrar_request(Oid relid, List *columns);	/* and wait */
-extern bool dyn_registrar_start(Oid relid, List *columns);	/* and do not wait */
+extern void dyn_registrar_start(void);	/* for all that is missing; unless one runs */
 
 /* Below this size a consumed log is left alone: reading past it costs next to nothing. */
 #define DYN_TRUNCATE_BYTES	(256 * 1024)
@@ -113,7 +118,10 @@ extern bool dyn_registrar_start(Oid relid, List *columns);	/* and do not wait */
 #define DYN_SWITCH_BYTES	(1024 * 1024)
 
 /* dyn_trim.c: housekeeping by the capture worker */
-extern void dyn_trim(int64 generation);
+extern bool dyn_trim_touched(void);
+extern bool dyn_trim_sources(void);
+extern bool dyn_trim_logs(int64 generation, int64 *total);
+extern List *dyn_sources_to_register(void);	/* of DynSource *, with the columns wanted */
 
 /* dyn_wait.c */
 extern XLogRecPtr dyn_wal_position(void);

@@ -234,6 +234,14 @@ dyn_changelog_bytes(Oid log)
 	return bytes;
 }
 
+/* Only the capture worker makes logs grow or shrink, so what it has measured stays true. */
+void
+dyn_changelog_measure(DynTracked *tracked)
+{
+	for (int i = 0; i < lengthof(tracked->logs); i++)
+		tracked->bytes[i] = dyn_changelog_bytes(tracked->logs[i]);
+}
+
 static void
 truncate_with_toast(Relation log)
 {
@@ -279,13 +287,13 @@ dyn_changelog_cut(Oid logid)
 static Oid
 choose_log(DynTracked *tracked)
 {
-	if (dyn_changelog_bytes(tracked->logs[0]) >= DYN_SWITCH_BYTES &&
-		dyn_changelog_bytes(tracked->logs[1]) == 0)
+	if (tracked->bytes[0] >= DYN_SWITCH_BYTES && tracked->bytes[1] == 0)
 	{
 		Oid			full = tracked->logs[0];
 
 		tracked->logs[0] = tracked->logs[1];
 		tracked->logs[1] = full;
+		tracked->bytes[1] = tracked->bytes[0];
 	}
 	return tracked->logs[0];
 }
@@ -377,6 +385,7 @@ dyn_changelog_append(DynTracked *tracked, bool events_only)
 	tracked->written_to = events_only ? insert_events(log, tracked) : insert_rows(log, tracked);
 	tracked->written_storage = dyn_storage(log);
 	table_close(log, RowExclusiveLock);
+	tracked->bytes[0] = dyn_changelog_bytes(tracked->logs[0]);
 }
 
 /*

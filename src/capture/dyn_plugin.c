@@ -69,10 +69,11 @@ RepOriginId dyn_capture_origin = InvalidRepOriginId;
 int64		dyn_capture_decoding = 0;
 bool		dyn_batch_reshaped = false;
 
-static MemoryContext sources_context = NULL;	/* until the next reload */
+static MemoryContext sources_context = NULL;
 static MemoryContext batch_context = NULL;	/* until the batch is written */
 static MemoryContext change_context = NULL; /* one change */
-static List *sources = NIL;		/* of DynTracked * */
+static List *sources = NIL;		/* of DynTracked *, ordered by OID */
+static List *changed = NIL;		/* those that have rows in the batch; in batch_context */
 static HTAB *mappings = NULL;
 static int64 batch_rows = 0;
 
@@ -97,12 +98,18 @@ dyn_batch_sources(void)
 	return sources;
 }
 
+List *
+dyn_batch_changed(void)
+{
+	return changed;
+}
+
 void
 dyn_batch_clear(void)
 {
 	ListCell   *lc;
 
-	foreach(lc, sources)
+	foreach(lc, changed)
 	{
 		DynTracked *tracked = lfirst(lc);
 
@@ -114,6 +121,7 @@ dyn_batch_clear(void)
 		tracked->column_events = NULL;
 	}
 	batch_rows = 0;
+	changed = NIL;
 	MemoryContextReset(batch_context);
 }
 
@@ -127,6 +135,7 @@ batch_open(DynTracked *tracked)
 	ResourceOwner owner = CurrentResourceOwner;
 	MemoryContext caller = MemoryContextSwitchTo(batch_context);
 
+	changed = lappend(changed, tracked);
 	CurrentResourceOwner = NULL;
 	tracked->rows = tuplestore_begin_heap(false, true, BATCH_MEMORY_KB);
 	CurrentResourceOwner = owner;
@@ -178,6 +187,27 @@ batch_add_column_event(DynTracked *tracked, uint64 xid, AttrNumber column)
 
 /* ---- sources ---- */
 
+static DynTracked *
+find_source(Oid relid)
+{
+	int			low = 0;
+	int			high = list_length(sources) - 1;
+
+	while (low <= high)
+	{
+		int			middle = (low + high) / 2;
+		DynTracked *tracked = list_nth(sources, middle);
+
+		if (tracked->relid == relid)
+			return tracked;
+		if (tracked->relid < relid)
+			low = middle + 1;
+		else
+			high = middle - 1;
+	}
+	return NULL;
+}
+
 static void
 forget_mappings(Oid relid)
 {
@@ -186,20 +216,12 @@ forget_mappings(Oid relid)
 
 	if (mappings == NULL)
 		return;
-	if (OidIsValid(relid))
+	if (OidIsValid(relid) && find_source(relid) == NULL)
 	{
-		ListCell   *lc;
-
-		foreach(lc, sources)
-			if (((DynTracked *) lfirst(lc))->relid == relid)
-				break;
-		if (lc == NULL)
-		{
-			mapping = hash_search(mappings, &relid, HASH_FIND, NULL);
-			if (mapping)
-				mapping->stale = true;
-			return;
-		}
+		mapping = hash_search(mappings, &relid, HASH_FIND, NULL);
+		if (mapping)
+			mapping->stale = true;
+		return;
 	}
 	/* a source itself changed, or everything: its partitions map differently */
 	hash_seq_init(&scan, mappings);
@@ -235,15 +257,19 @@ static DynTracked *
 tracked_from_row(DynSource *source)
 {
 	Relation	log = try_relation_open(source->log, AccessShareLock);
+	MemoryContext context;
 	MemoryContext caller;
 	DynTracked *tracked;
 	ListCell   *lc;
 
 	if (log == NULL)
 		return NULL;
-	caller = MemoryContextSwitchTo(sources_context);
+	context = AllocSetContextCreate(sources_context, "dyntable source", ALLOCSET_SMALL_SIZES);
+	caller = MemoryContextSwitchTo(context);
 	tracked = palloc0(sizeof(DynTracked));
+	tracked->context = context;
 	tracked->relid = source->relid;
+	tracked->version = source->version;
 	tracked->logs[0] = source->log;
 	tracked->logs[1] = source->other_log;
 	tracked->registered_lsn = source->registered_lsn;
@@ -272,12 +298,13 @@ tracked_from_row(DynSource *source)
 	return tracked;
 }
 
-/* Read which sources are under capture. */
+/* Read which sources are under capture; those whose row is as it was stay as they are. */
 void
 dyn_batch_reload(void)
 {
 	HASH_SEQ_STATUS scan;
 	DynMapping *mapping;
+	List	   *now = NIL;
 	ListCell   *lc;
 
 	Assert(batch_rows == 0);
@@ -288,31 +315,26 @@ dyn_batch_reload(void)
 			MemoryContextDelete(mapping->context);
 		hash_search(mappings, &mapping->relid, HASH_REMOVE, NULL);
 	}
-	MemoryContextReset(sources_context);
-	sources = NIL;
 	foreach(lc, dyn_source_all())
 	{
-		DynTracked *tracked = tracked_from_row(lfirst(lc));
+		DynSource  *row = lfirst(lc);
+		DynTracked *tracked = find_source(row->relid);
+		MemoryContext caller;
 
-		if (tracked)
-		{
-			MemoryContext caller = MemoryContextSwitchTo(sources_context);
-
-			sources = lappend(sources, tracked);
-			MemoryContextSwitchTo(caller);
-		}
+		if (tracked && tracked->version == row->version)
+			sources = list_delete_ptr(sources, tracked);
+		else if ((tracked = tracked_from_row(row)) == NULL)
+			continue;
+		else
+			dyn_changelog_measure(tracked);
+		caller = MemoryContextSwitchTo(sources_context);
+		now = lappend(now, tracked);
+		MemoryContextSwitchTo(caller);
 	}
-}
-
-static DynTracked *
-find_source(Oid relid)
-{
-	ListCell   *lc;
-
 	foreach(lc, sources)
-		if (((DynTracked *) lfirst(lc))->relid == relid)
-			return lfirst(lc);
-	return NULL;
+		MemoryContextDelete(((DynTracked *) lfirst(lc))->context);
+	list_free(sources);
+	sources = now;
 }
 
 /* ---- relations and the sources they belong to ---- */

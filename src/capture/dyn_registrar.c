@@ -5,7 +5,9 @@
  * A table must be under capture before the snapshot of the fill that reads it,
  * and that must be committed while the filling transaction is still open: so
  * another process does it.  It is not the capture worker, for whom everybody
- * waits, but a background worker that lives for one request.
+ * waits, but a background worker that lives for one request: of a table that is
+ * being created, for one source, or of the capture worker, for all sources that
+ * are missing.
  *
  * It locks the table and its partitions in SHARE ROW EXCLUSIVE mode, even when
  * their replica identity is FULL already: when it has the lock, whoever wrote
@@ -41,12 +43,14 @@
 #include <utils/timestamp.h>
 #include <utils/wait_event.h>
 
+#include "base/dyn_queue.h"
 #include "capture/dyn_capture_internal.h"
 #include "catalog/dyn_spi.h"
 #include "compat/dyn_compat.h"
 
-#define PATIENCE_MS			60000	/* of a requester that waits */
-#define QUIET_PATIENCE_MS	5000	/* of one that does not */
+#define PATIENCE_MS			60000	/* of a requester */
+#define QUIET_PATIENCE_MS	5000	/* when nobody waits */
+#define WORKER_PATIENCE_MS	10000	/* until a process is free */
 #define LOCK_TIMEOUT		"100ms"
 #define DEADLOCK_TIMEOUT	"20ms"
 #define LONGEST_PAUSE_MS	1000
@@ -55,8 +59,9 @@ extern PGDLLEXPORT void dyntable_registrar_main(Datum main_arg);
 
 /* ---- requests ---- */
 
+/* NULL when there are too many at this moment. */
 static DynRequest *
-request_make(Oid relid, List *columns, int patience)
+request_make(Oid relid, List *columns)
 {
 	DynRequest *request = NULL;
 	ListCell   *lc;
@@ -70,7 +75,6 @@ request_make(Oid relid, List *columns, int patience)
 		request->id = dyn_shmem->next_request++;
 		request->dboid = MyDatabaseId;
 		request->relid = relid;
-		request->patience = patience;
 		request->done = false;
 		request->sqlerrcode = 0;
 		request->message[0] = request->detail[0] = request->hint[0] = '\0';
@@ -102,7 +106,7 @@ request_launch(DynRequest *request, BackgroundWorkerHandle **handle)
 	worker.bgw_restart_time = BGW_NEVER_RESTART;
 	strlcpy(worker.bgw_library_name, "dyntable", BGW_MAXLEN);
 	strlcpy(worker.bgw_function_name, "dyntable_registrar_main", BGW_MAXLEN);
-	snprintf(worker.bgw_name, BGW_MAXLEN, "dyntable registrar for relation %u", request->relid);
+	strlcpy(worker.bgw_name, "dyntable registrar", BGW_MAXLEN);
 	strlcpy(worker.bgw_type, "dyntable registrar", BGW_MAXLEN);
 	worker.bgw_main_arg = Int32GetDatum(request - dyn_shmem->requests);
 	memcpy(worker.bgw_extra, &request->id, sizeof(request->id));
@@ -152,15 +156,6 @@ request_wait(DynRequest *request, BackgroundWorkerHandle *handle)
 				 hint[0] ? errhint("%s", hint) : 0));
 }
 
-static void
-raise_no_worker(void)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-			 errmsg("no background worker is free to put the source under change capture"),
-			 errhint("Increase max_worker_processes.")));
-}
-
 /* Writers pay for capture: it takes the owner of the table to agree. */
 void
 dyn_registrar_check_owner(Oid relid)
@@ -173,28 +168,51 @@ dyn_registrar_check_owner(Oid relid)
 				 errhint("Have its owner create a dynamic table over these columns first, or use refresh_mode \"full\".")));
 }
 
+/* A request with its process; waits, bounded, for room. */
+static DynRequest *
+request_begin(Oid relid, List *columns, BackgroundWorkerHandle **handle)
+{
+	TimestampTz started = GetCurrentTimestamp();
+
+	for (;;)
+	{
+		DynRequest *request = request_make(relid, columns);
+
+		if (request && request_launch(request, handle))
+			return request;
+		if (request)
+		{
+			request_free(request, request->id);
+			dyn_queue_make_room();
+		}
+		if (TimestampDifferenceExceeds(started, GetCurrentTimestamp(), WORKER_PATIENCE_MS))
+			ereport(ERROR,
+					(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+					 errmsg("no background worker is free to put the source under change capture"),
+					 errhint("Increase max_worker_processes.")));
+		CHECK_FOR_INTERRUPTS();
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 50,
+						 PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+	}
+}
+
 void
 dyn_registrar_request(Oid relid, List *columns)
 {
-	DynRequest *request = request_make(relid, columns, PATIENCE_MS);
-	BackgroundWorkerHandle *handle = NULL;
-	uint64		id;
+	BackgroundWorkerHandle *handle;
+	DynRequest *request = request_begin(relid, columns, &handle);
+	uint64		id = request->id;
 
-	if (request == NULL)
-		raise_no_worker();
-	id = request->id;
 	PG_TRY();
 	{
-		if (!request_launch(request, &handle))
-			raise_no_worker();
 		request_wait(request, handle);
 	}
 	PG_CATCH();
 	{
 		ConditionVariableCancelSleep();
 		request_free(request, id);
-		if (handle)
-			TerminateBackgroundWorker(handle);
+		TerminateBackgroundWorker(handle);
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
@@ -202,29 +220,32 @@ dyn_registrar_request(Oid relid, List *columns)
 	pfree(handle);
 }
 
-/* By the capture worker.  The registrar frees the request; false when none could be started. */
-bool
-dyn_registrar_start(Oid relid, List *columns)
+/* By the capture worker, which does not wait.  The registrar frees the request. */
+void
+dyn_registrar_start(void)
 {
-	DynRequest *request = request_make(relid, columns, QUIET_PATIENCE_MS);
+	static DynRequest *last = NULL;
+	static uint64 last_id = 0;
 	BackgroundWorkerHandle *handle;
+	bool		runs;
 
-	if (request == NULL)
-		return false;
-	if (!request_launch(request, &handle))
-	{
-		request_free(request, request->id);
-		return false;
-	}
-	pfree(handle);
-	return true;
+	LWLockAcquire(dyn_shmem->lock, LW_SHARED);
+	runs = last && last->id == last_id;
+	LWLockRelease(dyn_shmem->lock);
+	if (runs || (last = request_make(InvalidOid, NIL)) == NULL)
+		return;
+	last_id = last->id;
+	if (request_launch(last, &handle))
+		pfree(handle);
+	else
+		request_free(last, last_id);
 }
 
 /* ---- the registrar ---- */
 
 static DynRequest *my_request = NULL;
 static uint64 my_id = 0;
-static bool quiet = false;		/* nobody waits for the answer */
+static bool quiet = false;		/* takes in all that is missing; nobody waits for an answer */
 
 static bool
 still_wanted(void)
@@ -260,15 +281,40 @@ registrar_exit(int code, Datum arg)
 		request_free(my_request, my_id);
 }
 
-static List *
-requested_columns(void)
+/* What a requester wants; with relid and columns. */
+static DynSource *
+requested_source(void)
 {
-	List	   *columns = NIL;
+	DynSource  *source = palloc0(sizeof(DynSource));
 
+	source->relid = my_request->relid;
 	for (int i = 1; i <= DYN_REQUEST_COLUMNS; i++)
 		if (my_request->columns[i / 8] & (1 << (i % 8)))
-			columns = lappend_int(columns, i);
-	return columns;
+			source->columns = lappend_int(source->columns, i);
+	return source;
+}
+
+/* All sources that are not under capture as they should be. */
+static List *
+missing_sources(void)
+{
+	List	   *sources = NIL;
+	ListCell   *lc;
+
+	dyn_own_begin();
+	foreach(lc, dyn_sources_to_register())
+	{
+		DynSource  *found = lfirst(lc);
+		MemoryContext caller = MemoryContextSwitchTo(TopMemoryContext);
+		DynSource  *source = palloc0(sizeof(DynSource));
+
+		source->relid = found->relid;
+		source->columns = list_copy(found->columns);
+		sources = lappend(sources, source);
+		MemoryContextSwitchTo(caller);
+	}
+	dyn_own_commit();
+	return sources;
 }
 
 /* Columns that are still there. */
@@ -400,6 +446,25 @@ attempt(Oid relid, List *columns)
 	return answered;
 }
 
+/* One attempt at each.  Returns those whose locks were not to be had. */
+static List *
+attempt_all(List *sources)
+{
+	List	   *left = NIL;
+	ListCell   *lc;
+
+	foreach(lc, sources)
+	{
+		DynSource  *source = lfirst(lc);
+
+		if (!still_wanted())
+			break;
+		if (!attempt(source->relid, source->columns))
+			left = lappend(left, source);
+	}
+	return left;
+}
+
 static void
 give_up(Oid relid)
 {
@@ -429,12 +494,11 @@ dyntable_registrar_main(Datum main_arg)
 {
 	TimestampTz started = GetCurrentTimestamp();
 	long		pause = 50;
-	Oid			relid;
-	List	   *columns;
+	List	   *sources;
 
 	my_request = &dyn_shmem->requests[DatumGetInt32(main_arg)];
 	memcpy(&my_id, MyBgworkerEntry->bgw_extra, sizeof(my_id));
-	quiet = my_request->patience == QUIET_PATIENCE_MS;
+	quiet = !OidIsValid(my_request->relid);
 	before_shmem_exit(registrar_exit, (Datum) 0);
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
@@ -442,14 +506,17 @@ dyntable_registrar_main(Datum main_arg)
 		return;
 	BackgroundWorkerInitializeConnectionByOid(my_request->dboid, InvalidOid, 0);
 	registrar_settings();
-	relid = my_request->relid;
-	columns = requested_columns();
-
-	while (still_wanted() && !attempt(relid, columns))
+	sources = quiet ? missing_sources() : list_make1(requested_source());
+	for (;;)
 	{
-		if (TimestampDifferenceExceeds(started, GetCurrentTimestamp(), my_request->patience))
+		sources = attempt_all(sources);
+		if (sources == NIL || !still_wanted())
+			break;
+		if (TimestampDifferenceExceeds(started, GetCurrentTimestamp(),
+									   quiet ? QUIET_PATIENCE_MS : PATIENCE_MS))
 		{
-			give_up(relid);
+			if (!quiet)
+				give_up(((DynSource *) linitial(sources))->relid);
 			break;
 		}
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,

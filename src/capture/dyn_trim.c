@@ -5,7 +5,12 @@
  *	  capture come under it.
  *
  * Done by the capture worker, which everybody waits for: locks are taken
- * conditionally or not at all.  A row of a log is consumed when every position
+ * conditionally or not at all.  And nothing is done without a reason, for
+ * there may be hundreds of sources: all of them are looked at when a command
+ * says that something changed, or an invalidation message does of one of them;
+ * otherwise only logs that are large enough to be cut.
+ *
+ * A row of a log is consumed when every position
  * that will still read deltas of its source sees its transaction, unless a
  * transaction that is filling a table from the source holds the log.  Positions
  * are read under a snapshot taken before the holds are looked at: a fill whose
@@ -24,6 +29,8 @@
 #include <miscadmin.h>
 #include <storage/bufmgr.h>
 #include <storage/lmgr.h>
+#include <utils/hsearch.h>
+#include <utils/inval.h>
 #include <utils/lsyscache.h>
 #include <utils/memutils.h>
 #include <utils/rel.h>
@@ -35,8 +42,9 @@
 #include "capture/dyn_capture_internal.h"
 #include "compat/dyn_compat.h"
 
-/* How long to leave a source alone that could not be registered. */
-#define REGISTER_EVERY_MS	6000
+/* Sources and their partitions, as of the last look at all of them. */
+static HTAB *watched = NULL;
+static bool touched = true;		/* one of them was altered since */
 
 /* ---- which sources ---- */
 
@@ -77,7 +85,9 @@ release_source(Oid relid)
 	bool		logs_exist;
 	ListCell   *lc;
 
-	if (source == NULL || dyn_hold_exists(relid))
+	/* a hold goes when its transaction is visible, and with it a reader */
+	if (source == NULL || dyn_hold_exists(relid) ||
+		dyn_readers_of(relid) != NIL)
 		return;
 	if (exists && !dyn_source_lock(relid, ShareRowExclusiveLock))
 		return;
@@ -108,14 +118,13 @@ restore_left_identities(void)
 	ListCell   *lc;
 
 	dyn_own_begin();
-	foreach(lc, dyn_identities_all())
+	foreach(lc, dyn_identities_left())
 	{
 		Oid			relid = lfirst_oid(lc);
 
 		if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)))
 			dyn_identity_forget(relid);
-		else if (!identity_needed(relid, InvalidOid) &&
-				 ConditionalLockRelationOid(relid, ShareRowExclusiveLock))
+		else if (ConditionalLockRelationOid(relid, ShareRowExclusiveLock))
 			restore_identity(relid, InvalidOid);
 	}
 	dyn_own_commit();
@@ -188,21 +197,16 @@ registration_decayed(DynSource *source)
 
 /*
  * Sources of tables that were made in the transaction that wrote the source,
- * or were cloned; and those whose registration no longer holds.
+ * or were cloned; and those whose registration no longer holds.  With the
+ * columns to capture; those that cannot or may not be captured are left out.
  */
-static void
-register_missing_sources(void)
+List *
+dyn_sources_to_register(void)
 {
-	static TimestampTz not_before = 0;
-	TimestampTz now = GetCurrentTimestamp();
-	List	   *missing;
+	List	   *missing = dyn_sources_missing();
+	List	   *sources = NIL;
 	ListCell   *lc;
 
-	if (now < not_before && !dyn_batch_reshaped)
-		return;
-	dyn_batch_reshaped = false;
-	dyn_own_begin();
-	missing = dyn_sources_missing();
 	foreach(lc, dyn_source_all())
 		if (registration_decayed(lfirst(lc)))
 			missing = lappend(missing, lfirst(lc));
@@ -212,12 +216,53 @@ register_missing_sources(void)
 		const char *code;
 		char	   *detail;
 
-		not_before = TimestampTzPlusMilliseconds(now, REGISTER_EVERY_MS);
-		if (dyn_capture_possible(source->relid, &code, &detail) &&
-			owner_agrees(source->relid))
-			(void) dyn_registrar_start(source->relid, source->columns);
+		if (dyn_capture_possible(source->relid, &code, &detail) && owner_agrees(source->relid))
+			sources = lappend(sources, source);
 	}
+	return sources;
+}
+
+/* Whether there are any; a registrar is then on its way. */
+static bool
+register_missing_sources(void)
+{
+	bool		any;
+
+	dyn_own_begin();
+	any = dyn_sources_to_register() != NIL;
 	dyn_own_commit();
+	if (any)
+		dyn_registrar_start();
+	return any;
+}
+
+/* ---- what would be noticed ---- */
+
+static void
+source_touched(Datum arg, Oid relid)
+{
+	touched |= !OidIsValid(relid) || watched == NULL ||
+		hash_search(watched, &relid, HASH_FIND, NULL) != NULL;
+}
+
+/* Have invalidations of what is under capture now be noticed. */
+static void
+watch_sources(void)
+{
+	HASHCTL		control = {.keysize = sizeof(Oid), .entrysize = sizeof(Oid)};
+	HTAB	   *relations = hash_create("dyntable watched relations", 256, &control,
+									   HASH_ELEM | HASH_BLOBS);
+	ListCell   *lc;
+	ListCell   *lc2;
+
+	dyn_own_begin();
+	foreach(lc, dyn_source_all())
+		foreach(lc2, dyn_source_relations(((DynSource *) lfirst(lc))->relid, NoLock))
+			(void) hash_search(relations, &lfirst_oid(lc2), HASH_ENTER, NULL);
+	dyn_own_commit();
+	if (watched)
+		hash_destroy(watched);
+	watched = relations;
 }
 
 /* ---- logs ---- */
@@ -287,7 +332,7 @@ cut_if_consumed(Oid source, Oid logid, List *snapshots)
  * if that is not enough the next round takes the next one.
  */
 static void
-let_laggard_go(DynSource *source, List *readers, int64 bytes)
+let_laggard_go(Oid source, List *readers, int64 bytes)
 {
 	DynReader  *last = NULL;
 	ListCell   *lc;
@@ -298,7 +343,7 @@ let_laggard_go(DynSource *source, List *readers, int64 bytes)
 	{
 		DynReader  *reader = lfirst(lc);
 
-		if (reader->source == source->relid && reader->waits &&
+		if (reader->waits &&
 			(last == NULL || reader->snapshot->xmin < last->snapshot->xmin))
 			last = reader;
 	}
@@ -306,81 +351,77 @@ let_laggard_go(DynSource *source, List *readers, int64 bytes)
 		ereport(LOG,
 				(errmsg("dynamic table \"%s\" will be initialised again", get_rel_name(last->relid)),
 				 errdetail("It held back the change log of \"%s\", which passed \"dyntable.max_change_log\".",
-						   get_rel_name(source->relid))));
+						   get_rel_name(source))));
 }
 
-/* The log of one source, in a transaction of its own.  Returns its size. */
-static int64
-trim_log(Oid relid, int64 generation)
+/* The log of one source, in a transaction of its own. */
+static void
+trim_log(DynTracked *tracked, int64 generation)
 {
-	DynSource  *source = dyn_source_get(relid);
-	List	   *readers = dyn_readers_all(generation);
+	List	   *readers = dyn_log_readers(tracked->relid, generation);
 	List	   *snapshots = NIL;
-	int64		bytes;
-	int64		other_bytes;
 	ListCell   *lc;
 
-	if (source == NULL)
-		return 0;
-	bytes = dyn_changelog_bytes(source->log);
-	other_bytes = dyn_changelog_bytes(source->other_log);
+	if (dyn_hold_exists(tracked->relid))
+		return;
 	foreach(lc, readers)
 	{
 		DynReader  *reader = lfirst(lc);
 
-		if (reader->source == relid && reader->waits)
+		if (reader->waits)
 			snapshots = lappend(snapshots, reader->snapshot);
 	}
-	if (dyn_hold_exists(relid))
-		return bytes + other_bytes;
-	if (bytes >= DYN_TRUNCATE_BYTES)
-		cut_if_consumed(relid, source->log, snapshots);
-	if (other_bytes >= DYN_TRUNCATE_BYTES)
-		cut_if_consumed(relid, source->other_log, snapshots);
-	let_laggard_go(source, readers, bytes + other_bytes);
-	return bytes + other_bytes;
+	for (int i = 0; i < 2; i++)
+		if (tracked->bytes[i] >= DYN_TRUNCATE_BYTES)
+			cut_if_consumed(tracked->relid, tracked->logs[i], snapshots);
+	let_laggard_go(tracked->relid, readers, tracked->bytes[0] + tracked->bytes[1]);
+	dyn_changelog_measure(tracked);
 }
 
-static int64
-trim_logs(int64 generation)
+/* Cut logs that are worth it and consumed, and add up all.  False when no log is worth it. */
+bool
+dyn_trim_logs(int64 generation, int64 *total)
 {
-	int64		total = 0;
-	List	   *sources = NIL;
+	bool		any = false;
 	ListCell   *lc;
 
-	dyn_own_begin();
-	foreach(lc, dyn_source_all())
+	*total = 0;
+	foreach(lc, dyn_batch_sources())
 	{
-		MemoryContext caller = MemoryContextSwitchTo(TopMemoryContext);
+		DynTracked *tracked = lfirst(lc);
 
-		sources = lappend_oid(sources, ((DynSource *) lfirst(lc))->relid);
-		MemoryContextSwitchTo(caller);
+		if (Max(tracked->bytes[0], tracked->bytes[1]) >= DYN_TRUNCATE_BYTES)
+		{
+			dyn_own_begin();
+			trim_log(tracked, generation);
+			dyn_own_commit();
+			any = true;
+		}
+		*total += tracked->bytes[0] + tracked->bytes[1];
 	}
-	dyn_own_commit();
-	foreach(lc, sources)
-	{
-		dyn_own_begin();
-		total += trim_log(lfirst_oid(lc), generation);
-		dyn_own_commit();
-	}
-	list_free(sources);
-	return total;
+	return any;
 }
 
-void
-dyn_trim(int64 generation)
+/* Whether a source was altered since dyn_trim_sources() saw them all. */
+bool
+dyn_trim_touched(void)
 {
-	int64		total;
-	DynDatabase *db;
+	return touched || dyn_batch_reshaped;
+}
 
+/* Look at all sources.  True when something is left to do a little later. */
+bool
+dyn_trim_sources(void)
+{
+	static bool registered = false;
+
+	if (!registered)
+		CacheRegisterRelcacheCallback(source_touched, (Datum) 0);
+	registered = true;
+	touched = dyn_batch_reshaped = false;
 	dyn_hold_sweep();
 	release_unread_sources();
 	restore_left_identities();
-	register_missing_sources();
-	total = trim_logs(generation);
-	LWLockAcquire(dyn_shmem->lock, LW_SHARED);
-	db = dyn_shmem_database(MyDatabaseId);
-	if (db)
-		pg_atomic_write_u64(&db->log_bytes, total);
-	LWLockRelease(dyn_shmem->lock);
+	watch_sources();
+	return register_missing_sources();
 }

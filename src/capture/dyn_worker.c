@@ -62,13 +62,31 @@
 /* A batch is written when it has this many rows, or the WAL is at its end. */
 #define BATCH_ROWS			20000
 
-/* Poll for WAL this often while there is some, and when it has been quiet. */
+/*
+ * Poll for WAL this often: while there are changes for us in it, while there
+ * is any, and when the server has been quiet.  Who waits for capture sets its
+ * latch, so this only bounds how much has to be caught up with.
+ */
 #define BUSY_POLL_MS		20
-#define IDLE_POLL_MS		200
-#define NO_SLOT_POLL_MS		10000
+#define WAL_POLL_MS			200
+#define IDLE_POLL_MS		1000
+#define NO_SLOT_POLL_MS		60000
+
+/* Quiet is what had nothing for so long. */
+#define QUIET_MS			5000
 
 /* Between confirmations and housekeeping, while there is something to do. */
 #define CHORE_MS			1000
+
+/* While a log waits to be cut and its readers do not come, at most this. */
+#define LONGEST_TRIM_PAUSE_MS	15000
+
+/* All sources are looked at this often without being asked to, and when something was left to do. */
+#define LOOK_MS				300000
+#define LOOK_AGAIN_MS		2000
+
+/* A look at all sources may take one part of so many of the time. */
+#define LOOK_SHARE			10
 
 /* After nothing needed the slot for this long it is dropped. */
 #define SLOT_LINGER_MS		30000
@@ -232,8 +250,10 @@ begin_capture(void)
 	}
 	dyn_capture_decoding = my_slot.generation;
 	decoder_open(progress);
-	publish_slot(my_slot.generation, progress);
+
+	/* whoever sees the generation may wait for us, which is in vain in any other state */
 	dyn_capture_report(my_database, DYN_CAPTURE_RUNNING, NULL);
+	publish_slot(my_slot.generation, progress);
 	pgstat_report_activity(STATE_IDLE, NULL);
 }
 
@@ -260,13 +280,8 @@ write_transaction(XLogRecPtr upto, bool events_only)
 	if (MyProc->statusFlags & PROC_IN_LOGICAL_DECODING)
 		elog(ERROR, "capture worker must not be marked as decoding only");
 	dyn_own_begin();
-	foreach(lc, dyn_batch_sources())
-	{
-		DynTracked *tracked = lfirst(lc);
-
-		if (tracked->nrows > 0)
-			dyn_changelog_append(tracked, events_only);
-	}
+	foreach(lc, dyn_batch_changed())
+		dyn_changelog_append(lfirst(lc), events_only);
 	PopActiveSnapshot();
 	replorigin_session_origin_lsn = upto;
 	replorigin_session_origin_timestamp = GetCurrentTimestamp();
@@ -313,12 +328,10 @@ write_batch(XLogRecPtr upto)
 	if (failed)
 		write_transaction(upto, true);
 	last_commit_end = XactLastCommitEnd;
-	foreach(lc, dyn_batch_sources())
+	foreach(lc, dyn_batch_changed())
 	{
 		DynTracked *tracked = lfirst(lc);
 
-		if (tracked->nrows == 0)
-			continue;
 		if (OidIsValid(tracked->written_storage))
 			dyn_changelog_mark(tracked);
 		dyn_changes_add(tracked->relid, tracked->nrows);
@@ -480,12 +493,22 @@ give_up_slot(void)
 	begin_capture();
 }
 
+/* ---- what costs statements ---- */
+
+/* When all sources are to be looked at, with or without being asked to. */
+static bool look_wanted = true;
+static TimestampTz look_at = 0;
+static TimestampTz look_not_before = 0;
+
+/* When logs are to be trimmed. */
+static TimestampTz trim_at = 0;
+static int	trim_pause = CHORE_MS;
+
 /* Whether anything needs the slot, now or a moment ago. */
 static bool
-slot_needed(void)
+slot_needed(TimestampTz now)
 {
 	static TimestampTz last_needed = 0;
-	TimestampTz now = GetCurrentTimestamp();
 	bool		needed;
 
 	LWLockAcquire(dyn_shmem->lock, LW_EXCLUSIVE);
@@ -494,65 +517,94 @@ slot_needed(void)
 	LWLockRelease(dyn_shmem->lock);
 	if (!needed)
 	{
-		StartTransactionCommand();
-		PushActiveSnapshot(GetTransactionSnapshot());
+		dyn_own_begin();
 		needed = dyn_capture_needed();
-		PopActiveSnapshot();
-		CommitTransactionCommand();
-		MemoryContextSwitchTo(TopMemoryContext);
+		dyn_own_commit();
 	}
 	if (needed)
 		last_needed = now;
+	else
+		look_at = Min(look_at, TimestampTzPlusMilliseconds(now, SLOT_LINGER_MS / 3));
 	return last_needed != 0 && !TimestampDifferenceExceeds(last_needed, now, SLOT_LINGER_MS);
 }
 
 /*
- * Trimming and the question whether anybody needs us run statements: only when
- * asked to, when something was captured, while a log is waiting to be cut, and
- * now and then.
+ * Commands say when they changed who reads what, invalidations when a source
+ * was altered; nothing else makes a look worth its statements.
  */
 static bool
-statements_due(bool asked)
+look_due(TimestampTz now)
 {
-	static uint64 changes_seen = 0;
-	static TimestampTz next = 0;
-	uint64		changes = pg_atomic_read_u64(&my_database->changes);
+	look_wanted |= dyn_trim_touched();
+	return now >= look_at || (look_wanted && now >= look_not_before);
+}
+
+/* Look at all sources; whether the slot is needed. */
+static bool
+look(void)
+{
+	TimestampTz started = GetCurrentTimestamp();
+	bool		again = decoder && dyn_trim_sources();
 	TimestampTz now = GetCurrentTimestamp();
 
-	if (!asked && changes == changes_seen && now < next &&
-		pg_atomic_read_u64(&my_database->log_bytes) < DYN_TRUNCATE_BYTES)
-		return false;
+	look_wanted = false;
+	look_at = TimestampTzPlusMilliseconds(now, again ? LOOK_AGAIN_MS : LOOK_MS);
+	look_not_before = now + (LOOK_SHARE - 1) * (now - started);
+	return slot_needed(now);
+}
+
+/*
+ * Logs shrink when their readers have been refreshed, of which nobody tells
+ * us: ask as long as a log is worth it, and less and less often while they do
+ * not come.
+ */
+static void
+trim(TimestampTz now)
+{
+	static uint64 changes_seen = 0;
+	uint64		changes = pg_atomic_read_u64(&my_database->changes);
+	uint64		before = pg_atomic_read_u64(&my_database->log_bytes);
+	int64		after;
+
+	if (changes != changes_seen)
+		trim_pause = CHORE_MS;
 	changes_seen = changes;
-	next = TimestampTzPlusMilliseconds(now, 10 * CHORE_MS);
-	return true;
+	if (dyn_trim_logs(my_slot.generation, &after))
+		trim_pause = after < before ? CHORE_MS : Min(2 * trim_pause, LONGEST_TRIM_PAUSE_MS);
+	pg_atomic_write_u64(&my_database->log_bytes, after);
+	trim_at = TimestampTzPlusMilliseconds(now, trim_pause);
 }
 
 static void
-chores(bool at_end, bool asked)
+chores(bool at_end)
 {
-	if (look_at_extension && !extension_exists())
-	{
-		if (decoder)
-		{
-			dyn_batch_clear();
-			FreeDecodingContext(decoder);
-			decoder = NULL;
-		}
-		leave_for_good();
-	}
+	TimestampTz now = GetCurrentTimestamp();
+
 	if (decoder == NULL)
 		return;
 	confirm();
 	if (retains_too_much(at_end))
 		give_up_slot();
-	if (!statements_due(asked))
-		return;
-	dyn_trim(my_slot.generation);
-	if (!slot_needed())
+	if (now >= trim_at)
+		trim(now);
+	if (look_due(now) && !look())
 	{
 		decoder_close();
 		dyn_capture_report(my_database, DYN_CAPTURE_IDLE, NULL);
 	}
+}
+
+/* The extension is gone. */
+static void
+leave_decoding(void)
+{
+	if (decoder)
+	{
+		dyn_batch_clear();
+		FreeDecodingContext(decoder);
+		decoder = NULL;
+	}
+	leave_for_good();
 }
 
 /* ---- the process ---- */
@@ -570,40 +622,64 @@ worker_settings(void)
 	SetConfigOption("synchronous_commit", "off", PGC_SUSET, PGC_S_OVERRIDE);
 }
 
+/* Whether somebody changed who reads what, or wants a slot. */
 static bool
 housekeeping_asked(void)
 {
 	bool		asked;
 
 	LWLockAcquire(dyn_shmem->lock, LW_EXCLUSIVE);
-	asked = my_database->housekeeping;
+	asked = my_database->housekeeping || (decoder == NULL && my_database->slot_wanted);
 	my_database->housekeeping = false;
 	LWLockRelease(dyn_shmem->lock);
-	return asked || dyn_batch_reshaped;
+	return asked;
 }
 
-/* How long to sleep: until WAL is likely, or a chore is due. */
+/* How long to sleep: until WAL is likely, or a look is due. */
 static long
-poll_interval(TimestampTz last_change)
+poll_interval(TimestampTz last_wal, TimestampTz last_change)
 {
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz next = look_wanted ? Min(look_at, look_not_before) : look_at;
+	long		poll = BUSY_POLL_MS;
+
 	if (decoder == NULL)
-		return NO_SLOT_POLL_MS;
-	return TimestampDifferenceExceeds(last_change, GetCurrentTimestamp(), 5 * CHORE_MS) ?
-		IDLE_POLL_MS : BUSY_POLL_MS;
+		poll = NO_SLOT_POLL_MS;
+	else if (TimestampDifferenceExceeds(last_wal, now, QUIET_MS))
+		poll = IDLE_POLL_MS;
+	else if (TimestampDifferenceExceeds(last_change, now, QUIET_MS))
+		poll = WAL_POLL_MS;
+	return Min(poll, TimestampDifferenceMilliseconds(now, next) + 1);
+}
+
+/* Decode what there is, and take note when there was something. */
+static bool
+decode(TimestampTz now, TimestampTz *last_wal, TimestampTz *last_change)
+{
+	static XLogRecPtr end = InvalidXLogRecPtr;
+	static uint64 changes = 0;
+	bool		at_end = drain(TimestampTzPlusMilliseconds(now, CHORE_MS));
+
+	if (decoder->reader->EndRecPtr != end)
+		*last_wal = now;
+	if (pg_atomic_read_u64(&my_database->changes) != changes)
+		*last_change = now;
+	end = decoder->reader->EndRecPtr;
+	changes = pg_atomic_read_u64(&my_database->changes);
+	return at_end;
 }
 
 static void
 worker_loop(void)
 {
 	TimestampTz next_chores = 0;
+	TimestampTz last_wal = 0;
 	TimestampTz last_change = 0;
-	XLogRecPtr	last_end = InvalidXLogRecPtr;
 
 	for (;;)
 	{
-		TimestampTz now;
+		TimestampTz now = GetCurrentTimestamp();
 		bool		at_end = true;
-		bool		asked;
 
 		CHECK_FOR_INTERRUPTS();
 		if (ConfigReloadPending)
@@ -612,25 +688,21 @@ worker_loop(void)
 			ProcessConfigFile(PGC_SIGHUP);
 		}
 		AcceptInvalidationMessages();
-		if (decoder == NULL && slot_needed())
+		if (look_at_extension && !extension_exists())
+			leave_decoding();
+		look_wanted |= housekeeping_asked();
+		if (decoder == NULL && look_due(now) && look())
 			begin_capture();
-		now = GetCurrentTimestamp();
 		if (decoder)
+			at_end = decode(now, &last_wal, &last_change);
+		if (now >= next_chores || look_due(now))
 		{
-			at_end = drain(TimestampTzPlusMilliseconds(now, CHORE_MS));
-			if (decoder->reader->EndRecPtr != last_end)
-				last_change = now;
-			last_end = decoder->reader->EndRecPtr;
-		}
-		asked = housekeeping_asked();
-		if (asked || look_at_extension || now >= next_chores)
-		{
-			chores(at_end, asked);
+			chores(at_end);
 			next_chores = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), CHORE_MS);
 		}
 		if (at_end)
 			(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-							 poll_interval(last_change), PG_WAIT_EXTENSION);
+							 poll_interval(last_wal, last_change), PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 	}
 }

@@ -137,9 +137,14 @@ dyn_identity_forget(Oid relid)
 }
 
 List *
-dyn_identities_all(void)
+dyn_identities_left(void)
 {
-	static DynStatement select = {"SELECT relid FROM dyntable.identity ORDER BY relid", 0, {0}};
+	static DynStatement select = {
+		"SELECT i.relid FROM dyntable.identity i WHERE NOT EXISTS ("
+		"SELECT FROM dyntable.source s WHERE s.relid = i.relid) AND NOT EXISTS ("
+		"SELECT FROM pg_partition_ancestors(i.relid) a JOIN dyntable.source s ON s.relid = a.relid) "
+		"ORDER BY i.relid", 0, {0}
+	};
 	DynCall		call;
 	List	   *relids = NIL;
 
@@ -175,6 +180,8 @@ dyn_sources_missing(void)
 		"WHERE a.attrelid = e.source AND a.attnum = ANY (e.columns) AND NOT a.attisdropped)) l(columns) "
 		"LEFT JOIN LATERAL unnest(l.columns) c(no) ON true "
 		"WHERE e.kind = 'b' AND NOT EXISTS ("
+		"SELECT FROM dyntable.source s WHERE s.relid = e.source AND s.columns @> e.columns) "
+		"AND NOT EXISTS ("
 		"SELECT FROM dyntable.source s WHERE s.relid = e.source AND s.columns @> l.columns) "
 		"GROUP BY e.source ORDER BY e.source", 0, {0}
 	};
@@ -213,15 +220,15 @@ dyn_sources_unread(void)
 }
 
 List *
-dyn_readers_all(int64 generation)
+dyn_log_readers(Oid source, int64 generation)
 {
 	static DynStatement select = {
-		"SELECT e.source, e.relid, p.snapshot::text, p.generation, "
-		"p.populated AND p.generation = $1 AND p.reinit_reason IS NULL AND p.snapshot IS NOT NULL "
+		"SELECT e.relid, p.snapshot::text, "
+		"p.populated AND p.generation = $2 AND p.reinit_reason IS NULL AND p.snapshot IS NOT NULL "
 		"FROM dyntable.edge e JOIN dyntable.position p USING (relid) "
-		"WHERE e.kind = 'b' ORDER BY e.source, e.relid", 1, {INT8OID}
+		"WHERE e.source = $1 AND e.kind = 'b' ORDER BY e.relid", 2, {OIDOID, INT8OID}
 	};
-	Datum		values[] = {Int64GetDatum(generation)};
+	Datum		values[] = {ObjectIdGetDatum(source), Int64GetDatum(generation)};
 	DynCall		call;
 	List	   *readers = NIL;
 
@@ -229,13 +236,11 @@ dyn_readers_all(int64 generation)
 	for (uint64 row = 0; row < call.nrows; row++)
 	{
 		DynReader  *reader = palloc0(sizeof(DynReader));
-		char	   *snapshot = dyn_spi_text(row, 3);
+		char	   *snapshot = dyn_spi_text(row, 2);
 
-		reader->source = dyn_spi_oid(row, 1);
-		reader->relid = dyn_spi_oid(row, 2);
+		reader->relid = dyn_spi_oid(row, 1);
 		reader->snapshot = snapshot ? dyn_snapshot_from_text(snapshot) : NULL;
-		reader->generation = dyn_spi_int8(row, 4);
-		reader->waits = dyn_spi_bool(row, 5);
+		reader->waits = dyn_spi_bool(row, 3);
 		readers = lappend(readers, reader);
 	}
 	dyn_spi_end(&call);

@@ -20,10 +20,8 @@ typedef struct DynSlot
 /* A dynamic table that reads a source, with its position. */
 typedef struct DynReader
 {
-	Oid			source;
 	Oid			relid;
 	DynSnapshot *snapshot;		/* NULL: never filled */
-	int64		generation;
 	bool		waits;			/* its next refresh reads the delta: it holds the log */
 } DynReader;
 
@@ -39,7 +37,7 @@ extern void dyn_source_forget(Oid relid);
 extern void dyn_identity_store(Oid relid, char identity);
 extern char dyn_identity_get(Oid relid);
 extern void dyn_identity_forget(Oid relid);
-extern List *dyn_identities_all(void);	/* of Oid */
+extern List *dyn_identities_left(void);	/* of Oid: those of relations that no source needs any more */
 
 /* Whether anything in this database needs a slot. */
 extern bool dyn_capture_needed(void);
@@ -50,8 +48,8 @@ extern List *dyn_sources_missing(void);
 /* List of Oid: under capture and read by nobody. */
 extern List *dyn_sources_unread(void);
 
-/* List of DynReader *, ordered by source. */
-extern List *dyn_readers_all(int64 generation);
+/* Who reads the log of a source.  List of DynReader *. */
+extern List *dyn_log_readers(Oid source, int64 generation);
 
 /* Have a dynamic table initialise again, unless a refresh is at it; whether it came off. */
 extern bool dyn_position_let_go(Oid relid, const char *reason);

@@ -89,6 +89,7 @@ typedef struct DynSource
 	XLogRecPtr	registered_lsn;
 	uint64		registered_xid;
 	char		old_identity;
+	int64		version;		/* another one whenever the row was changed */
 } DynSource;
 
 /* One row of dyntable.history, to be written. */

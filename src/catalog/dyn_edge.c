@@ -105,7 +105,7 @@ dyn_edge_store_refresh_no(Oid relid, Oid source, int64 refresh_no)
 }
 
 #define SOURCE_COLUMNS \
-	"relid, log, columns, registered_lsn, registered_xid, old_identity, other_log"
+	"relid, log, columns, registered_lsn, registered_xid, old_identity, other_log, xmin::text::int8"
 
 static DynSource *
 source_from_row(uint64 row)
@@ -121,6 +121,7 @@ source_from_row(uint64 row)
 		U64FromFullTransactionId(DatumGetFullTransactionId(dyn_spi_datum(row, 5, &isnull)));
 	source->old_identity = DatumGetChar(dyn_spi_datum(row, 6, &isnull));
 	source->other_log = dyn_spi_oid(row, 7);
+	source->version = dyn_spi_int8(row, 8);
 	return source;
 }
 

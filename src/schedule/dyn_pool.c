@@ -33,7 +33,6 @@ typedef struct Census
 	int			in_warehouse;	/* of this database's warehouse */
 	DynWorker  *ready;			/* idle, in this warehouse */
 	DynWorker  *free;
-	DynWorker  *spare;			/* idle for longest, anywhere */
 } Census;
 
 static Census
@@ -44,7 +43,6 @@ pool_census(const char *warehouse)
 	for (int i = 0; i < dyn_queue->nslots; i++)
 	{
 		DynWorker  *worker = &dyn_queue->workers[i];
-		bool		idle;
 		bool		ours;
 
 		if (worker->state == DYN_WORKER_FREE)
@@ -54,14 +52,12 @@ pool_census(const char *warehouse)
 			continue;
 		}
 		census.total++;
-		idle = worker->state == DYN_WORKER_IDLE && !worker->finished && !worker->quit;
 		ours = worker->database == MyDatabaseId && strcmp(worker->warehouse, warehouse) == 0;
 		if (ours)
 			census.in_warehouse++;
-		if (idle && ours && census.ready == NULL)
+		if (ours && worker->state == DYN_WORKER_IDLE && !worker->finished && !worker->quit &&
+			census.ready == NULL)
 			census.ready = worker;
-		if (idle && (census.spare == NULL || worker->idle_since < census.spare->idle_since))
-			census.spare = worker;
 	}
 	return census;
 }
@@ -119,6 +115,7 @@ dyn_pool_dispatch(const DynTask *task, const DynWarehouse *warehouse, Oid owner)
 	Census		census;
 	DynWorker  *worker;
 	uint32		generation;
+	bool		crowded = false;
 	DynDispatch result = DYN_DISPATCH_LATER;
 
 	strlcpy(name, warehouse->name, sizeof(name));
@@ -136,12 +133,7 @@ dyn_pool_dispatch(const DynTask *task, const DynWarehouse *warehouse, Oid owner)
 		pool_await_worker();
 	else if (census.total >= dyn_max_workers || census.free == NULL)
 	{
-		/* Somebody else's idle worker makes room, if there is one. */
-		if (census.spare != NULL)
-		{
-			census.spare->quit = true;
-			SetLatch(census.spare->latch);
-		}
+		crowded = true;
 		pool_await_worker();
 	}
 	else
@@ -158,6 +150,10 @@ dyn_pool_dispatch(const DynTask *task, const DynWarehouse *warehouse, Oid owner)
 		worker->task = *task;
 	}
 	LWLockRelease(&dyn_queue->lock);
+
+	/* Somebody else's idle worker makes room, if there is one. */
+	if (crowded)
+		dyn_queue_make_room();
 	if (worker == NULL || result == DYN_DISPATCHED)
 		return result;
 
