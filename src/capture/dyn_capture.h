@@ -74,10 +74,11 @@ extern void dyn_capture_wait(XLogRecPtr lsn);
  * (TRUNCATE, gap) that makes the delta incomputable: reinitialise; one above 1 is
  * such an event for those who read column weight - 1 alone.
  * Raises an error when the slot's generation changed since
- * dyn_capture_generation was asked: the log is then not complete.
+ * dyn_capture_generation was asked: the log is then not complete.  False when
+ * there are changes that are not visible in upto.
  */
 typedef void (*DynChangeEmit) (TupleTableSlot *slot, int weight, void *arg);
-extern void dyn_changelog_scan(const DynSource *source, const DynSnapshot *since,
+extern bool dyn_changelog_scan(const DynSource *source, const DynSnapshot *since,
 							   const DynSnapshot *upto, DynChangeEmit emit, void *arg);
 
 /* Attribute number in the log table of a source's column. */

@@ -423,7 +423,7 @@ dyn_changelog_event(Oid relid, AttrNumber column)
 
 /* ---- reading ---- */
 
-static void
+static bool
 scan_log(Oid logid, Snapshot snapshot, const DynSnapshot *since,
 		 const DynSnapshot *upto, DynChangeEmit emit, void *arg)
 {
@@ -432,6 +432,7 @@ scan_log(Oid logid, Snapshot snapshot, const DynSnapshot *since,
 	TableScanDesc scan = table_beginscan_strat(log, snapshot, 0, NULL, true, false);
 	BlockNumber blocks = RelationGetNumberOfBlocks(log);
 	BlockNumber start = dyn_logmark_start(logid, dyn_storage(log), since->xmin);
+	bool		complete = true;
 
 	if (start > 0 && start < blocks)
 		heap_setscanlimits(scan, start, ((HeapScanDesc) scan)->rs_nblocks - start);
@@ -441,13 +442,17 @@ scan_log(Oid logid, Snapshot snapshot, const DynSnapshot *since,
 		uint64		xid = DatumGetUInt64(slot_getattr(slot, DYN_LOG_XID, &isnull));
 
 		CHECK_FOR_INTERRUPTS();
-		if (dyn_snapshot_sees(since, xid) || !dyn_snapshot_sees(upto, xid))
+		if (dyn_snapshot_sees(since, xid))
 			continue;
-		emit(slot, DatumGetInt16(slot_getattr(slot, DYN_LOG_WEIGHT, &isnull)), arg);
+		if (dyn_snapshot_sees(upto, xid))
+			emit(slot, DatumGetInt16(slot_getattr(slot, DYN_LOG_WEIGHT, &isnull)), arg);
+		else
+			complete = false;
 	}
 	table_endscan(scan);
 	ExecDropSingleTupleTableSlot(slot);
 	table_close(log, AccessShareLock);
+	return complete;
 }
 
 /*
@@ -455,14 +460,15 @@ scan_log(Oid logid, Snapshot snapshot, const DynSnapshot *since,
  * its rows were committed by the capture worker after the transactions that
  * they tell of, and the xids in them say what counts.
  */
-void
+bool
 dyn_changelog_scan(const DynSource *source, const DynSnapshot *since,
 				   const DynSnapshot *upto, DynChangeEmit emit, void *arg)
 {
 	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	bool		complete = scan_log(source->log, snapshot, since, upto, emit, arg);
 
-	scan_log(source->log, snapshot, since, upto, emit, arg);
-	scan_log(source->other_log, snapshot, since, upto, emit, arg);
+	complete &= scan_log(source->other_log, snapshot, since, upto, emit, arg);
 	UnregisterSnapshot(snapshot);
 	dyn_capture_check_generation();
+	return complete;
 }

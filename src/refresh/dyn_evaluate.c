@@ -131,7 +131,8 @@ scan_delta(DynEvaluation *evaluation, DynNode *node)
 	reading.isnull = palloc(sizeof(bool) * desc->natts);
 	foreach(lc, node->attnums)
 		reading.attnums[foreach_current_index(lc)] = dyn_changelog_attnum(source, lfirst_int(lc));
-	dyn_changelog_scan(source, evaluation->since, evaluation->upto, read_change, &reading);
+	if (dyn_changelog_scan(source, evaluation->since, evaluation->upto, read_change, &reading))
+		evaluation->exhausted = list_append_unique_oid(evaluation->exhausted, node->relid);
 	if (reading.event)
 		evaluation->reinit_reason = psprintf("a source was truncated or changed in a way that leaves no delta");
 	dyn_rows_consolidate(reading.rows);

@@ -20,6 +20,8 @@ typedef struct DynEvaluation
 	DynSnapshot *upto;
 	List	   *edges;			/* of DynEdge * */
 
+	List	   *exhausted;		/* base tables (Oid) all of whose logged changes are visible in upto */
+
 	/* A change was found that no delta can express: the table is to be reinitialised. */
 	char	   *reinit_reason;
 } DynEvaluation;

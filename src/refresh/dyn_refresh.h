@@ -39,6 +39,7 @@ typedef struct DynResult
 	int64		rows_inserted;
 	int64		rows_updated;
 	int64		rows_deleted;
+	bool		exhausted;		/* all changes of sources that capture had logged were seen */
 } DynResult;
 
 /*

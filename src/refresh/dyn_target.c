@@ -320,6 +320,22 @@ source_reason(Target *target, DynEdge *edge)
 	return NULL;
 }
 
+/* Whether the refresh has seen all that capture has logged of the table's sources. */
+static bool
+all_exhausted(const DynEvaluation *evaluation)
+{
+	ListCell   *lc;
+
+	foreach(lc, evaluation->edges)
+	{
+		const DynEdge *edge = lfirst(lc);
+
+		if (edge->kind == DYN_EDGE_BASE && !list_member_oid(evaluation->exhausted, edge->source))
+			return false;
+	}
+	return true;
+}
+
 /* False, with evaluation.reinit_reason, when the changes have no delta. */
 static bool
 refresh_incrementally(Target *target)
@@ -334,6 +350,7 @@ refresh_incrementally(Target *target)
 	for (int i = 1; i <= list_length(target->plan->nodes); i++)
 		changed |= evaluation->sql.changed[i];
 	target->result->action = changed ? DYN_ACTION_INCREMENTAL : DYN_ACTION_NO_DATA;
+	target->result->exhausted = all_exhausted(evaluation);
 	if (evaluation->sql.changed[top->no])
 		apply(target, evaluation->deltas[top->no]);
 	return true;

@@ -187,7 +187,9 @@ apply_warehouse(const DynTask *task, const DynWarehouse *warehouse)
 /*
  * Every transaction that capture has counted had ended for WAL, but perhaps
  * not yet for snapshots.  If none older than this moment is running, a
- * snapshot taken from now on sees all of them.
+ * snapshot taken from now on sees all of them.  With others at work, refresh
+ * workers among them, that is rare: then it counts what the run has found in
+ * the logs (all_exhausted).
  */
 static void
 look_at_capture(Outcome *outcome)
@@ -207,6 +209,18 @@ look_at_capture(Outcome *outcome)
 	next = XidFromFullTransactionId(ReadNextFullTransactionId());
 	outcome->settled = outcome->generation != 0 &&
 		TransactionIdFollowsOrEquals(GetLatestSnapshot()->xmin, next);
+}
+
+/* Whether every table of the run has seen all that capture had logged when it read the logs. */
+static bool
+all_exhausted(const List *results)
+{
+	ListCell   *cell;
+
+	foreach(cell, results)
+		if (!((DynResult *) lfirst(cell))->exhausted)
+			return false;
+	return true;
 }
 
 /* Wake those who wait for some table to become fresher. */
@@ -297,6 +311,8 @@ run_task(const DynTask *task, Outcome *outcome)
 		outcome->results = dyn_run(relids, DYN_TRIGGER_SCHEDULED, true);
 		outcome->timed_out = GetCurrentTimestamp() >= outcome->deadline;
 		disable_timeout(STATEMENT_TIMEOUT, false);
+		if (outcome->generation != 0 && !outcome->settled)
+			outcome->settled = all_exhausted(outcome->results);
 	}
 	commit_transaction();
 	announce_progress();
