@@ -53,6 +53,8 @@ typedef struct DynDatabase
 	Latch	   *capture_latch;
 	int64		generation;		/* of the slot; 0: none */
 	bool		slot_wanted;	/* somebody asked for a slot */
+	bool		slot_given_up;	/* the last one held back too much WAL */
+	TimestampTz slot_overdue;	/* since when nobody does anything about that; 0: not so */
 	bool		housekeeping;	/* somebody asked for trimming */
 	uint64		horizon;		/* snapshots with an xmax up to this may lack what no log has (any more) */
 	char		slot_name[NAMEDATALEN];
@@ -70,13 +72,15 @@ typedef struct DynDatabase
 
 /*
  * A transaction for whose sake the change log of a source is kept.  Lives as
- * long as that transaction, like the transaction it does not survive a crash.
+ * long as that transaction, like the transaction it does not survive a crash;
+ * it is void with the slot whose changes the log holds.
  */
 typedef struct DynHold
 {
 	Oid			dboid;			/* InvalidOid: free */
 	Oid			source;
 	uint64		xid;
+	int64		generation;		/* of the slot */
 } DynHold;
 
 /* A source to be put under capture, or all that are missing, with the answer. */

@@ -94,6 +94,13 @@ extern void dyn_identity_supply(Oid relid);
 /* Wake the capture worker so that it trims logs and drops sources no longer read. */
 extern void dyn_capture_wake(void);
 
+/*
+ * By the launcher, now and then: give up slots that hold back more WAL than
+ * dyntable.max_retained_wal while no worker is there to do it.  Whether to look
+ * again within seconds.
+ */
+extern bool dyn_slots_guard(void);
+
 /* Hooks that leave an event in the log where DDL changes a source's rows; by _PG_init. */
 extern void dyn_shape_init(void);
 

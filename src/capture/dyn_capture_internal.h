@@ -84,6 +84,7 @@ extern void dyn_changelog_mark(DynTracked *tracked);
 extern void dyn_changelog_event(Oid relid, AttrNumber column);	/* with the current transaction's xid */
 extern int64 dyn_changelog_bytes(Oid log);	/* TOAST included */
 extern void dyn_changelog_measure(DynTracked *tracked);
+extern int64 dyn_changelog_unread(Oid log, const DynSnapshot *since);	/* the same of what a reader has before it */
 extern void dyn_changelog_cut(Oid logid);
 extern void dyn_changelog_drop(Oid log);
 extern void dyn_changelog_column_name(AttrNumber column, char *name);	/* NAMEDATALEN */
@@ -126,7 +127,7 @@ extern List *dyn_sources_to_register(void);	/* of DynSource *, with the columns 
 /* dyn_wait.c */
 extern XLogRecPtr dyn_wal_position(void);
 extern void dyn_capture_report(DynDatabase *db, DynCaptureState state, const char *reason);
-extern bool dyn_hold_exists(Oid source);
+extern bool dyn_hold_exists(Oid source, int64 generation);	/* 0: of any */
 extern void dyn_capture_move_horizon(void);
 extern void dyn_hold_sweep(void);
 extern void dyn_capture_check_generation(void);

@@ -219,6 +219,23 @@ dyn_changelog_drop(Oid log)
 
 /* ---- size ---- */
 
+/* What is out of line is taken to be spread evenly. */
+int64
+dyn_changelog_unread(Oid log, const DynSnapshot *since)
+{
+	Relation	rel = try_table_open(log, AccessShareLock);
+	int64		bytes = dyn_changelog_bytes(log);
+	int64		blocks;
+
+	if (rel == NULL)
+		return 0;
+	blocks = RelationGetNumberOfBlocks(rel);
+	if (blocks > 0)
+		bytes = bytes / blocks * (blocks - Min(blocks, dyn_logmark_start(log, dyn_storage(rel), since->xmin)));
+	table_close(rel, AccessShareLock);
+	return bytes;
+}
+
 int64
 dyn_changelog_bytes(Oid log)
 {

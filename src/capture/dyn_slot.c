@@ -27,16 +27,21 @@
 #include <replication/origin.h>
 #include <replication/slot.h>
 #include <storage/lmgr.h>
+#include <storage/spin.h>
 #include <utils/builtins.h>
 #include <utils/guc.h>
 #include <utils/memutils.h>
 #include <utils/snapmgr.h>
 #include <utils/syscache.h>
 
+#include "base/dyn_settings.h"
 #include "capture/dyn_capture_internal.h"
 #include "compat/dyn_compat.h"
 
 #define PLUGIN "dyntable"
+
+/* How long a slot may be over the bound before the launcher takes a hand. */
+#define OVERDUE_MS	5000
 
 void
 dyn_slot_name(Oid dboid, char *name)
@@ -171,34 +176,42 @@ dyn_slot_discard(void)
 	drop_left_origins();
 }
 
-/* Whether the row tells of this system and database. */
-static bool
-row_is_ours(const DynSlot *slot, const char *name)
+/* Why a row does not tell of this system and database, or NULL. */
+static const char *
+row_misfit(const DynSlot *slot, const char *name)
 {
-	return strcmp(slot->name, name) == 0 &&
-		slot->dboid == MyDatabaseId &&
-		slot->systemid == GetSystemIdentifier() &&
-		slot->timeline == GetWALInsertionTimeLine();
+	if (slot->systemid != GetSystemIdentifier())
+		return "the data come from another server";
+	if (slot->dboid != MyDatabaseId || strcmp(slot->name, name) != 0)
+		return "the database is a copy";
+	if (slot->timeline != GetWALInsertionTimeLine())
+		return "the server was promoted or restored";
+	return NULL;
 }
 
 /*
  * Acquire the slot where it, its origin and its row fit.  *progress: up to
- * where the log holds its changes.  False: make a new one.
+ * where the log holds its changes.  False: make a new one, for slot->cause.
  */
 bool
 dyn_slot_open(DynSlot *slot, XLogRecPtr *progress)
 {
 	char		name[NAMEDATALEN];
 	RepOriginId origin;
-	bool		fits;
+	bool		known;
 
 	dyn_slot_name(MyDatabaseId, name);
 	dyn_own_begin();
-	fits = dyn_slot_get(slot) && row_is_ours(slot, name);
+	known = dyn_slot_get(slot);
 	origin = replorigin_by_name(name, true);
 	dyn_own_commit();
 
-	if (!fits || origin == InvalidRepOriginId || !dyn_slot_exists())
+	slot->cause = !known ? NULL : row_misfit(slot, name);
+	if (known && slot->cause == NULL && origin == InvalidRepOriginId)
+		slot->cause = "the replication origin was missing";
+	if (known && slot->cause == NULL && !dyn_slot_exists())
+		slot->cause = "the replication slot was missing";
+	if (!known || slot->cause)
 		return false;
 	allow_plugin();
 	dyn_slot_acquire(name);
@@ -211,6 +224,7 @@ dyn_slot_open(DynSlot *slot, XLogRecPtr *progress)
 				(errmsg("replication slot \"%s\" can no longer be used for change capture", name),
 				 errdetail("It will be made anew, and incremental dynamic tables initialised again.")));
 		ReplicationSlotRelease();
+		slot->cause = "the replication slot was invalidated or is not ours";
 		return false;
 	}
 	origin_attach(origin);
@@ -260,6 +274,7 @@ wait_for_writers(void)
 void
 dyn_slot_make(DynSlot *slot)
 {
+	const char *cause = slot->cause;
 	LogicalDecodingContext *ctx;
 	XLogReaderRoutine routine = {
 		.page_read = read_local_xlog_page,
@@ -274,6 +289,7 @@ dyn_slot_make(DynSlot *slot)
 	slot->systemid = GetSystemIdentifier();
 	slot->timeline = GetWALInsertionTimeLine();
 	slot->dboid = MyDatabaseId;
+	slot->cause = cause;
 
 	allow_plugin();
 	dyn_slot_create(slot->name);
@@ -300,4 +316,85 @@ dyn_slot_make(DynSlot *slot)
 	ReplicationSlotRelease();
 	ereport(LOG,
 			(errmsg("replication slot \"%s\" was made for change capture", slot->name)));
+}
+
+/* ---- by the launcher ---- */
+
+/*
+ * A slot over the bound that its worker does nothing about: it keeps failing,
+ * or cannot be started, or is making the slot and waits for a transaction.  It
+ * gets a while, for it may just be starting.  Whether to look again soon.
+ */
+static bool
+guard_slot(const char *name, Oid dboid, int active_pid)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	DynDatabase *db;
+	bool		stop = false;
+
+	LWLockAcquire(dyn_shmem->lock, LW_EXCLUSIVE);
+	db = dyn_shmem_database(dboid);
+	if (db && (active_pid == 0 || db->state == DYN_CAPTURE_CREATING))
+	{
+		if (db->slot_overdue == 0)
+			db->slot_overdue = now;
+		stop = TimestampDifferenceExceeds(db->slot_overdue, now, OVERDUE_MS);
+		db->slot_given_up |= stop;
+	}
+	LWLockRelease(dyn_shmem->lock);
+	if (!stop)
+		return true;
+	ereport(LOG,
+			(errmsg("replication slot \"%s\" is given up: it holds back more than %d MB of WAL",
+					name, dyn_max_retained_wal),
+			 errdetail("Incremental dynamic tables of database %u will be initialised again.", dboid),
+			 errhint("Look into the view dyntable.capture of that database, or increase \"dyntable.max_retained_wal\".")));
+	if (active_pid == 0)
+		ReplicationSlotDrop(name, true);
+	else
+		kill(active_pid, SIGTERM);	/* a slot in the making goes with its maker */
+	return true;
+}
+
+static void
+forgive_slot(Oid dboid)
+{
+	DynDatabase *db;
+
+	LWLockAcquire(dyn_shmem->lock, LW_EXCLUSIVE);
+	db = dyn_shmem_database(dboid);
+	if (db)
+		db->slot_overdue = 0;
+	LWLockRelease(dyn_shmem->lock);
+}
+
+bool
+dyn_slots_guard(void)
+{
+	uint64		bound = (uint64) dyn_max_retained_wal * 1024 * 1024;
+	XLogRecPtr	now = GetXLogInsertRecPtr();
+	bool		soon = false;
+
+	for (int i = 0; i < max_replication_slots && dyn_max_retained_wal >= 0; i++)
+	{
+		ReplicationSlot *slot = &ReplicationSlotCtl->replication_slots[i];
+		ReplicationSlotPersistentData data;
+		int			pid;
+		bool		ours;
+
+		LWLockAcquire(ReplicationSlotControlLock, LW_SHARED);
+		SpinLockAcquire(&slot->mutex);
+		data = slot->data;
+		pid = slot->active_pid;
+		SpinLockRelease(&slot->mutex);
+		ours = slot->in_use && data.database != InvalidOid && strcmp(NameStr(data.plugin), PLUGIN) == 0;
+		LWLockRelease(ReplicationSlotControlLock);
+		if (!ours)
+			continue;
+		if (!XLogRecPtrIsInvalid(data.restart_lsn) && data.restart_lsn < now && now - data.restart_lsn > bound)
+			soon |= guard_slot(NameStr(data.name), data.database, pid);
+		else
+			forgive_slot(data.database);
+	}
+	return soon;
 }

@@ -86,7 +86,7 @@ release_source(Oid relid)
 	ListCell   *lc;
 
 	/* a hold goes when its transaction is visible, and with it a reader */
-	if (source == NULL || dyn_hold_exists(relid) ||
+	if (source == NULL || dyn_hold_exists(relid, 0) ||
 		dyn_readers_of(relid) != NIL)
 		return;
 	if (exists && !dyn_source_lock(relid, ShareRowExclusiveLock))
@@ -306,7 +306,7 @@ all_consumed(Relation log, BlockNumber from, BlockNumber blocks, List *snapshots
  * was found before the table is locked for cutting holds under that lock.
  */
 static void
-cut_if_consumed(Oid source, Oid logid, List *snapshots)
+cut_if_consumed(Oid source, Oid logid, int64 generation, List *snapshots)
 {
 	Relation	log = try_table_open(logid, AccessShareLock);
 	BlockNumber blocks;
@@ -323,35 +323,39 @@ cut_if_consumed(Oid source, Oid logid, List *snapshots)
 		return;
 	/* in this order: who holds the log from now on sees the horizon moved */
 	dyn_capture_move_horizon();
-	if (!dyn_hold_exists(source))
+	if (!dyn_hold_exists(source, generation))
 		dyn_changelog_cut(logid);
 }
 
 /*
- * Over the bound, the reader that stands furthest back will initialise again;
- * if that is not enough the next round takes the next one.
+ * Over the bound, readers that have more than half of it before them will
+ * initialise again.  The others will do with less before long: what they have
+ * read is cut only when its table is full and another one in use.  Where the
+ * marks of the log were lost, as after a crash, all seem to need all of it.
  */
 static void
-let_laggard_go(Oid source, List *readers, int64 bytes)
+let_laggards_go(DynTracked *tracked, List *readers)
 {
-	DynReader  *last = NULL;
+	int64		bound = (int64) dyn_max_change_log * 1024 * 1024;
+	int64		bytes = tracked->bytes[0] + tracked->bytes[1];
 	ListCell   *lc;
 
-	if (dyn_max_change_log < 0 || bytes <= (int64) dyn_max_change_log * 1024 * 1024)
+	if (dyn_max_change_log < 0 || bytes <= bound)
 		return;
 	foreach(lc, readers)
 	{
 		DynReader  *reader = lfirst(lc);
 
 		if (reader->waits &&
-			(last == NULL || reader->snapshot->xmin < last->snapshot->xmin))
-			last = reader;
+			(bytes > 2 * bound ||
+			 dyn_changelog_unread(tracked->logs[0], reader->snapshot) +
+			 dyn_changelog_unread(tracked->logs[1], reader->snapshot) > bound / 2) &&
+			dyn_position_let_go(reader->relid, "the change log passed dyntable.max_change_log"))
+			ereport(LOG,
+					(errmsg("dynamic table \"%s\" will be initialised again", get_rel_name(reader->relid)),
+					 errdetail("It held back the change log of \"%s\", which passed \"dyntable.max_change_log\".",
+							   get_rel_name(tracked->relid))));
 	}
-	if (last && dyn_position_let_go(last->relid, "the change log passed dyntable.max_change_log"))
-		ereport(LOG,
-				(errmsg("dynamic table \"%s\" will be initialised again", get_rel_name(last->relid)),
-				 errdetail("It held back the change log of \"%s\", which passed \"dyntable.max_change_log\".",
-						   get_rel_name(source))));
 }
 
 /* The log of one source, in a transaction of its own. */
@@ -362,8 +366,6 @@ trim_log(DynTracked *tracked, int64 generation)
 	List	   *snapshots = NIL;
 	ListCell   *lc;
 
-	if (dyn_hold_exists(tracked->relid))
-		return;
 	foreach(lc, readers)
 	{
 		DynReader  *reader = lfirst(lc);
@@ -371,11 +373,12 @@ trim_log(DynTracked *tracked, int64 generation)
 		if (reader->waits)
 			snapshots = lappend(snapshots, reader->snapshot);
 	}
-	for (int i = 0; i < 2; i++)
-		if (tracked->bytes[i] >= DYN_TRUNCATE_BYTES)
-			cut_if_consumed(tracked->relid, tracked->logs[i], snapshots);
-	let_laggard_go(tracked->relid, readers, tracked->bytes[0] + tracked->bytes[1]);
+	if (!dyn_hold_exists(tracked->relid, generation))
+		for (int i = 0; i < 2; i++)
+			if (tracked->bytes[i] >= DYN_TRUNCATE_BYTES)
+				cut_if_consumed(tracked->relid, tracked->logs[i], generation, snapshots);
 	dyn_changelog_measure(tracked);
+	let_laggards_go(tracked, readers);
 }
 
 /* Cut logs that are worth it and consumed, and add up all.  False when no log is worth it. */

@@ -337,14 +337,15 @@ dyn_hold_sweep(void)
 }
 
 bool
-dyn_hold_exists(Oid source)
+dyn_hold_exists(Oid source, int64 generation)
 {
 	bool		found = false;
 
 	LWLockAcquire(dyn_shmem->lock, LW_SHARED);
 	for (int i = 0; i < dyn_shmem->nholds && !found; i++)
 		found = dyn_shmem->holds[i].dboid == MyDatabaseId &&
-			dyn_shmem->holds[i].source == source;
+			dyn_shmem->holds[i].source == source &&
+			(generation == 0 || dyn_shmem->holds[i].generation == generation);
 	LWLockRelease(dyn_shmem->lock);
 	return found;
 }
@@ -405,7 +406,9 @@ dyn_capture_hold(Oid relid)
 		}
 	}
 	if (slot)
-		*slot = (DynHold) {.dboid = MyDatabaseId, .source = relid, .xid = xid};
+		*slot = (DynHold) {
+			.dboid = MyDatabaseId, .source = relid, .xid = xid, .generation = known_generation
+		};
 	LWLockRelease(dyn_shmem->lock);
 	if (slot == NULL)
 		ereport(ERROR,

@@ -231,6 +231,42 @@ decoder_close(void)
 	dyn_slot_discard();
 }
 
+static bool
+slot_given_up(void)
+{
+	bool		given_up;
+
+	LWLockAcquire(dyn_shmem->lock, LW_SHARED);
+	given_up = my_database->slot_given_up;
+	LWLockRelease(dyn_shmem->lock);
+	return given_up;
+}
+
+static void
+set_slot_given_up(bool given_up)
+{
+	LWLockAcquire(dyn_shmem->lock, LW_EXCLUSIVE);
+	my_database->slot_given_up = given_up;
+	LWLockRelease(dyn_shmem->lock);
+}
+
+/* Wait until no transaction that runs now is left, or somebody wants us to end. */
+static void
+wait_for_old_transactions(void)
+{
+	TransactionId oldest = ReadNextTransactionId();
+
+	while (TransactionIdPrecedes(GetOldestActiveTransactionId(), oldest))
+	{
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 CHORE_MS, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+		if (!extension_exists())
+			leave_for_good();
+	}
+}
+
 /* Open the slot, made anew where it must be, and begin to decode. */
 static void
 begin_capture(void)
@@ -240,6 +276,13 @@ begin_capture(void)
 	if (!dyn_slot_open(&my_slot, &progress))
 	{
 		publish_slot(0, InvalidXLogRecPtr);
+		if (slot_given_up())
+		{
+			my_slot.cause = "the replication slot held back more WAL than dyntable.max_retained_wal";
+			dyn_capture_report(my_database, DYN_CAPTURE_CREATING,
+							   "the replication slot held back more WAL than dyntable.max_retained_wal; it will be made anew when the transactions in progress have ended");
+			wait_for_old_transactions();
+		}
 		dyn_capture_report(my_database, DYN_CAPTURE_CREATING,
 						   "the replication slot is being made, which waits for transactions in progress");
 		pgstat_report_activity(STATE_RUNNING, "making the replication slot");
@@ -247,6 +290,7 @@ begin_capture(void)
 		dyn_capture_move_horizon();
 		if (!dyn_slot_open(&my_slot, &progress))
 			elog(ERROR, "could not open replication slot \"%s\" after making it", my_slot.name);
+		set_slot_given_up(false);
 	}
 	dyn_capture_decoding = my_slot.generation;
 	decoder_open(progress);
@@ -460,23 +504,6 @@ retains_too_much(bool at_end)
 	return ++rounds > 5;
 }
 
-/* Wait until no transaction that runs now is left, or somebody wants us to end. */
-static void
-wait_for_old_transactions(void)
-{
-	TransactionId oldest = ReadNextTransactionId();
-
-	while (TransactionIdPrecedes(GetOldestActiveTransactionId(), oldest))
-	{
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 CHORE_MS, PG_WAIT_EXTENSION);
-		ResetLatch(MyLatch);
-		CHECK_FOR_INTERRUPTS();
-		if (!extension_exists())
-			leave_for_good();
-	}
-}
-
 /* Give the slot up for the disk's sake; every position of this database is void. */
 static void
 give_up_slot(void)
@@ -486,10 +513,8 @@ give_up_slot(void)
 					my_slot.name, dyn_max_retained_wal),
 			 errdetail("Incremental dynamic tables of this database will be initialised again."),
 			 errhint("Look for long-running or prepared transactions, or increase \"dyntable.max_retained_wal\".")));
+	set_slot_given_up(true);
 	decoder_close();
-	dyn_capture_report(my_database, DYN_CAPTURE_CREATING,
-					   "the replication slot held back more WAL than dyntable.max_retained_wal; it will be made anew when the transactions in progress have ended");
-	wait_for_old_transactions();
 	begin_capture();
 }
 

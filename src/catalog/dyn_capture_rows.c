@@ -42,17 +42,31 @@ void
 dyn_slot_store(const DynSlot *slot)
 {
 	static DynStatement insert = {
-		"INSERT INTO dyntable.slot (name, generation, systemid, timeline, dboid) "
-		"VALUES ($1, $2, $3, $4, $5)", 5, {TEXTOID, INT8OID, INT8OID, INT8OID, OIDOID}
+		"INSERT INTO dyntable.slot (name, generation, systemid, timeline, dboid, cause) "
+		"VALUES ($1, $2, $3, $4, $5, $6)", 6, {TEXTOID, INT8OID, INT8OID, INT8OID, OIDOID, TEXTOID}
 	};
+	char		nulls[6] = {' ', ' ', ' ', ' ', ' ', ' '};
 	Datum		values[] = {
 		CStringGetTextDatum(slot->name), Int64GetDatum(slot->generation),
 		Int64GetDatum((int64) slot->systemid), Int64GetDatum((int64) slot->timeline),
-		ObjectIdGetDatum(slot->dboid)
+		ObjectIdGetDatum(slot->dboid), dyn_text_value(slot->cause, &nulls[5])
 	};
 
 	dyn_slot_forget();
-	dyn_spi_run(&insert, values, NULL);
+	dyn_spi_run(&insert, values, nulls);
+}
+
+char *
+dyn_slot_cause(void)
+{
+	static DynStatement select = {"SELECT cause FROM dyntable.slot", 0, {0}};
+	DynCall		call;
+	char	   *cause;
+
+	dyn_spi_begin(&call, &select, NULL, NULL);
+	cause = call.nrows == 1 ? dyn_spi_text(0, 1) : NULL;
+	dyn_spi_end(&call);
+	return cause;
 }
 
 void

@@ -143,8 +143,16 @@ extern void dyn_position_set_reinit(Oid relid, const char *reason);
 extern List *dyn_edges_of(Oid relid);	/* of DynEdge *, what relid reads */
 extern List *dyn_readers_of(Oid source);	/* of Oid, who reads source */
 extern void dyn_edges_replace(Oid relid, List *edges);
-extern int64 dyn_edge_min_refresh_no(Oid source);	/* up to which all readers of a table have read it */
+
+/* Up to which all have read a dynamic table's log who will read on in it; otherwise: where there are none. */
+extern int64 dyn_edge_min_refresh_no(Oid source, int64 otherwise);
+
+/* Have those of them initialise again that are furthest behind, and behind refresh_no; whether there were any. */
+extern bool dyn_edge_let_go(Oid source, int64 refresh_no, const char *reason);
 extern void dyn_edge_store_refresh_no(Oid relid, Oid source, int64 refresh_no);
+
+/* slot: why the present one took the place of another, in words; NULL when it did not */
+extern char *dyn_slot_cause(void);
 
 /* source, hold */
 extern DynSource *dyn_source_get(Oid relid);
@@ -156,7 +164,7 @@ extern void dyn_stage_insert(Oid relid, int no, Oid stage);	/* from now on dropp
 extern void dyn_member_add(Oid relid);	/* of the extension; drops go past the membership */
 extern void dyn_member_drop(Oid relid);
 extern List *dyn_stages_of(Oid relid);	/* of Oid */
-extern void dyn_stages_forget(Oid relid);	/* but the log of its own delta, number 0 */
+extern void dyn_stage_drop(Oid relid, Oid stage);
 
 /* history */
 extern void dyn_history_insert(const DynHistory *entry);

@@ -220,33 +220,39 @@ dyn_stages_of(Oid relid)
 	};
 	Datum		values[] = {ObjectIdGetDatum(relid)};
 	DynCall		call;
-	List	   *stages = NIL;
+	List	   *relids = NIL;
 
 	dyn_spi_begin(&call, &select, values, NULL);
 	for (uint64 row = 0; row < call.nrows; row++)
-		stages = lappend_oid(stages, dyn_spi_oid(row, 1));
+		relids = lappend_oid(relids, dyn_spi_oid(row, 1));
 	dyn_spi_end(&call);
-	return stages;
+	return relids;
 }
 
 void
-dyn_stages_forget(Oid relid)
+dyn_stage_drop(Oid relid, Oid stage)
 {
 	static DynStatement delete = {
-		"DELETE FROM dyntable.stage WHERE relid = $1 AND no > 0", 1, {OIDOID}
+		"DELETE FROM dyntable.stage WHERE relid = $1 AND stage = $2", 2, {OIDOID, OIDOID}
 	};
-	Datum		values[] = {ObjectIdGetDatum(relid)};
+	Datum		values[] = {ObjectIdGetDatum(relid), ObjectIdGetDatum(stage)};
 
+	dyn_member_drop(stage);
 	dyn_spi_run(&delete, values, NULL);
 }
 
+/* Readers of a dynamic table that read on from where they stand. */
+#define READERS_THAT_WAIT \
+	"dyntable.edge e JOIN dyntable.position p USING (relid)" \
+	" WHERE e.source = $1 AND p.populated AND p.reinit_reason IS NULL"
+
 int64
-dyn_edge_min_refresh_no(Oid source)
+dyn_edge_min_refresh_no(Oid source, int64 otherwise)
 {
 	static DynStatement select = {
-		"SELECT coalesce(min(refresh_no), 0) FROM dyntable.edge WHERE source = $1", 1, {OIDOID}
+		"SELECT coalesce(min(e.refresh_no), $2) FROM " READERS_THAT_WAIT, 2, {OIDOID, INT8OID}
 	};
-	Datum		values[] = {ObjectIdGetDatum(source)};
+	Datum		values[] = {ObjectIdGetDatum(source), Int64GetDatum(otherwise)};
 	DynCall		call;
 	int64		result;
 
@@ -254,4 +260,20 @@ dyn_edge_min_refresh_no(Oid source)
 	result = dyn_spi_int8(0, 1);
 	dyn_spi_end(&call);
 	return result;
+}
+
+bool
+dyn_edge_let_go(Oid source, int64 refresh_no, const char *reason)
+{
+	static DynStatement update = {
+		"UPDATE dyntable.position SET reinit_reason = $3 WHERE relid IN ("
+		"SELECT p.relid FROM " READERS_THAT_WAIT " AND e.refresh_no < $2"
+		" AND e.refresh_no = (SELECT min(e.refresh_no) FROM " READERS_THAT_WAIT ")"
+		" FOR UPDATE OF p SKIP LOCKED)", 3, {OIDOID, INT8OID, TEXTOID}
+	};
+	Datum		values[] = {
+		ObjectIdGetDatum(source), Int64GetDatum(refresh_no), CStringGetTextDatum(reason)
+	};
+
+	return dyn_spi_run(&update, values, NULL) > 0;
 }

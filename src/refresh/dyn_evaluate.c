@@ -17,7 +17,7 @@
 
 #include "capture/dyn_capture.h"
 #include "query/dyn_sql.h"
-#include "refresh/dyn_evaluate.h"
+#include "refresh/dyn_own_log.h"
 
 typedef struct LogReading
 {
@@ -117,9 +117,12 @@ scan_delta(DynEvaluation *evaluation, DynNode *node)
 		foreach(lc, evaluation->edges)
 			if (((DynEdge *) lfirst(lc))->source == node->relid)
 				edge = lfirst(lc);
+
+		/* without statistics a range is taken for a small part of the table, an open end for a third */
 		return dyn_execute_rows(&evaluation->execution, name,
-								psprintf("SELECT w%s FROM %s WHERE refresh_no > " INT64_FORMAT,
-										 columns.data, dyn_own_log_name(node->relid), edge->refresh_no),
+								psprintf("SELECT w%s FROM %s WHERE refresh_no > " INT64_FORMAT " AND refresh_no <= " INT64_FORMAT,
+										 columns.data, dyn_own_log_name(node->relid), edge->refresh_no,
+										 PG_INT64_MAX),
 								desc, identity);
 	}
 

@@ -46,9 +46,10 @@ extern bool dyn_states_complete(DynEvaluation *evaluation);
 extern void dyn_states_fill(DynEvaluation *evaluation);
 extern DynSink *dyn_state_sink(DynEvaluation *evaluation, DynNode *node);
 
-/* The log of a dynamic table's own delta; InvalidOid when it has none. */
-extern void dyn_own_log_ensure(Oid relid);
-extern char *dyn_own_log_name(Oid relid);
+/* A state table by its number: its qualified name, making it of "name type" (dyn_state_column) */
+extern char *dyn_state_name(Oid relid, int no);
+extern void dyn_state_create(Oid relid, int no, List *columns);
+extern char *dyn_state_column(const char *name, Oid type, int32 typmod, Oid collation);
 
 /* Run DDL of ours, which no user's right or setting concerns. */
 extern void dyn_state_ddl(const char *command);

@@ -32,6 +32,7 @@
 
 #include "base/dyn_settings.h"
 #include "capture/dyn_capture.h"
+#include "refresh/dyn_own_log.h"
 #include "refresh/dyn_target.h"
 
 /* How long a run waits for a capture worker that is starting. */

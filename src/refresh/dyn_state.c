@@ -3,8 +3,7 @@
  *	  The state tables of a dynamic table.
  *
  * One for each operator of its plan that has state (number = the node's), and
- * number 0, the log of its own delta, which the dynamic tables above it read.
- * They lie in schema dyntable, belong to the extension's owner, are readable
+ * number 0, the log of its own delta (dyn_own_log.c).  They lie in schema dyntable, belong to the extension's owner, are readable
  * by no user, and go with the dynamic table.  They are made anew whenever the
  * table is reinitialised: what is built then is built without indexes, and
  * indexed afterwards.
@@ -35,11 +34,8 @@
 #define ANALYZE_ROWS 1000
 
 static char *state_name(Oid relid, int no);
-static char *qualified_state_name(Oid relid, int no);
-static void create_table(Oid relid, int no, List *columns);
 static void create_indexes(DynEvaluation *evaluation, DynNode *node);
 static void index_lookups(DynEvaluation *evaluation, DynNode *node);
-static char *column_definition(const char *name, Oid type, int32 typmod, Oid collation);
 static void drop_states(Oid relid);
 
 static char *
@@ -48,8 +44,8 @@ state_name(Oid relid, int no)
 	return psprintf("stage_%u_%d", relid, no);
 }
 
-static char *
-qualified_state_name(Oid relid, int no)
+char *
+dyn_state_name(Oid relid, int no)
 {
 	return psprintf("dyntable.%s", state_name(relid, no));
 }
@@ -104,7 +100,7 @@ dyn_states_open(DynEvaluation *evaluation)
 
 		if (!dyn_node_staged(node))
 			continue;
-		evaluation->sql.stages[node->no] = qualified_state_name(evaluation->relid, node->no);
+		evaluation->sql.stages[node->no] = dyn_state_name(evaluation->relid, node->no);
 		if (node->kind != DYN_NODE_AGGREGATE)
 			evaluation->states[node->no] = dyn_state_sink(evaluation, node);
 	}
@@ -162,7 +158,7 @@ dyn_states_fill(DynEvaluation *evaluation)
 		if (!dyn_node_staged(node))
 			continue;
 		for (int i = 1; i <= node->ncolumns; i++)
-			columns = lappend(columns, column_definition(psprintf("c%d", i), node->columns[i - 1].type,
+			columns = lappend(columns, dyn_state_column(psprintf("c%d", i), node->columns[i - 1].type,
 														 node->columns[i - 1].typmod,
 														 node->columns[i - 1].collation));
 		content = dyn_sql_content(&evaluation->sql, dyn_input(node, 1));
@@ -173,7 +169,7 @@ dyn_states_fill(DynEvaluation *evaluation)
 		}
 		else
 			fill = dyn_sql_window(&evaluation->sql, node, content);
-		create_table(evaluation->relid, node->no, columns);
+		dyn_state_create(evaluation->relid, node->no, columns);
 		rows = dyn_execute(&evaluation->execution,
 						   psprintf("INSERT INTO %s %s", evaluation->sql.stages[node->no], fill),
 						   NULL, NULL);
@@ -194,6 +190,7 @@ dyn_state_analyze(const char *name, int64 rows)
 		dyn_state_ddl(psprintf("ANALYZE (SKIP_LOCKED) %s", name));
 }
 
+/* All but the log of the table's own delta. */
 static void
 drop_states(Oid relid)
 {
@@ -201,18 +198,17 @@ drop_states(Oid relid)
 
 	foreach(lc, dyn_stages_of(relid))
 		if (lfirst_oid(lc) != dyn_stage_get(relid, 0))
-			dyn_member_drop(lfirst_oid(lc));
-	dyn_stages_forget(relid);
+			dyn_stage_drop(relid, lfirst_oid(lc));
 }
 
-static void
-create_table(Oid relid, int no, List *columns)
+void
+dyn_state_create(Oid relid, int no, List *columns)
 {
 	StringInfoData buf;
 	ListCell   *lc;
 
 	initStringInfo(&buf);
-	appendStringInfo(&buf, "CREATE TABLE %s (", qualified_state_name(relid, no));
+	appendStringInfo(&buf, "CREATE TABLE %s (", dyn_state_name(relid, no));
 	foreach(lc, columns)
 		appendStringInfo(&buf, "%s%s", foreach_current_index(lc) ? ", " : "", (char *) lfirst(lc));
 	appendStringInfoString(&buf, ") WITH (fillfactor = 80)");
@@ -270,42 +266,11 @@ index_lookups(DynEvaluation *evaluation, DynNode *node)
 	}
 }
 
-static char *
-column_definition(const char *name, Oid type, int32 typmod, Oid collation)
+char *
+dyn_state_column(const char *name, Oid type, int32 typmod, Oid collation)
 {
 	return psprintf("%s %s%s%s", name,
 					format_type_extended(type, typmod, FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY),
 					OidIsValid(collation) ? " COLLATE " : "",
 					OidIsValid(collation) ? generate_collation_name(collation) : "");
-}
-
-/* ------------------------------------------------------------------------
- * The log of a table's own delta
- * ------------------------------------------------------------------------
- */
-char *
-dyn_own_log_name(Oid relid)
-{
-	return qualified_state_name(relid, 0);
-}
-
-void
-dyn_own_log_ensure(Oid relid)
-{
-	Relation	rel;
-	List	   *columns = list_make2("refresh_no pg_catalog.int8", "w pg_catalog.int8");
-
-	if (OidIsValid(dyn_stage_get(relid, 0)))
-		return;
-	rel = table_open(relid, AccessShareLock);
-	for (int i = 0; i < RelationGetNumberOfAttributes(rel); i++)
-	{
-		Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), i);
-
-		if (!att->attisdropped)
-			columns = lappend(columns, column_definition(psprintf("c%d", att->attnum), att->atttypid,
-														 att->atttypmod, att->attcollation));
-	}
-	table_close(rel, NoLock);
-	create_table(relid, 0, columns);
 }

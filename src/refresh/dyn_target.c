@@ -33,6 +33,7 @@
 #include "query/dyn_node.h"
 #include "query/dyn_plan.h"
 #include "query/dyn_query.h"
+#include "refresh/dyn_own_log.h"
 #include "refresh/dyn_target.h"
 
 /* One table's refresh while it goes on. */
@@ -69,7 +70,6 @@ static void refresh_in_full(Target *target, bool fill);
 static void apply_in_full(Target *target, DynRows *delta, bool fill);
 static void add_content(Target *target, DynRows *delta);
 static void apply(Target *target, DynRows *delta);
-static void write_own_log(Target *target, DynRows *delta);
 static void record(Target *target);
 
 void
@@ -252,7 +252,11 @@ reinit_reason(Target *target)
 	else if (captured && target->run->generation == 0)
 		reason = psprintf("changes cannot be read: %s", target->run->no_capture);
 	else if (captured && position->generation != target->run->generation)
-		reason = "change capture was started anew";
+	{
+		char	   *cause = dyn_slot_cause();
+
+		reason = psprintf("change capture was started anew%s%s", cause ? ": " : "", cause ? cause : "");
+	}
 	else if (target->retyped)
 		reason = "a column that the query reads changed its type";
 	else if (position->plan_hash != target->plan_hash)
@@ -447,52 +451,10 @@ apply(Target *target, DynRows *delta)
 {
 	if (delta->count == 0)
 		return;
-	if (OidIsValid(dyn_stage_get(target->table->relid, 0)))
-		write_own_log(target, delta);
+	dyn_own_log_write(&target->evaluation.execution, target->sink, delta,
+					  target->position->refresh_no + 1);
 	dyn_apply(&target->evaluation.execution, target->sink, delta, &target->counts);
 	target->position->refresh_no++;
-}
-
-/*
- * What downstream tables read.  A retraction must name the row as it was
- * stored: where the table has columns of the time of writing, the delta does
- * not know them.
- */
-static void
-write_own_log(Target *target, DynRows *delta)
-{
-	DynExecution *execution = &target->evaluation.execution;
-	char	   *log = dyn_own_log_name(target->table->relid);
-	int			ncolumns = list_length(target->sink->names);
-	StringInfoData names;
-	char	   *columns = dyn_sql_columns("d", ncolumns);
-	bool		exact = memchr(target->sink->identity, false, ncolumns) == NULL;
-	Relation	rel = table_open(target->table->relid, NoLock);
-
-	initStringInfo(&names);
-	for (int i = 0; i < RelationGetNumberOfAttributes(rel); i++)
-		if (!TupleDescAttr(RelationGetDescr(rel), i)->attisdropped)
-			appendStringInfo(&names, ", c%d", i + 1);
-	table_close(rel, NoLock);
-
-	dyn_execute(execution,
-				psprintf("DELETE FROM %s WHERE refresh_no <= " INT64_FORMAT, log,
-						 dyn_edge_min_refresh_no(target->table->relid)), NULL, NULL);
-	dyn_rows_register(delta, execution->env);
-	dyn_execute(execution,
-				psprintf("INSERT INTO %s (refresh_no, w%s) SELECT " INT64_FORMAT ", d.w, %s FROM %s d%s",
-						 log, names.data, target->position->refresh_no + 1, columns, delta->name,
-						 exact ? "" : " WHERE d.w > 0"), NULL, NULL);
-	if (!exact && delta->minus > 0)
-	{
-		DynRows    *stored = dyn_apply_stored(execution, target->sink, delta);
-
-		dyn_execute(execution,
-					psprintf("INSERT INTO %s (refresh_no, w%s) SELECT " INT64_FORMAT ", d.w, %s FROM %s d",
-							 log, names.data, target->position->refresh_no + 1, columns, stored->name),
-					NULL, NULL);
-		dyn_rows_end(stored);
-	}
 }
 
 /* ------------------------------------------------------------------------

@@ -27,16 +27,22 @@ CREATE VIEW dyntable.capture AS
            (SELECT count(*) FROM dyntable.source) AS sources,
            (SELECT coalesce(sum(pg_total_relation_size(l.oid)), 0)::bigint
               FROM dyntable.source c JOIN pg_class l ON l.oid IN (c.log, c.other_log)) AS change_log_bytes,
-           (SELECT min(a.xact_start) FROM pg_stat_activity a
-             WHERE a.datid = d.oid AND a.backend_xid IS NOT NULL) AS oldest_transaction,
-           (SELECT min(p.prepared) FROM pg_prepared_xacts p
-             WHERE p.database = d.datname) AS oldest_prepared_transaction,
+           o.xact_start AS oldest_transaction,
+           o.pid AS oldest_transaction_pid,
+           p.prepared AS oldest_prepared_transaction,
+           p.gid AS oldest_prepared_gid,
            s.last_error,
            s.last_error_at
       FROM pg_database d
      CROSS JOIN dyntable.capture_state() s
      CROSS JOIN LATERAL (SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()
                                      ELSE pg_current_wal_lsn() END) w(now)
+      -- Of whatever database: WAL is kept from the oldest of them on.
+      LEFT JOIN LATERAL (SELECT a.xact_start, a.pid FROM pg_stat_activity a
+                          WHERE a.backend_xid IS NOT NULL
+                          ORDER BY a.xact_start LIMIT 1) o ON true
+      LEFT JOIN LATERAL (SELECT x.prepared, x.gid FROM pg_prepared_xacts x
+                          ORDER BY x.prepared LIMIT 1) p ON true
       LEFT JOIN pg_replication_slots r
         ON r.slot_name = format('dyntable_%s', d.oid)::name AND r.datoid = d.oid
      WHERE d.datname = current_database();
@@ -57,8 +63,10 @@ COMMENT ON COLUMN dyntable.capture.lag_bytes IS 'WAL written and not yet capture
 COMMENT ON COLUMN dyntable.capture.captured_changes IS 'rows written to change logs since the server started';
 COMMENT ON COLUMN dyntable.capture.sources IS 'tables under capture';
 COMMENT ON COLUMN dyntable.capture.change_log_bytes IS 'size of all change logs';
-COMMENT ON COLUMN dyntable.capture.oldest_transaction IS 'start of the oldest writing transaction, which pins WAL';
-COMMENT ON COLUMN dyntable.capture.oldest_prepared_transaction IS 'oldest prepared transaction, which pins WAL';
+COMMENT ON COLUMN dyntable.capture.oldest_transaction IS 'start of the oldest writing transaction of the server, which pins WAL';
+COMMENT ON COLUMN dyntable.capture.oldest_transaction_pid IS 'process of that transaction';
+COMMENT ON COLUMN dyntable.capture.oldest_prepared_transaction IS 'when the oldest prepared transaction of the server was prepared, which pins WAL';
+COMMENT ON COLUMN dyntable.capture.oldest_prepared_gid IS 'name of that prepared transaction';
 COMMENT ON COLUMN dyntable.capture.last_error IS 'the last error that ended a capture worker';
 COMMENT ON COLUMN dyntable.capture.last_error_at IS 'when that was';
 

@@ -106,9 +106,11 @@ CREATE TABLE dyntable.slot (
     generation bigint NOT NULL,
     systemid   bigint NOT NULL,
     timeline   bigint NOT NULL,
-    dboid      oid NOT NULL
+    dboid      oid NOT NULL,
+    cause      text
 );
 COMMENT ON TABLE dyntable.slot IS 'the replication slot of this database and its generation';
+COMMENT ON COLUMN dyntable.slot.cause IS 'why the slot before it could not be used any longer';
 
 CREATE TABLE dyntable.history (
     id             bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

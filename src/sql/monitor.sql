@@ -217,14 +217,24 @@ SELECT c.relname AS name,
        (SELECT count(*) FROM dyntable.edge e WHERE e.source = s.relid) AS dynamic_tables,
        dyntable.changes(s.relid) AS changes,
        pg_stat_get_live_tuples(s.log) + pg_stat_get_live_tuples(s.other_log) AS pending_changes,
-       pg_total_relation_size(s.log) + pg_total_relation_size(s.other_log) AS log_bytes
+       pg_total_relation_size(s.log) + pg_total_relation_size(s.other_log) AS log_bytes,
+       l.relid AS held_by,
+       l.data_timestamp AS held_since
 FROM dyntable.source s
 JOIN pg_class c ON c.oid = s.relid
 JOIN pg_namespace n ON n.oid = c.relnamespace
+LEFT JOIN LATERAL (
+    SELECT p.relid::regclass AS relid, p.data_timestamp
+    FROM dyntable.edge e JOIN dyntable.position p ON p.relid = e.relid
+    WHERE e.source = s.relid AND p.populated AND p.reinit_reason IS NULL
+    ORDER BY pg_snapshot_xmin(p.snapshot), p.data_timestamp LIMIT 1) l ON true
 WHERE dyntable.sees_all() OR has_table_privilege(c.oid, 'SELECT');
 COMMENT ON VIEW dyntable.sources IS 'base tables under change capture and the size of their change logs';
 COMMENT ON COLUMN dyntable.sources.columns IS 'what is captured: the columns that some dynamic table reads';
 COMMENT ON COLUMN dyntable.sources.changes IS 'changes logged since the server started; an update counts as two';
+COMMENT ON COLUMN dyntable.sources.log_bytes IS 'size of the change log';
+COMMENT ON COLUMN dyntable.sources.held_by IS 'the dynamic table that has read least of it, and for which it is kept';
+COMMENT ON COLUMN dyntable.sources.held_since IS 'data timestamp of that dynamic table';
 COMMENT ON COLUMN dyntable.sources.pending_changes IS 'rows in the change log that are not yet trimmed, an estimate';
 
 CREATE VIEW dyntable.warehouses WITH (security_barrier) AS

@@ -37,9 +37,11 @@
 #include <utils/wait_event.h>
 
 #include "base/dyn_shmem.h"
+#include "capture/dyn_capture.h"
 #include "startup/dyn_startup.h"
 
 #define LIST_EVERY_MS		60000
+#define GUARD_EVERY_MS		5000	/* while some slot holds back too much WAL */
 #define FIRST_RETRY_MS		1000
 #define LAST_RETRY_MS		30000
 #define STEADY_MS			60000	/* who ran this long has not failed to start */
@@ -388,6 +390,7 @@ dyntable_launcher_main(Datum main_arg)
 	for (;;)
 	{
 		int			probes = 0;
+		long		pause;
 		ListCell   *lc;
 
 		CHECK_FOR_INTERRUPTS();
@@ -401,8 +404,11 @@ dyntable_launcher_main(Datum main_arg)
 		foreach(lc, databases)
 			tend(lfirst(lc), &probes);
 		forget_gone_databases();
+		pause = next_look(probes > 0);
+		if (dyn_slots_guard())
+			pause = Min(pause, GUARD_EVERY_MS);
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 next_look(probes > 0), PG_WAIT_EXTENSION);
+						 pause, PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 	}
 }
