@@ -290,6 +290,11 @@ dyn_table_get(Oid relid, bool missing_ok)
 			ereport(ERROR,
 					(errcode(ERRCODE_UNDEFINED_TABLE),
 					 errmsg("dynamic table with OID %u does not exist", relid)));
+		if (IsolationUsesXactSnapshot() && dyn_is_dynamic_table(relid))
+			ereport(ERROR,
+					(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+					 errmsg("could not serialize access: dynamic table \"%s\" was created after this transaction's snapshot", name),
+					 errhint("The transaction might succeed if retried.")));
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("\"%s\" is not a dynamic table", name)));
