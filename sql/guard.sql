@@ -7,8 +7,10 @@ SET client_min_messages = warning;
 CREATE TABLE src (id int PRIMARY KEY, v int);
 INSERT INTO src VALUES (1, 1), (2, 2);
 SELECT dyntable_create('victim', 'SELECT id, v FROM src', '1 day');
+BEGIN;
 SELECT dyntable_create('unfilled', 'SELECT id FROM src', '1 day', initialize => 'on_schedule');
 SELECT dyntable_suspend('unfilled');
+COMMIT;
 
 -- each statement from a function that the query of another table calls
 CREATE TABLE todo (command text);
