@@ -306,6 +306,7 @@ dyn_slot_make(DynSlot *slot)
 	DecodingContextFindStartpoint(ctx);
 	FreeDecodingContext(ctx);
 	wait_for_writers();
+	dyn_capture_move_horizon();
 
 	dyn_own_begin();
 	replorigin_create(slot->name);

@@ -287,7 +287,6 @@ begin_capture(void)
 						   "the replication slot is being made, which waits for transactions in progress");
 		pgstat_report_activity(STATE_RUNNING, "making the replication slot");
 		dyn_slot_make(&my_slot);
-		dyn_capture_move_horizon();
 		if (!dyn_slot_open(&my_slot, &progress))
 			elog(ERROR, "could not open replication slot \"%s\" after making it", my_slot.name);
 		set_slot_given_up(false);
@@ -718,6 +717,8 @@ worker_loop(void)
 		look_wanted |= housekeeping_asked();
 		if (decoder == NULL && look_due(now) && look())
 			begin_capture();
+		else if (decoder == NULL && my_database->state == DYN_CAPTURE_STARTING)
+			dyn_capture_report(my_database, DYN_CAPTURE_IDLE, NULL);
 		if (decoder)
 			at_end = decode(now, &last_wal, &last_change);
 		if (now >= next_chores || look_due(now))
@@ -782,6 +783,5 @@ dyntable_capture_main(Datum main_arg)
 	}
 	dyn_batch_init();
 	CacheRegisterRelcacheCallback(relcache_changed, (Datum) 0);
-	dyn_capture_report(my_database, DYN_CAPTURE_IDLE, NULL);
 	worker_loop_reporting();
 }

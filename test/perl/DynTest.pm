@@ -143,10 +143,18 @@ sub kill_server
 		die 'killed server does not go away' if time > $limit;
 		select(undef, undef, undef, 0.02);
 	}
+	forget_killed($node);
+	return scalar @pids;
+}
+
+# Remove the lock files of a server of which no process is left.
+sub forget_killed
+{
+	my ($node) = @_;
 	unlink $node->data_dir . '/postmaster.pid';
 	unlink $node->host . '/.s.PGSQL.' . $node->port, $node->host . '/.s.PGSQL.' . $node->port . '.lock';
 	$node->{_pid} = undef;
-	return scalar @pids;
+	return;
 }
 
 # What a test has measured: shown, and kept for test/run to show at the end.
