@@ -91,8 +91,11 @@ extern AttrNumber dyn_changelog_attnum(const DynSource *source, AttrNumber colum
 extern bool dyn_identity_published(Oid relid);
 extern void dyn_identity_supply(Oid relid);
 
-/* Wake the capture worker so that it trims logs and drops sources no longer read. */
-extern void dyn_capture_wake(void);
+/*
+ * Wake the capture worker when this transaction has ended, so that it takes in
+ * sources that are missing and lets go of those that are no longer read.
+ */
+extern void dyn_capture_wake_at_end(void);
 
 /*
  * By the launcher, now and then: give up slots that hold back more WAL than

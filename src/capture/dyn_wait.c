@@ -283,8 +283,8 @@ dyn_capture_wait(XLogRecPtr lsn)
 	dyn_capture_check_generation();
 }
 
-void
-dyn_capture_wake(void)
+static void
+wake_worker(void)
 {
 	DynDatabase *db;
 
@@ -305,19 +305,45 @@ dyn_capture_wake(void)
 
 static bool holding = false;	/* this transaction has a hold */
 static uint64 holding_xid = 0;
+static bool wake_at_end = false;
 
-/* Drop the holds of this transaction as it ends. */
 static void
-release_holds(XactEvent event, void *arg)
+release_holds(void)
 {
-	if (!holding || (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT))
-		return;
-	holding = false;
 	LWLockAcquire(dyn_shmem->lock, LW_EXCLUSIVE);
 	for (int i = 0; i < dyn_shmem->nholds; i++)
 		if (dyn_shmem->holds[i].xid == holding_xid)
 			dyn_shmem->holds[i].dboid = InvalidOid;
 	LWLockRelease(dyn_shmem->lock);
+}
+
+static void
+at_transaction_end(XactEvent event, void *arg)
+{
+	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT)
+		return;
+	if (holding)
+		release_holds();
+	if (wake_at_end)
+		wake_worker();
+	holding = wake_at_end = false;
+}
+
+static void
+register_callback(void)
+{
+	static bool registered = false;
+
+	if (!registered)
+		RegisterXactCallback(at_transaction_end, NULL);
+	registered = true;
+}
+
+void
+dyn_capture_wake_at_end(void)
+{
+	register_callback();
+	wake_at_end = true;
 }
 
 /* Remove the holds of transactions that have ended. */
@@ -383,15 +409,12 @@ dyn_capture_outran(const DynSnapshot *snapshot)
 void
 dyn_capture_hold(Oid relid)
 {
-	static bool registered = false;
 	uint64		xid;
 	DynHold    *slot = NULL;
 
 	dyn_shmem_require();
 	xid = U64FromFullTransactionId(GetTopFullTransactionId());
-	if (!registered)
-		RegisterXactCallback(release_holds, NULL);
-	registered = true;
+	register_callback();
 	LWLockAcquire(dyn_shmem->lock, LW_EXCLUSIVE);
 	for (int i = 0; i < dyn_shmem->nholds; i++)
 	{

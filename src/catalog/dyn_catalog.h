@@ -12,6 +12,7 @@
 
 #include <access/xlogdefs.h>
 #include <datatype/timestamp.h>
+#include <nodes/parsenodes.h>
 #include <nodes/pg_list.h>
 #include <utils/snapshot.h>
 
@@ -61,6 +62,7 @@ typedef struct DynPosition
 	int64		refresh_no;
 	bool		populated;
 	int64		plan_hash;
+	List	   *basis;			/* of char *: functions and types that the rows rest on */
 	char	   *reinit_reason;	/* not NULL: next refresh reinitialises */
 	int			failures;
 } DynPosition;
@@ -113,6 +115,9 @@ typedef struct DynHistory
 
 /* ALTER TABLE as ours, on a table that may be anybody's; takes ACCESS EXCLUSIVE. */
 extern void dyn_alter_table(Oid relid, List *commands);
+
+/* What DROP finds to depend on the table, or refuses: what its (analysed) query names. */
+extern void dyn_depend_record(Oid relid, Query *query);
 
 /* the extension itself */
 extern Oid	dyn_extension_oid(void);	/* InvalidOid where it is not installed */

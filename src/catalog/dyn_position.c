@@ -41,7 +41,7 @@ dyn_position_get(Oid relid)
 {
 	static DynStatement select = {
 		"SELECT generation, snapshot::text, data_timestamp, refresh_no, populated, plan_hash,"
-		" reinit_reason, failures FROM dyntable.position WHERE relid = $1",
+		" reinit_reason, failures, basis FROM dyntable.position WHERE relid = $1",
 		1, {OIDOID}
 	};
 	Datum		values[] = {ObjectIdGetDatum(relid)};
@@ -62,6 +62,7 @@ dyn_position_get(Oid relid)
 	position->plan_hash = dyn_spi_int8(0, 6);
 	position->reinit_reason = dyn_spi_text(0, 7);
 	position->failures = dyn_spi_int4(0, 8);
+	position->basis = dyn_spi_text_list(0, 9);
 	dyn_spi_end(&call);
 	return position;
 }
@@ -84,12 +85,13 @@ dyn_position_store(const DynPosition *position)
 	static DynStatement update = {
 		"UPDATE dyntable.position SET generation = $2, snapshot = $3::pg_snapshot,"
 		" data_timestamp = $4, refresh_no = $5, populated = $6, plan_hash = $7,"
-		" reinit_reason = $8, failures = $9,"
+		" reinit_reason = $8, failures = $9, basis = $10,"
 		" retry_at = CASE WHEN $9 = 0 THEN NULL ELSE retry_at END WHERE relid = $1",
-		9, {OIDOID, INT8OID, TEXTOID, TIMESTAMPTZOID, INT8OID, BOOLOID, INT8OID, TEXTOID, INT4OID}
+		10, {OIDOID, INT8OID, TEXTOID, TIMESTAMPTZOID, INT8OID, BOOLOID, INT8OID, TEXTOID, INT4OID,
+		TEXTARRAYOID}
 	};
-	Datum		values[9];
-	char		nulls[9];
+	Datum		values[10];
+	char		nulls[10];
 
 	memset(nulls, ' ', sizeof(nulls));
 	values[0] = ObjectIdGetDatum(position->relid);
@@ -102,6 +104,7 @@ dyn_position_store(const DynPosition *position)
 	values[6] = Int64GetDatum(position->plan_hash);
 	values[7] = dyn_text_value(position->reinit_reason, &nulls[7]);
 	values[8] = Int32GetDatum(position->failures);
+	values[9] = dyn_text_array_value(position->basis);
 	if (dyn_spi_run(&update, values, nulls) != 1)
 		position_missing(position->relid);
 }

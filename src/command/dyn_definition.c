@@ -16,15 +16,11 @@
  */
 #include <postgres.h>
 
-#include <access/transam.h>
 #include <access/xact.h>
 #include <access/xlog.h>
-#include <catalog/dependency.h>
 #include <catalog/pg_class.h>
-#include <catalog/pg_proc.h>
 #include <executor/executor.h>
 #include <miscadmin.h>
-#include <nodes/nodeFuncs.h>
 #include <rewrite/rewriteHandler.h>
 #include <tcop/tcopprot.h>
 #include <utils/guc.h>
@@ -392,58 +388,9 @@ dyn_definition_to_table(const DynDefinition *definition, DynTable *table)
 	table->reason = definition->incremental ? NULL : definition->reason;
 }
 
-static bool
-collect_function(Oid funcid, void *arg)
-{
-	ObjectAddress address;
-
-	ObjectAddressSet(address, ProcedureRelationId, funcid);
-	if (funcid >= FirstNormalObjectId)
-		add_exact_object_address(&address, (ObjectAddresses *) arg);
-	return false;
-}
-
-/* What the query names: relations, as a whole, and functions of users. */
-static bool
-collect_named(Node *node, ObjectAddresses *addresses)
-{
-	if (node == NULL)
-		return false;
-	if (IsA(node, Query))
-	{
-		Query	   *query = (Query *) node;
-		ListCell   *cell;
-
-		foreach(cell, query->rtable)
-		{
-			RangeTblEntry *rte = lfirst_node(RangeTblEntry, cell);
-			ObjectAddress address;
-
-			if (rte->rtekind != RTE_RELATION)
-				continue;
-			ObjectAddressSet(address, RelationRelationId, rte->relid);
-			add_exact_object_address(&address, addresses);
-		}
-		return query_tree_walker(query, collect_named, addresses, 0);
-	}
-	check_functions_in_node(node, collect_function, addresses);
-	return expression_tree_walker(node, collect_named, addresses);
-}
-
 void
 dyn_definition_record(const DynDefinition *definition, Oid relid)
 {
-	ObjectAddresses *named = new_object_addresses();
-	ObjectAddress table;
-
-	ObjectAddressSet(table, RelationRelationId, relid);
-	deleteDependencyRecordsForClass(RelationRelationId, relid, RelationRelationId,
-									DEPENDENCY_NORMAL);
-	deleteDependencyRecordsForClass(RelationRelationId, relid, ProcedureRelationId,
-									DEPENDENCY_NORMAL);
-	collect_named((Node *) definition->query, named);
-	record_object_address_dependencies(&table, named, DEPENDENCY_NORMAL);
-	free_object_addresses(named);
-
+	dyn_depend_record(relid, definition->query);
 	dyn_edges_replace(relid, definition->edges);
 }

@@ -16,7 +16,6 @@
 
 static bool registered = false;
 static bool prepare_forbidden = false;
-static bool wake_capture = false;
 
 static void
 at_transaction_end(XactEvent event, void *arg)
@@ -31,14 +30,8 @@ at_transaction_end(XactEvent event, void *arg)
 			break;
 		case XACT_EVENT_COMMIT:
 		case XACT_EVENT_ABORT:
-
-			/* A source may have been put under capture for a table that will not be. */
-			if (wake_capture)
-				dyn_capture_wake();
-			prepare_forbidden = wake_capture = false;
-			break;
 		case XACT_EVENT_PREPARE:
-			prepare_forbidden = wake_capture = false;
+			prepare_forbidden = false;
 			break;
 		default:
 			break;
@@ -63,7 +56,7 @@ dyn_forbid_prepare(void)
 void
 dyn_wake_at_end(void)
 {
-	register_callback();
-	wake_capture = true;
+	/* after an abort, too: a source may have been put under capture for a table that will not be */
+	dyn_capture_wake_at_end();
 	dyn_schedule_wake_at_commit();
 }

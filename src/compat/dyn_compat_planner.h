@@ -46,6 +46,29 @@ dyn_compat_clear_permissions(Query *query)
 #endif
 }
 
+/* Leave nothing in one level of a query that tells who may read it. */
+static inline void
+dyn_compat_forget_permissions(Query *query)
+{
+	ListCell   *lc;
+
+	foreach(lc, query->rtable)
+	{
+		RangeTblEntry *rte = lfirst_node(RangeTblEntry, lc);
+
+#if PG_VERSION_NUM >= 160000
+		rte->perminfoindex = 0;
+#else
+		rte->requiredPerms = 0;
+		rte->checkAsUser = InvalidOid;
+		rte->selectedCols = rte->insertedCols = rte->updatedCols = NULL;
+#endif
+	}
+#if PG_VERSION_NUM >= 160000
+	query->rteperminfos = NIL;
+#endif
+}
+
 /* Raise an error unless the current user may read what one level of a query reads. */
 static inline void
 dyn_compat_check_permissions(Query *query)

@@ -18,6 +18,14 @@ extern int64 dyn_query_hash(Query *expanded);
 /* Changes when a key of the plan's nodes does: a constraint that it rests on was dropped. */
 extern uint64 dyn_plan_key_hash(DynPlan *plan);
 
+/*
+ * What the meaning of an (expanded) query rests on besides itself, as items of
+ * text to be stored, see dyn_basis.c; and what of it was changed since, in words,
+ * or NULL.
+ */
+extern List *dyn_query_basis(Query *expanded);
+extern char *dyn_basis_changed(List *stored, List *present);
+
 /* Raise an error unless the current user may run the (expanded) query, views counting as their owners. */
 extern void dyn_query_check_permissions(Query *expanded);
 

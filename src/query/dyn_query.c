@@ -35,10 +35,31 @@ dyn_query_expand(Query *query)
 	return linitial_node(Query, rewritten);
 }
 
+/* What is not part of a query's meaning: who may read it, and how long its text was. */
+static bool
+strip_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Query))
+	{
+		Query	   *query = (Query *) node;
+
+		query->stmt_len = query->stmt_location = 0;
+		dyn_compat_forget_permissions(query);
+		return query_tree_walker(query, strip_walker, context, 0);
+	}
+	return expression_tree_walker(node, strip_walker, context);
+}
+
 int64
 dyn_query_hash(Query *expanded)
 {
-	char	   *text = nodeToString(expanded);
+	char	   *text;
+
+	expanded = copyObject(expanded);
+	(void) strip_walker((Node *) expanded, NULL);
+	text = nodeToString(expanded);
 
 	return (int64) hash_bytes_extended((unsigned char *) text, strlen(text), 0);
 }

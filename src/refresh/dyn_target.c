@@ -44,6 +44,7 @@ typedef struct Target
 	DynPosition *position;
 	Query	   *query;			/* expanded */
 	int64		plan_hash;
+	List	   *basis;
 	DynPlan    *plan;			/* NULL: full mode */
 	DynEvaluation evaluation;
 	DynSink    *sink;
@@ -208,6 +209,7 @@ use_definition(Target *target, bool retyped, Query *query)
 	target->query = dyn_query_expand(query);
 	target->retyped = retyped;
 	target->plan_hash = dyn_query_hash(target->query);
+	target->basis = dyn_query_basis(target->query);
 	if (((target->position->plan_hash ^ target->plan_hash) & ~KEY_HASH_BITS) == 0 ||
 		!target->position->populated)
 		return;
@@ -216,9 +218,11 @@ use_definition(Target *target, bool retyped, Query *query)
 		table->tree = nodeToString(query);
 		table->tree_version = PG_MAJORVERSION_NUM;
 		dyn_table_update(table);
+		dyn_depend_record(table->relid, query);
 	}
 	dyn_edges_replace(table->relid, dyn_query_sources(query));
 	target->evaluation.edges = dyn_edges_of(table->relid);
+	dyn_capture_wake_at_end();
 }
 
 /* The table's columns have the types of the query as it was understood now. */
@@ -259,6 +263,8 @@ reinit_reason(Target *target)
 	}
 	else if (target->retyped)
 		reason = "a column that the query reads changed its type";
+	else if ((reason = dyn_basis_changed(position->basis, target->basis)) != NULL)
+		;
 	else if (position->plan_hash != target->plan_hash)
 		reason = "the meaning of the definition changed";
 	else if (position->reinit_reason)
@@ -474,6 +480,7 @@ record(Target *target)
 	position->data_timestamp = target->run->upto;
 	position->populated = true;
 	position->plan_hash = target->plan_hash;
+	position->basis = target->basis;
 	position->reinit_reason = target->next_reinit;
 	position->failures = 0;
 	dyn_position_store(position);

@@ -50,6 +50,7 @@ CREATE TABLE dyntable.position (
     refresh_no      bigint NOT NULL DEFAULT 0,
     populated       boolean NOT NULL DEFAULT false,
     plan_hash       bigint NOT NULL DEFAULT 0,
+    basis           text[] NOT NULL DEFAULT '{}',
     reinit_reason   text,
     failures        integer NOT NULL DEFAULT 0,
     retry_at        timestamptz
