@@ -4,7 +4,8 @@
  *
  * The log of source 4711 is dyntable.log_4711 (xid xid8, w smallint, a1, a3
  * ...), one column for each tracked column, named by its number, of the same
- * type; and dyntable.log_4711_b, the same again.  They are ordinary logged
+ * type, but a domain's base type in place of the domain, for the log keeps old
+ * values, and a new constraint of the domain would be held against them; and dyntable.log_4711_b, the same again.  They are ordinary logged
  * tables, members of the extension (so that no dump carries them and DROP
  * EXTENSION takes them along), without an index.
  *
@@ -129,9 +130,11 @@ dyn_changelog_create(Relation source, DynSource *row)
 	foreach(lc, row->columns)
 	{
 		Form_pg_attribute att = TupleDescAttr(from, lfirst_int(lc) - 1);
+		int32		typmod = att->atttypmod;
+		Oid			type = getBaseTypeAndTypmod(att->atttypid, &typmod);
 
 		dyn_changelog_column_name(att->attnum, name);
-		TupleDescInitEntry(desc, ++no, name, att->atttypid, att->atttypmod, att->attndims);
+		TupleDescInitEntry(desc, ++no, name, type, typmod, att->attndims);
 		TupleDescInitEntryCollation(desc, no, att->attcollation);
 	}
 	snprintf(name, NAMEDATALEN, "log_%u", row->relid);
@@ -156,7 +159,7 @@ dyn_changelog_fits(Oid relid, Oid log, List *columns)
 		AttrNumber	column = dyn_changelog_attnum(&source, lfirst_int(lc));
 
 		if (OidIsValid(type) &&
-			(column == InvalidAttrNumber || get_atttype(log, column) != type))
+			(column == InvalidAttrNumber || get_atttype(log, column) != getBaseType(type)))
 			return false;
 	}
 	return true;
@@ -178,10 +181,12 @@ dyn_changelog_extend(Relation source, const DynSource *row)
 	{
 		Form_pg_attribute att = TupleDescAttr(RelationGetDescr(source), lfirst_int(lc) - 1);
 		AttrNumber	logged = dyn_changelog_attnum(row, att->attnum);
+		int32		typmod = att->atttypmod;
+		Oid			type = getBaseTypeAndTypmod(att->atttypid, &typmod);
 		AlterTableCmd *command;
 		char		name[NAMEDATALEN];
 
-		if (logged != InvalidAttrNumber && get_atttype(row->log, logged) == att->atttypid)
+		if (logged != InvalidAttrNumber && get_atttype(row->log, logged) == type)
 			continue;
 		dyn_changelog_column_name(att->attnum, name);
 		if (logged != InvalidAttrNumber)
@@ -194,8 +199,8 @@ dyn_changelog_extend(Relation source, const DynSource *row)
 		}
 		command = makeNode(AlterTableCmd);
 		command->subtype = AT_AddColumn;
-		command->def = (Node *) makeColumnDef(pstrdup(name), att->atttypid,
-											  att->atttypmod, att->attcollation);
+		command->def = (Node *) makeColumnDef(pstrdup(name), type, typmod,
+											  att->attcollation);
 		adds = lappend(adds, command);
 	}
 	if (drops != NIL)

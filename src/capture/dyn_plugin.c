@@ -30,6 +30,7 @@
 #include <utils/datum.h>
 #include <utils/hsearch.h>
 #include <utils/inval.h>
+#include <utils/lsyscache.h>
 #include <utils/memutils.h>
 #include <utils/rel.h>
 #include <utils/relcache.h>
@@ -371,7 +372,7 @@ map_columns(DynTracked *tracked, Relation root, Relation relation, AttrNumber *c
 			if (root == relation ? a != wanted - 1 :
 				to_att->attisdropped || strcmp(NameStr(to_att->attname), NameStr(from_att->attname)) != 0)
 				continue;
-			if (to_att->atttypid == TupleDescAttr(tracked->log_desc, logged - 1)->atttypid)
+			if (getBaseType(to_att->atttypid) == TupleDescAttr(tracked->log_desc, logged - 1)->atttypid)
 				columns[i] = to_att->attnum;
 			break;
 		}

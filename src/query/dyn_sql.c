@@ -427,7 +427,7 @@ existence_by_scan(DynSql *sql, DynNode *node, int side, const char *mine)
 					mine, side, other->no, there, quals);
 }
 
-/* One side's columns and NULLs in place of the other's. */
+/* One side's columns and NULLs in place of the other's: of the base type, for a domain may refuse them. */
 static char *
 padded_columns(DynNode *node, int side, const char *alias)
 {
@@ -437,13 +437,16 @@ padded_columns(DynNode *node, int side, const char *alias)
 	initStringInfo(&buf);
 	for (int i = 1; i <= node->ncolumns; i++)
 	{
+		int32		typmod = node->columns[i - 1].typmod;
+		Oid			type = getBaseTypeAndTypmod(node->columns[i - 1].type, &typmod);
+
 		if (i > 1)
 			appendStringInfoString(&buf, ", ");
 		if ((i <= nleft) == (side == 1))
 			appendStringInfo(&buf, "%s.c%d", alias, i <= nleft ? i : i - nleft);
 		else
 			appendStringInfo(&buf, "NULL::%s",
-							 format_type_extended(node->columns[i - 1].type, node->columns[i - 1].typmod,
+							 format_type_extended(type, typmod,
 												  FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY));
 		appendStringInfo(&buf, " AS c%d", i);
 	}
@@ -641,7 +644,11 @@ dyn_sql_match(const char *a, List *a_names, const char *b, List *b_names, List *
 		if (i > 0)
 			appendStringInfoString(&buf, " AND ");
 		if (nulls)
-			appendStringInfo(&buf, "(%s %s %s OR (%s IS NULL AND %s IS NULL))", x, equality, y, x, y);
+		{
+			const char *null = dyn_sql_null_test(list_nth_oid(types, i), true);
+
+			appendStringInfo(&buf, "(%s %s %s OR (%s %s AND %s %s))", x, equality, y, x, null, y, null);
+		}
 		else
 			appendStringInfo(&buf, "%s %s %s", x, equality, y);
 	}
@@ -649,16 +656,26 @@ dyn_sql_match(const char *a, List *a_names, const char *b, List *b_names, List *
 }
 
 char *
-dyn_sql_not_null(const char *alias, List *names)
+dyn_sql_not_null(const char *alias, List *names, List *types)
 {
 	StringInfoData buf;
-	ListCell   *lc;
+	ListCell   *ln;
+	ListCell   *lt;
 
 	initStringInfo(&buf);
-	foreach(lc, names)
-		appendStringInfo(&buf, "%s%s.%s IS NOT NULL", buf.len ? " AND " : "(", alias, (char *) lfirst(lc));
+	forboth(ln, names, lt, types)
+		appendStringInfo(&buf, "%s%s.%s %s", buf.len ? " AND " : "(", alias, (char *) lfirst(ln),
+						 dyn_sql_null_test(lfirst_oid(lt), false));
 	appendStringInfoString(&buf, buf.len ? ")" : "true");
 	return buf.data;
+}
+
+const char *
+dyn_sql_null_test(Oid type, bool null)
+{
+	if (type_is_rowtype(type))
+		return null ? "IS NOT DISTINCT FROM NULL" : "IS DISTINCT FROM NULL";
+	return null ? "IS NULL" : "IS NOT NULL";
 }
 
 char *
@@ -678,12 +695,13 @@ dyn_sql_restrict(const char *content, int ncolumns, List *names, List *types,
 
 	/* one column: an index finds its NULLs */
 	if (list_length(names) == 1)
-		return psprintf("%s UNION ALL SELECT %s FROM (%s) i WHERE i.%s IS NULL",
-						plain, columns, content, (char *) linitial(names));
+		return psprintf("%s UNION ALL SELECT %s FROM (%s) i WHERE i.%s %s",
+						plain, columns, content, (char *) linitial(names),
+						dyn_sql_null_test(linitial_oid(types), true));
 	return psprintf("%s WHERE %s UNION ALL SELECT %s FROM %s k JOIN (%s) i ON %s WHERE NOT %s",
-					plain, dyn_sql_not_null("k", key_names), columns, keys, content,
+					plain, dyn_sql_not_null("k", key_names, types), columns, keys, content,
 					dyn_sql_match("i", names, "k", key_names, types, true),
-					dyn_sql_not_null("k", key_names));
+					dyn_sql_not_null("k", key_names, types));
 }
 
 static void

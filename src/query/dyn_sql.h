@@ -46,7 +46,10 @@ extern char *dyn_sql_match(const char *a, List *a_names, const char *b, List *b_
 extern List *dyn_sql_names(const char *prefix, List *numbers);
 
 /* (a.x IS NOT NULL AND …), or true */
-extern char *dyn_sql_not_null(const char *alias, List *names);
+extern char *dyn_sql_not_null(const char *alias, List *names, List *types);
+
+/* IS NULL or IS NOT NULL for a value of a type: of composite values IS NULL means the fields. */
+extern const char *dyn_sql_null_test(Oid type, bool null);
 
 /*
  * SELECT i.* FROM (content) i for the rows whose columns names match a row of

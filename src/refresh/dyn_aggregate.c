@@ -48,7 +48,7 @@ static char *group_statement(Groups *groups);
 static char *group_source(Groups *groups);
 static char *reread_statement(Groups *groups, const char *content);
 static bool any_holders(DynNode *node);
-static void add_lost(StringInfo buf, DynAgg *agg, int j, int c);
+static void add_lost(StringInfo buf, DynAgg *agg, int j, int c, Oid type);
 static char *update_statement(Groups *groups);
 static char *final_statement(Groups *groups, bool reread);
 static void put_update(TupleTableSlot *slot, void *arg);
@@ -143,8 +143,8 @@ group_statement(Groups *groups)
 		int			j = foreach_current_index(lc) + 1;
 
 		if (keeps_count(agg))
-			appendStringInfo(&buf, ", coalesce(sum(w) FILTER (WHERE c%d IS NOT NULL), 0)::bigint AS m%d",
-							 agg->arg, j);
+			appendStringInfo(&buf, ", coalesce(sum(w) FILTER (WHERE c%d %s), 0)::bigint AS m%d", agg->arg,
+							 dyn_sql_null_test(dyn_input(node, 1)->columns[agg->arg - 1].type, false), j);
 		if (keeps_sum(agg))
 			appendStringInfo(&buf, ", coalesce(sum(w * c%d%s), 0)::%s AS s%d", agg->arg,
 							 exact_integer(node, agg) ? "" : "::pg_catalog.numeric", sum_type(node, agg), j);
@@ -230,8 +230,9 @@ update_statement(Groups *groups)
 		if (keeps_sum(agg))
 			appendStringInfo(&select, ", coalesce(s.s%d, 0) + g.s%d AS s%d", j, j, j);
 		if (keeps_holders(agg))
-			appendStringInfo(&select, ", CASE WHEN g.p%d %s s.c%d OR s.c%d IS NULL THEN 1 ELSE s.x%d + g.y%d END AS x%d",
-							 j, better(agg), node->nkeys + j, node->nkeys + j, j, j, j);
+			appendStringInfo(&select, ", CASE WHEN g.p%d %s s.c%d OR s.c%d %s THEN 1 ELSE s.x%d + g.y%d END AS x%d",
+							 j, better(agg), node->nkeys + j, node->nkeys + j,
+							 dyn_sql_null_test(output_column(node, j)->type, true), j, j, j);
 	}
 	foreach(lc, node->aggs)
 	{
@@ -244,7 +245,7 @@ update_statement(Groups *groups)
 		{
 			appendStringInfo(&select, ", %s(s.c%d, g.p%d) AS v%d",
 							 agg->is_max ? "greatest" : "least", c, j, j);
-			add_lost(&reread, agg, j, c);
+			add_lost(&reread, agg, j, c, output_column(node, j)->type);
 		}
 		else if (agg->kind == DYN_AGG_REREAD)
 		{
@@ -266,12 +267,12 @@ update_statement(Groups *groups)
  * holders are counted, none is left; unless what comes is better anyway.
  */
 static void
-add_lost(StringInfo buf, DynAgg *agg, int j, int c)
+add_lost(StringInfo buf, DynAgg *agg, int j, int c, Oid type)
 {
 	const char *operator = better(agg);
 
-	appendStringInfo(buf, " OR (s.n IS NOT NULL AND g.q%d IS NOT NULL AND (s.c%d IS NULL OR g.q%d %s s.c%d",
-					 j, c, j, operator, c);
+	appendStringInfo(buf, " OR (s.n IS NOT NULL AND g.q%d %s AND (s.c%d %s OR g.q%d %s s.c%d",
+					 j, dyn_sql_null_test(type, false), c, dyn_sql_null_test(type, true), j, operator, c);
 	if (keeps_holders(agg))
 		appendStringInfo(buf, " OR (g.q%d OPERATOR(pg_catalog.=) s.c%d AND s.x%d + g.y%d < 1 AND (g.p%d %s s.c%d) IS NOT TRUE)))",
 						 j, c, j, j, j, operator, c);
@@ -333,7 +334,7 @@ final_statement(Groups *groups, bool reread)
 static char *
 joined(Groups *groups, const char *select, const char *left, const char *right, const char *kind)
 {
-	char	   *not_null = dyn_sql_not_null("g", groups->names);
+	char	   *not_null = dyn_sql_not_null("g", groups->names, groups->types);
 	char	   *plain = psprintf("SELECT %s FROM (SELECT * FROM %s g%s%s) g %s %s s ON %s",
 								 select, left, groups->nulls ? " WHERE " : "",
 								 groups->nulls ? not_null : "", kind, right,
@@ -467,7 +468,7 @@ store_state(Groups *groups)
 	DynExecution *execution = &groups->evaluation->execution;
 	char	   *state = groups->evaluation->sql.stages[node->no];
 	char	   *final = psprintf("f%d", node->no);
-	char	   *not_null = dyn_sql_not_null("g", groups->names);
+	char	   *not_null = dyn_sql_not_null("g", groups->names, groups->types);
 	StringInfoData set;
 	StringInfoData names;
 	StringInfoData values;

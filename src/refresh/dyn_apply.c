@@ -136,7 +136,7 @@ execute_keyed(DynExecution *execution, DynSink *sink, DynRows *rows, const char 
 	List	   *mine = key_names(sink, false);
 	List	   *theirs = key_names(sink, true);
 	List	   *types = key_types(sink);
-	char	   *not_null = dyn_sql_not_null("d", theirs);
+	char	   *not_null = dyn_sql_not_null("d", theirs, types);
 	bool		nulls = key_has_null(sink, rows);
 	int64		done;
 
@@ -313,8 +313,8 @@ apply_by_image(DynExecution *execution, DynSink *sink, DynRows *delta, DynCounts
 static char *
 matching_ctids(DynSink *sink, const char *rows)
 {
-	char	   *mine = dyn_identity_row(sink, "x", sink->names);
-	char	   *theirs = dyn_identity_row(sink, "d", NIL);
+	char	   *mine = dyn_identity_stored(sink, "x");
+	char	   *theirs = dyn_identity_row(sink, "d");
 
 	return psprintf("SELECT y.ctid FROM (SELECT x.ctid, d.w, row_number() OVER (PARTITION BY d.n) AS rn"
 					" FROM (SELECT d.*, %s(%s) AS h, row_number() OVER () AS n FROM %s d WHERE d.w < 0) d"
@@ -323,21 +323,31 @@ matching_ctids(DynSink *sink, const char *rows)
 }
 
 char *
-dyn_identity_row(DynSink *sink, const char *alias, List *names)
+dyn_identity_row(DynSink *sink, const char *alias)
 {
 	StringInfoData buf;
 
 	initStringInfo(&buf);
 	for (int i = 0; i < list_length(sink->types); i++)
 		if (sink->identity[i])
-		{
-			appendStringInfo(&buf, "%s%s%s", buf.len ? ", " : "", alias ? alias : "", alias ? "." : "");
-			if (names)
-				appendStringInfoString(&buf, list_nth(names, i));
-			else
-				appendStringInfo(&buf, "c%d", i + 1);
-		}
+			appendStringInfo(&buf, "%s%s.c%d", buf.len ? ", " : "", alias, i + 1);
 	/* the cast keeps the parser from comparing two of these column by column */
+	return psprintf("ROW(%s)::record", buf.data);
+}
+
+char *
+dyn_identity_stored(DynSink *sink, const char *alias)
+{
+	StringInfoData buf;
+	ListCell   *lc;
+
+	/* of a thousand columns, each named, an index expression would not fit its catalog row */
+	if (memchr(sink->identity, false, list_length(sink->types)) == NULL)
+		return psprintf("%s.*", alias);
+	initStringInfo(&buf);
+	foreach(lc, sink->names)
+		if (sink->identity[foreach_current_index(lc)])
+			appendStringInfo(&buf, "%s%s.%s", buf.len ? ", " : "", alias, (char *) lfirst(lc));
 	return psprintf("ROW(%s)::record", buf.data);
 }
 
@@ -464,9 +474,9 @@ missing_row(DynExecution *execution, DynSink *sink, DynRows *rows)
 		dyn_execute_before(execution,
 						   psprintf("SELECT left((%s)::text, 1000) FROM %s d WHERE d.w < 0 AND -d.w > ("
 									"SELECT count(*) FROM %s x WHERE %s(%s) = %s(%s)) LIMIT 1",
-									dyn_identity_row(sink, "d", NIL), rows->name, sink->name,
-									sink->hash, dyn_identity_row(sink, "x", sink->names),
-									sink->hash, dyn_identity_row(sink, "d", NIL)),
+									dyn_identity_row(sink, "d"), rows->name, sink->name,
+									sink->hash, dyn_identity_stored(sink, "x"),
+									sink->hash, dyn_identity_row(sink, "d")),
 						   put_text, &values);
 		return values ? psprintf("Row %s is not there as often as it would go.", values) : NULL;
 	}

@@ -44,8 +44,11 @@ extern int64 dyn_apply_insert(DynExecution *execution, const char *statement,
 /* The rows as stored that the minus rows of a delta name, with w = −1. */
 extern DynRows *dyn_apply_stored(DynExecution *execution, DynSink *sink, DynRows *delta);
 
-/* ROW(a.x, a.y, …) of the columns that make a row's identity; names NIL: c1 .. */
-extern char *dyn_identity_row(DynSink *sink, const char *alias, List *names);
+/* ROW(a.c1, a.c2, …) of the columns that make a row's identity. */
+extern char *dyn_identity_row(DynSink *sink, const char *alias);
+
+/* The same of the stored row, and of a table whose every column counts the row as a whole. */
+extern char *dyn_identity_stored(DynSink *sink, const char *alias);
 
 /* The table's columns, separated by commas. */
 extern char *dyn_sink_columns(DynSink *sink);

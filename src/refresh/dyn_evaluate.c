@@ -14,6 +14,7 @@
 #include <catalog/pg_type.h>
 #include <executor/executor.h>
 #include <miscadmin.h>
+#include <utils/lsyscache.h>
 
 #include "capture/dyn_capture.h"
 #include "query/dyn_sql.h"
@@ -158,7 +159,7 @@ is_readable(const LogReading *reading)
 		AttrNumber	attnum = reading->attnums[i - 1];
 
 		if (attnum <= 0 || attnum > log->natts || TupleDescAttr(log, attnum - 1)->attisdropped ||
-			TupleDescAttr(log, attnum - 1)->atttypid != TupleDescAttr(wanted, i)->atttypid)
+			TupleDescAttr(log, attnum - 1)->atttypid != getBaseType(TupleDescAttr(wanted, i)->atttypid))
 			return false;
 	}
 	return true;
@@ -286,7 +287,7 @@ first_delta(DynEvaluation *evaluation, DynNode *node)
 			nulls |= in->has_null[lfirst_int(lc)];
 		match = psprintf("%s AND pg_catalog.record_image_eq(%s, %s)",
 						 dyn_sql_match("i1", names, "s", names, types, nulls),
-						 dyn_identity_row(state, "i1", NIL), dyn_identity_row(state, "s", NIL));
+						 dyn_identity_row(state, "i1"), dyn_identity_row(state, "s"));
 		/* the winner's row number is no column of the input: it is always 1 */
 		lost = partitioned_rows(evaluation, node,
 								psprintf("SELECT DISTINCT %s FROM (SELECT i1.*, 1::bigint AS c%d FROM d%d i1 WHERE i1.w < 0) i1 JOIN (%s) s ON %s",

@@ -53,6 +53,8 @@ extern char *dyn_state_column(const char *name, Oid type, int32 typmod, Oid coll
 
 /* Run DDL of ours, which no user's right or setting concerns. */
 extern void dyn_state_ddl(const char *command);
+extern bool dyn_state_try_ddl(const char *command);
+extern bool dyn_state_has_order(List *types);
 extern void dyn_state_analyze(const char *name, int64 rows);
 
 #endif							/* DYN_EVALUATE_H */

@@ -47,10 +47,15 @@ dyn_own_log_ensure(Oid relid)
 	for (int i = 0; i < RelationGetNumberOfAttributes(rel); i++)
 	{
 		Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), i);
+		int32		typmod = att->atttypmod;
+		Oid			type;
 
-		if (!att->attisdropped)
-			columns = lappend(columns, dyn_state_column(psprintf("c%d", att->attnum), att->atttypid,
-														att->atttypmod, att->attcollation));
+		if (att->attisdropped)
+			continue;
+		/* as in a change log: old values need not meet a domain's new constraint */
+		type = getBaseTypeAndTypmod(att->atttypid, &typmod);
+		columns = lappend(columns, dyn_state_column(psprintf("c%d", att->attnum), type, typmod,
+													att->attcollation));
 	}
 	table_close(rel, NoLock);
 	dyn_state_create(relid, 0, columns);

@@ -410,7 +410,9 @@ dyn_rows_end(DynRows *rows)
 
 /*
  * dyntable_row_hash(record): hash of a row's image.  Dropped columns do not
- * count; a column that is a composite value counts by its bytes.
+ * count; a column that is a composite value counts by its bytes.  NULLs count
+ * for nothing, so that an index over whole rows stays right when the table is
+ * given a column more.
  */
 Datum
 dyntable_row_hash(PG_FUNCTION_ARGS)
@@ -422,6 +424,7 @@ dyntable_row_hash(PG_FUNCTION_ARGS)
 	Datum	   *values = palloc(sizeof(Datum) * desc->natts);
 	bool	   *isnull = palloc(sizeof(bool) * desc->natts);
 	uint64		hash = 0;
+	int			column = 0;
 
 	tuple.t_len = HeapTupleHeaderGetDatumLength(header);
 	ItemPointerSetInvalid(&tuple.t_self);
@@ -432,8 +435,11 @@ dyntable_row_hash(PG_FUNCTION_ARGS)
 	{
 		Form_pg_attribute att = TupleDescAttr(desc, i);
 
-		if (!att->attisdropped)
-			hash = hash_combine64(hash, dyn_image_hash(values[i], isnull[i], att->attbyval, att->attlen));
+		if (att->attisdropped)
+			continue;
+		column++;
+		if (!isnull[i])
+			hash = hash_combine64(hash, dyn_image_hash(values[i], false, att->attbyval, att->attlen) + column);
 	}
 	ReleaseTupleDesc(desc);
 	PG_RETURN_INT64((int64) hash);

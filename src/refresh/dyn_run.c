@@ -44,7 +44,7 @@ static void hold_logs(DynRun *run, List *order);
 static void begin_run(DynRun *run, List *order);
 static bool run_captures(List *order);
 static DynResult *refresh_one(DynRun *run, Oid relid, bool catch_errors);
-static bool try_refresh(DynRun *run, Oid relid, const char *contradiction, DynResult *result,
+static bool try_refresh(DynRun *run, Oid relid, const DynRetry *retry, DynResult *result,
 						ErrorData **error);
 static bool upstream_failed(Oid relid, List *results);
 
@@ -336,10 +336,21 @@ static DynResult *
 refresh_one(DynRun *run, Oid relid, bool catch_errors)
 {
 	DynResult  *result = palloc0(sizeof(DynResult));
+	DynRetry	retry;
 	ErrorData  *error = NULL;
 
 	if (try_refresh(run, relid, NULL, result, &error))
 		return result;
+
+	/* a row that an index of ours cannot hold is no fault: another index will do */
+	if (error->sqlerrcode == ERRCODE_PROGRAM_LIMIT_EXCEEDED)
+	{
+		retry.reason = "a value is too long for the index on a key";
+		retry.by_image = true;
+		memset(result, 0, sizeof(DynResult));
+		if (try_refresh(run, relid, &retry, result, &error))
+			return result;
+	}
 
 	/* our own state was wrong: say so, and compute everything anew */
 	if (error->sqlerrcode == ERRCODE_DYN_STATE_DIVERGED)
@@ -353,7 +364,9 @@ refresh_one(DynRun *run, Oid relid, bool catch_errors)
 						  timestamptz_to_str(run->upto)),
 				errhint("This is a fault of dyntable; please report it with the table's definition."));
 		memset(result, 0, sizeof(DynResult));
-		if (try_refresh(run, relid, error->message, result, &error))
+		retry.reason = psprintf("the stored state did not fit the changes: %s", error->message);
+		retry.by_image = false;
+		if (try_refresh(run, relid, &retry, result, &error))
 			return result;
 	}
 	if (!catch_errors)
@@ -370,7 +383,7 @@ refresh_one(DynRun *run, Oid relid, bool catch_errors)
 
 /* In a subtransaction; on failure *error (in the caller's memory) tells what went wrong. */
 static bool
-try_refresh(DynRun *run, Oid relid, const char *contradiction, DynResult *result, ErrorData **error)
+try_refresh(DynRun *run, Oid relid, const DynRetry *retry, DynResult *result, ErrorData **error)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -381,7 +394,7 @@ try_refresh(DynRun *run, Oid relid, const char *contradiction, DynResult *result
 	MemoryContextSwitchTo(work);
 	PG_TRY();
 	{
-		dyn_target_refresh(run, relid, contradiction, result);
+		dyn_target_refresh(run, relid, retry, result);
 		ReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(caller);
 		CurrentResourceOwner = owner;

@@ -6,6 +6,10 @@
  * The index is made at the first fill, and made anew at a reinitialisation
  * when the identity has become another one.  Its comment tells it from a
  * user's index; a user's own unique index on the key serves as well.
+ *
+ * A key that no btree can hold, for its type has no order or a value is longer
+ * than a page takes, is of no use: the image identifies the rows then.  Values
+ * come and go, so which it is, is seen by the index that is there.
  */
 #include <postgres.h>
 
@@ -24,9 +28,11 @@
 #define IDENTITY_COMMENT "identity of the rows of a dynamic table, kept by dyntable"
 
 static bool find_indexes(DynSink *sink, List **useless);
-static bool index_serves_identity(Relation index, DynSink *sink, List *attnums);
-static void create_index(DynSink *sink, const char *format);
+static bool index_serves_image(Relation index, DynSink *sink);
+static bool index_serves_key(Relation index, List *key, List *attnums);
+static bool create_index(DynSink *sink, const char *format);
 static bool is_ours(Oid index);
+static void choose_identity(DynSink *sink, Relation rel, List *key, List *attnums);
 
 DynSink *
 dyn_target_sink(Oid relid, int ncolumns, const DynColumn *columns, List *key)
@@ -60,8 +66,7 @@ dyn_target_sink(Oid relid, int ncolumns, const DynColumn *columns, List *key)
 				errmsg("the columns of dynamic table \"%s\" are no longer those of its query",
 					   RelationGetRelationName(rel)),
 				errhint("Give it its query anew with dyntable_alter(name, query => ...)."));
-	if (list_length(key) <= INDEX_MAX_KEYS)
-		sink->key = key;
+	choose_identity(sink, rel, key, attnums);
 
 	/* the index that keeps the key unique, and the columns that stand in others, which are the user's */
 	sink->index = "";
@@ -69,7 +74,7 @@ dyn_target_sink(Oid relid, int ncolumns, const DynColumn *columns, List *key)
 	{
 		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
 
-		if (index->rd_index->indisunique && index_serves_identity(index, sink, attnums))
+		if (index_serves_key(index, sink->key, attnums))
 			sink->index = dyn_relation_name(RelationGetRelid(index));
 		else if (index->rd_index->indisunique)
 			for (int i = 0; i < ncolumns; i++)
@@ -81,6 +86,40 @@ dyn_target_sink(Oid relid, int ncolumns, const DynColumn *columns, List *key)
 	}
 	table_close(rel, NoLock);
 	return sink;
+}
+
+/* The key, if it can serve and the table is not one whose values were too long for it. */
+static void
+choose_identity(DynSink *sink, Relation rel, List *key, List *attnums)
+{
+	bool		by_key = false;
+	bool		by_image = false;
+	ListCell   *lc;
+
+	if (key == NIL || !dyn_sink_key_fits(sink, key))
+		return;
+	foreach(lc, RelationGetIndexList(rel))
+	{
+		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
+
+		by_key |= index_serves_key(index, key, attnums);
+		by_image |= index_serves_image(index, sink);
+		index_close(index, AccessShareLock);
+	}
+	if (by_key || !by_image)
+		sink->key = key;
+}
+
+/* Can these columns be the columns of a btree? */
+bool
+dyn_sink_key_fits(DynSink *sink, List *key)
+{
+	List	   *types = NIL;
+	ListCell   *lc;
+
+	foreach(lc, key)
+		types = lappend_oid(types, list_nth_oid(sink->types, lfirst_int(lc) - 1));
+	return list_length(key) <= INDEX_MAX_KEYS && dyn_state_has_order(types);
 }
 
 char *
@@ -124,7 +163,7 @@ find_indexes(DynSink *sink, List **useless)
 	{
 		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
 
-		if (index_serves_identity(index, sink, attnums))
+		if (sink->key ? index_serves_key(index, sink->key, attnums) : index_serves_image(index, sink))
 			found = true;
 		else if (is_ours(lfirst_oid(lc)))
 			*useless = lappend_oid(*useless, lfirst_oid(lc));
@@ -160,22 +199,28 @@ dyn_sink_ensure_index(DynSink *sink)
 		dyn_state_ddl(psprintf("DROP INDEX %s", dyn_relation_name(lfirst_oid(lc))));
 	if (found || list_length(sink->names) == 0)
 		return;
-	if (sink->key == NIL)
-	{
-		create_index(sink, psprintf("CREATE INDEX %%s ON %s (%s(%s))", sink->name, sink->hash,
-									dyn_identity_row(sink, NULL, sink->names)));
-		return;
-	}
 	initStringInfo(&names);
 	foreach(lc, sink->key)
 		appendStringInfo(&names, "%s%s", names.len ? ", " : "",
 						 (char *) list_nth(sink->names, lfirst_int(lc) - 1));
-	create_index(sink, psprintf("CREATE UNIQUE INDEX %%s ON %s (%s) NULLS NOT DISTINCT",
-								sink->name, names.data));
+	if (sink->key != NIL &&
+		create_index(sink, psprintf("CREATE UNIQUE INDEX %%s ON %s (%s) NULLS NOT DISTINCT",
+									sink->name, names.data)))
+		return;
+
+	/* a value is too long for the key: once more, by image */
+	if (sink->key != NIL)
+	{
+		sink->key = NIL;
+		dyn_sink_ensure_index(sink);
+		return;
+	}
+	(void) create_index(sink, psprintf("CREATE INDEX %%s ON %s (%s(%s))", sink->name, sink->hash,
+									   dyn_identity_stored(sink, quote_identifier(get_rel_name(sink->relid)))));
 }
 
-/* Create the index under a free name, and mark it as ours. */
-static void
+/* Create the index under a free name, and mark it as ours; false when a value is too long for it. */
+static bool
 create_index(DynSink *sink, const char *format)
 {
 	Oid			namespace = get_rel_namespace(sink->relid);
@@ -183,9 +228,11 @@ create_index(DynSink *sink, const char *format)
 	char	   *qualified = quote_qualified_identifier(get_namespace_name(namespace), name);
 	const char *place = strstr(format, "%s");
 
-	dyn_state_ddl(psprintf("%.*s%s%s", (int) (place - format), format, quote_identifier(name),
-						   place + strlen("%s")));
+	if (!dyn_state_try_ddl(psprintf("%.*s%s%s", (int) (place - format), format, quote_identifier(name),
+									place + strlen("%s"))))
+		return false;
 	dyn_state_ddl(psprintf("COMMENT ON INDEX %s IS %s", qualified, quote_literal_cstr(IDENTITY_COMMENT)));
+	return true;
 }
 
 static bool
@@ -196,26 +243,37 @@ is_ours(Oid index)
 	return comment && strcmp(comment, IDENTITY_COMMENT) == 0;
 }
 
+/* row_hash of the row as a whole, or of as many columns as make the identity. */
 static bool
-index_serves_identity(Relation index, DynSink *sink, List *attnums)
+index_serves_image(Relation index, DynSink *sink)
+{
+	Form_pg_index form = index->rd_index;
+	FuncExpr   *expr;
+	int			counted = 0;
+
+	if (!form->indisvalid || RelationGetIndexPredicate(index) != NIL ||
+		form->indnatts != 1 || form->indkey.values[0] != 0)
+		return false;
+	expr = linitial(RelationGetIndexExpressions(index));
+	if (!IsA(expr, FuncExpr) || strcmp(get_func_name(expr->funcid), "row_hash") != 0)
+		return false;
+	for (int i = 0; i < list_length(sink->types); i++)
+		counted += sink->identity[i];
+	if (IsA(linitial(expr->args), RowExpr))
+		return list_length(((RowExpr *) linitial(expr->args))->args) == counted;
+	return counted == list_length(sink->types);
+}
+
+static bool
+index_serves_key(Relation index, List *key, List *attnums)
 {
 	Form_pg_index form = index->rd_index;
 	ListCell   *lc;
 
-	if (!form->indisvalid || RelationGetIndexPredicate(index) != NIL)
+	if (key == NIL || !form->indisvalid || RelationGetIndexPredicate(index) != NIL ||
+		!form->indisunique || form->indnkeyatts != list_length(key))
 		return false;
-	if (sink->key == NIL)
-	{
-		FuncExpr   *expr;
-
-		if (form->indnatts != 1 || form->indkey.values[0] != 0)
-			return false;
-		expr = linitial(RelationGetIndexExpressions(index));
-		return IsA(expr, FuncExpr) && strcmp(get_func_name(expr->funcid), "row_hash") == 0;
-	}
-	if (!form->indisunique || form->indnkeyatts != list_length(sink->key))
-		return false;
-	foreach(lc, sink->key)
+	foreach(lc, key)
 	{
 		bool		member = false;
 

@@ -33,6 +33,7 @@
 /* Below so many rows a wrong plan costs nothing to speak of. */
 #define ANALYZE_ROWS 1000
 
+static void make_index(const char *name, const char *unique, List *columns, DynNode *node);
 static char *state_name(Oid relid, int no);
 static void create_indexes(DynEvaluation *evaluation, DynNode *node);
 static void index_lookups(DynEvaluation *evaluation, DynNode *node);
@@ -86,6 +87,48 @@ dyn_states_publishable(Oid relid)
 	dyn_identity_supply(relid);
 	foreach(lc, dyn_stages_of(relid))
 		dyn_identity_supply(lfirst_oid(lc));
+}
+
+/* The same, or nothing and false when a value is too long for what it makes. */
+bool
+dyn_state_try_ddl(const char *command)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	ErrorData  *volatile error = NULL;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		dyn_state_ddl(command);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	if (error != NULL && error->sqlerrcode != ERRCODE_PROGRAM_LIMIT_EXCEEDED)
+		ReThrowError(error);
+	return error == NULL;
+}
+
+/* Have all types an order, so that a btree can hold them? */
+bool
+dyn_state_has_order(List *types)
+{
+	ListCell   *lc;
+
+	foreach(lc, types)
+		if (!OidIsValid(GetDefaultOpClass(lfirst_oid(lc), BTREE_AM_OID)))
+			return false;
+	return true;
 }
 
 /* Names of the state tables, and how deltas are applied to them. */
@@ -222,25 +265,43 @@ create_indexes(DynEvaluation *evaluation, DynNode *node)
 {
 	char	   *name = evaluation->sql.stages[node->no];
 	List	   *key = node->has_key ? node->key : NIL;
+
+	if (key != NIL && list_length(key) <= INDEX_MAX_KEYS)
+		make_index(name, "UNIQUE", key, node);
+	else if (node->kind == DYN_NODE_WINDOW)
+		dyn_state_ddl(psprintf("CREATE INDEX ON %s (%s(%s))", name, evaluation->sql.hash,
+							   dyn_identity_stored(evaluation->states[node->no],
+												   state_name(evaluation->relid, node->no))));
+	if (node->kind == DYN_NODE_WINDOW && node->partition != NIL)
+		make_index(name, "", node->partition, node);
+	index_lookups(evaluation, node);
+}
+
+/*
+ * An index on columns of a state table.  Where a type has no order, or a value
+ * is too long for a page of a btree, it is a hash index on one column.
+ */
+static void
+make_index(const char *name, const char *unique, List *columns, DynNode *node)
+{
+	List	   *types = dyn_sql_types(node, columns);
 	StringInfoData buf;
 	ListCell   *lc;
 
 	initStringInfo(&buf);
-	foreach(lc, key)
+	foreach(lc, columns)
 		appendStringInfo(&buf, "%sc%d", buf.len ? ", " : "", lfirst_int(lc));
-	if (key != NIL && list_length(key) <= INDEX_MAX_KEYS)
-		dyn_state_ddl(psprintf("CREATE UNIQUE INDEX ON %s (%s) NULLS NOT DISTINCT", name, buf.data));
-	else if (node->kind == DYN_NODE_WINDOW)
-		dyn_state_ddl(psprintf("CREATE INDEX ON %s (%s(%s))", name, evaluation->sql.hash,
-							   dyn_identity_row(evaluation->states[node->no], NULL, NIL)));
-	if (node->kind == DYN_NODE_WINDOW && node->partition != NIL)
-	{
-		resetStringInfo(&buf);
-		foreach(lc, node->partition)
-			appendStringInfo(&buf, "%sc%d", buf.len ? ", " : "", lfirst_int(lc));
-		dyn_state_ddl(psprintf("CREATE INDEX ON %s (%s)", name, buf.data));
-	}
-	index_lookups(evaluation, node);
+	if (list_length(columns) <= INDEX_MAX_KEYS && dyn_state_has_order(types) &&
+		dyn_state_try_ddl(psprintf("CREATE %s INDEX ON %s (%s)%s", unique, name, buf.data,
+								   *unique ? " NULLS NOT DISTINCT" : "")))
+		return;
+	foreach(lc, types)
+		if (OidIsValid(GetDefaultOpClass(lfirst_oid(lc), HASH_AM_OID)))
+		{
+			dyn_state_ddl(psprintf("CREATE INDEX ON %s USING hash (c%d)", name,
+								   list_nth_int(columns, foreach_current_index(lc))));
+			return;
+		}
 }
 
 /* Indexes on the columns by which the operators above look rows up. */
@@ -258,11 +319,8 @@ index_lookups(DynEvaluation *evaluation, DynNode *node)
 	{
 		DynLookup  *lookup = lfirst(lc);
 
-		if (lookup->node != node || list_member_int(done, lookup->column) ||
-			!OidIsValid(GetDefaultOpClass(node->columns[lookup->column - 1].type, BTREE_AM_OID)))
-			continue;
-		dyn_state_ddl(psprintf("CREATE INDEX ON %s (c%d)", evaluation->sql.stages[node->no],
-							   lookup->column));
+		if (lookup->node == node && !list_member_int(done, lookup->column))
+			make_index(evaluation->sql.stages[node->no], "", list_make1_int(lookup->column), node);
 	}
 }
 

@@ -50,6 +50,7 @@ typedef struct Target
 	DynSink    *sink;
 	DynCounts	counts;
 	bool		retyped;		/* the table's columns have got other types */
+	const DynRetry *retry;
 	char	   *next_reinit;	/* why the next refresh will have to reinitialise */
 	DynResult  *result;
 } Target;
@@ -69,14 +70,15 @@ static char *source_reason(Target *target, DynEdge *edge);
 static bool refresh_incrementally(Target *target);
 static void refresh_in_full(Target *target, bool fill);
 static void apply_in_full(Target *target, DynRows *delta, bool fill);
+static List *plan_key(Target *target);
 static void add_content(Target *target, DynRows *delta);
 static void apply(Target *target, DynRows *delta);
 static void record(Target *target);
 
 void
-dyn_target_refresh(DynRun *run, Oid relid, const char *contradiction, DynResult *result)
+dyn_target_refresh(DynRun *run, Oid relid, const DynRetry *retry, DynResult *result)
 {
-	Target		target = {.run = run, .result = result};
+	Target		target = {.run = run, .retry = retry, .result = result};
 	DynIdentity identity;
 	char	   *reason;
 	ResourceOwner outer_rows;
@@ -95,8 +97,7 @@ dyn_target_refresh(DynRun *run, Oid relid, const char *contradiction, DynResult 
 	PG_TRY();
 	{
 		prepare(&target);
-		reason = contradiction ? psprintf("the stored state did not fit the changes: %s", contradiction) :
-			reinit_reason(&target);
+		reason = retry ? retry->reason : reinit_reason(&target);
 		if (target.plan == NULL)
 		{
 			result->action = DYN_ACTION_FULL;
@@ -150,9 +151,7 @@ prepare(Target *target)
 	else
 		columns = dyn_query_result_columns(query, &ncolumns);
 	follow_types(target, query);
-	target->sink = dyn_target_sink(target->table->relid, ncolumns, columns,
-								   target->plan && target->plan->top->has_key ?
-								   target->plan->top->key : NIL);
+	target->sink = dyn_target_sink(target->table->relid, ncolumns, columns, plan_key(target));
 
 	evaluation->execution.snapshot = target->run->snapshot;
 	evaluation->execution.env = create_queryEnv();
@@ -421,8 +420,11 @@ static void
 apply_in_full(Target *target, DynRows *delta, bool fill)
 {
 	DynSink    *sink = target->sink;
-	List	   *key = sink->key;
+	List	   *key = plan_key(target);
 
+	if ((target->retry && target->retry->by_image) || !dyn_sink_key_fits(sink, key))
+		key = NIL;
+	sink->key = key;
 	if (!fill && !dyn_sink_has_index(sink))
 		sink->key = NIL;
 	if (!fill)
@@ -430,6 +432,13 @@ apply_in_full(Target *target, DynRows *delta, bool fill)
 	apply(target, delta);
 	sink->key = key;
 	dyn_sink_ensure_index(sink);
+}
+
+/* The key that the plan gives the rows, if any. */
+static List *
+plan_key(Target *target)
+{
+	return target->plan && target->plan->top->has_key ? target->plan->top->key : NIL;
 }
 
 static void

@@ -26,12 +26,18 @@ typedef struct DynRun
 /* Does a stored position keep the logs that the run reads, so that nothing else has to hold them? */
 extern bool dyn_position_holds(const DynRun *run, const DynPosition *position);
 
+/* What the first attempt at a refresh found, for the second one, which reinitialises. */
+typedef struct DynRetry
+{
+	char	   *reason;
+	bool		by_image;		/* some value is too long for the index on the key */
+} DynRetry;
+
 /*
  * Refresh one table; its locks are held, its upstream has been refreshed.
- * Raises what goes wrong.  contradiction: NULL, or what the attempt before
- * found wrong in the stored state, so that the table is to be reinitialised.
+ * Raises what goes wrong.  retry: NULL at the first attempt.
  */
-extern void dyn_target_refresh(DynRun *run, Oid relid, const char *contradiction, DynResult *result);
+extern void dyn_target_refresh(DynRun *run, Oid relid, const DynRetry *retry, DynResult *result);
 
 /* dyn_run, whose snapshot stays registered for the caller to look at what it gave. */
 extern List *dyn_run_keeping(List *relids, DynTrigger trigger, bool catch_errors, Snapshot *snapshot);
@@ -60,6 +66,7 @@ extern void dyn_sink_drop_indexes(Oid relid);	/* all of ours */
 
 /* Give the table's columns the types of its query's; whether any had another. */
 extern bool dyn_follow_types(Oid relid, int ncolumns, const DynColumn *columns);
+extern bool dyn_sink_key_fits(DynSink *sink, List *key);
 
 /* The columns of a definition that is not incremental. */
 extern DynColumn *dyn_query_result_columns(Query *query, int *ncolumns);

@@ -42,7 +42,8 @@ DO $$ BEGIN
 		EXIT WHEN NOT EXISTS (
 			SELECT FROM dyntable.source s, unnest(s.columns) n JOIN pg_attribute a ON a.attnum = n
 			WHERE a.attrelid = s.relid AND NOT a.attisdropped AND NOT EXISTS (
-				SELECT FROM pg_attribute l WHERE l.attrelid = s.log AND l.attname = 'a' || n AND l.atttypid = a.atttypid))
+				SELECT FROM pg_attribute l JOIN pg_type t ON t.oid = a.atttypid
+				WHERE l.attrelid = s.log AND l.attname = 'a' || n AND l.atttypid IN (a.atttypid, t.typbasetype)))
 		AND NOT EXISTS (
 			SELECT FROM dyntable.source s JOIN pg_class c ON c.oid = s.relid
 			WHERE relreplident <> 'f' AND relpersistence = 'p')
