@@ -41,3 +41,16 @@ UPDATE ck_source SET v = v + 1 WHERE id = 1;
 SELECT name, action, rows_updated FROM dyntable_refresh('ck_rows');
 SELECT * FROM dyntable_verify('ck_ranked');
 DROP TABLE ck_source CASCADE;
+
+-- an index that tells apart what "=" of the column does not, is no key
+CREATE COLLATION ck_loose (provider = icu, locale = 'und-u-ks-level1', deterministic = false);
+CREATE TABLE ck_words (word text COLLATE ck_loose NOT NULL, v int);
+CREATE UNIQUE INDEX ON ck_words (word COLLATE "C");
+INSERT INTO ck_words VALUES ('role', 1), ('Role', 2), ('rôle', 3);
+SELECT dyntable_create('ck_spelled', 'SELECT word, v FROM ck_words', '1 day', 'incremental');
+DELETE FROM ck_words WHERE v = 2;
+UPDATE ck_words SET v = 5 WHERE v = 3;
+SELECT name, action, reason FROM dyntable_refresh('ck_spelled');
+SELECT * FROM dyntable_verify('ck_spelled');
+SELECT word, v FROM ck_spelled ORDER BY v;
+DROP TABLE ck_words CASCADE;

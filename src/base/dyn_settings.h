@@ -15,4 +15,7 @@ extern int	dyn_capture_timeout;	/* milliseconds a refresh waits for capture */
 
 extern void dyn_settings_define(void);
 
+/* In a process of ours: what postgresql.conf or a database sets for clients must not hit it. */
+extern void dyn_settings_of_process(void);
+
 #endif							/* DYN_SETTINGS_H */

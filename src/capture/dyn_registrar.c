@@ -44,6 +44,7 @@
 #include <utils/wait_event.h>
 
 #include "base/dyn_queue.h"
+#include "base/dyn_settings.h"
 #include "capture/dyn_capture_internal.h"
 #include "catalog/dyn_spi.h"
 #include "compat/dyn_compat.h"
@@ -480,12 +481,9 @@ give_up(Oid relid)
 static void
 registrar_settings(void)
 {
-	SetConfigOption("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_OVERRIDE);
+	dyn_settings_of_process();
 	SetConfigOption("lock_timeout", LOCK_TIMEOUT, PGC_SUSET, PGC_S_OVERRIDE);
 	SetConfigOption("deadlock_timeout", DEADLOCK_TIMEOUT, PGC_SUSET, PGC_S_OVERRIDE);
-	SetConfigOption("statement_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
-	SetConfigOption("default_transaction_isolation", "read committed", PGC_SUSET, PGC_S_OVERRIDE);
-	SetConfigOption("default_transaction_read_only", "off", PGC_SUSET, PGC_S_OVERRIDE);
 	SetConfigOption("synchronous_commit", "local", PGC_SUSET, PGC_S_OVERRIDE);
 }
 

@@ -633,19 +633,6 @@ leave_decoding(void)
 
 /* ---- the process ---- */
 
-static void
-worker_settings(void)
-{
-	SetConfigOption("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_OVERRIDE);
-	SetConfigOption("statement_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
-	SetConfigOption("lock_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
-	SetConfigOption("idle_in_transaction_session_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
-	SetConfigOption("default_transaction_isolation", "read committed", PGC_SUSET, PGC_S_OVERRIDE);
-	SetConfigOption("default_transaction_read_only", "off", PGC_SUSET, PGC_S_OVERRIDE);
-	SetConfigOption("default_transaction_deferrable", "off", PGC_SUSET, PGC_S_OVERRIDE);
-	SetConfigOption("synchronous_commit", "off", PGC_SUSET, PGC_S_OVERRIDE);
-}
-
 /* Whether somebody changed who reads what, or wants a slot. */
 static bool
 housekeeping_asked(void)
@@ -768,7 +755,10 @@ dyntable_capture_main(Datum main_arg)
 		proc_exit(0);
 	dyn_capture_report(my_database, DYN_CAPTURE_STARTING, NULL);
 	BackgroundWorkerInitializeConnectionByOid(dboid, InvalidOid, 0);
-	worker_settings();
+	dyn_settings_of_process();
+	SetConfigOption("synchronous_commit", "off", PGC_SUSET, PGC_S_OVERRIDE);
+	/* a transaction larger than it would end capture again and again */
+	SetConfigOption("temp_file_limit", "-1", PGC_SUSET, PGC_S_OVERRIDE);
 	dyn_capture_worker = true;
 	if (!extension_exists())
 		leave_for_good();

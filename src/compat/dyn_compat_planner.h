@@ -9,6 +9,7 @@
 #include <nodes/parsenodes.h>
 #include <optimizer/optimizer.h>
 #include <parser/parse_relation.h>
+#include <utils/rel.h>
 
 /*
  * flatten_join_alias_vars got a root argument in 16 (2489d76c4906), and in 18
@@ -101,5 +102,24 @@ dyn_expand_rte(RangeTblEntry *rte, int rtindex, List **names, List **vars)
 	expandRTE(rte, rtindex, 0, -1, false, names, vars);
 #endif
 }
+
+/*
+ * Whether a column is known to have no NULL.  Since 18 attnotnull tells of a
+ * constraint too that has not been validated; the relation's own descriptor
+ * knows better.
+ */
+static inline bool
+dyn_compat_not_null(Relation rel, AttrNumber attnum)
+{
+#if PG_VERSION_NUM >= 180000
+	return TupleDescCompactAttr(RelationGetDescr(rel), attnum - 1)->attnullability ==
+		ATTNULLABLE_VALID;
+#else
+	return TupleDescAttr(RelationGetDescr(rel), attnum - 1)->attnotnull;
+#endif
+}
+
+/* In a rewritten query, make tables whose virtual columns are read subqueries that compute them. */
+extern void dyn_compat_expand_virtual(Query *query);
 
 #endif							/* DYN_COMPAT_PLANNER_H */

@@ -20,13 +20,13 @@
 #include <parser/analyze.h>
 #include <parser/parse_relation.h>
 #include <parser/parsetree.h>
-#include <rewrite/rewriteHandler.h>
 #include <tcop/tcopprot.h>
 #include <utils/builtins.h>
 #include <utils/lsyscache.h>
 #include <utils/rel.h>
 #include <utils/relcache.h>
 
+#include "query/dyn_plan.h"
 #include "query/dyn_query.h"
 
 /*
@@ -331,14 +331,11 @@ List *
 dyn_query_sources(Query *query)
 {
 	SourceWalk	walk = {NIL};
-	Query	   *copy = copyObject(query);
 	List	   *edges = NIL;
 	ListCell   *source;
 	ListCell   *columns;
 
-	/* The tree may come from the catalog, so its relations are not locked yet. */
-	AcquireRewriteLocks(copy, true, false);
-	sources_walker((Node *) linitial_node(Query, QueryRewrite(copy)), &walk);
+	sources_walker((Node *) dyn_query_expand(query), &walk);
 
 	forboth(source, walk.sources, columns, walk.columns)
 		edges = lappend(edges, make_edge(lfirst_oid(source), lfirst(columns)));

@@ -14,6 +14,7 @@
  */
 #include <postgres.h>
 
+#include <access/table.h>
 #include <catalog/pg_operator.h>
 #include <nodes/makefuncs.h>
 #include <nodes/nodeFuncs.h>
@@ -257,6 +258,7 @@ build_scan(DynLevel *level, RangeTblEntry *rte)
 	DynContext *ctx = level->ctx;
 	DynEdge    *edge = NULL;
 	DynNode    *node;
+	Relation	rel;
 	ListCell   *lc;
 	int			i = 0;
 
@@ -280,14 +282,16 @@ build_scan(DynLevel *level, RangeTblEntry *rte)
 	node->inherits = rte->inh;
 	node->attnums = edge->columns;
 	node->shared = true;
+	rel = table_open(rte->relid, NoLock);
 	foreach(lc, edge->columns)
 	{
 		DynColumn  *column = &node->columns[i++];
 
 		get_atttypetypmodcoll(rte->relid, lfirst_int(lc),
 							  &column->type, &column->typmod, &column->collation);
-		column->nullable = !dyn_attribute_not_null(rte->relid, lfirst_int(lc));
+		column->nullable = !dyn_compat_not_null(rel, lfirst_int(lc));
 	}
+	table_close(rel, NoLock);
 	ctx->scans = lappend(ctx->scans, node);
 	return node;
 }

@@ -71,7 +71,6 @@ extern Relids dyn_expr_relations(Node *expr);
 
 /* A condition must not depend on when a row was written: refuses and returns false. */
 extern bool dyn_check_written_at(DynContext *ctx, Node *expr, List *inputs);
-extern bool dyn_attribute_not_null(Oid relid, AttrNumber attnum);
 extern Query *dyn_flatten_join_aliases(Query *query);
 
 #endif							/* DYN_BUILD_H */

@@ -6,15 +6,12 @@
  */
 #include <postgres.h>
 
-#include <access/htup_details.h>
-#include <catalog/pg_attribute.h>
 #include <catalog/pg_type.h>
 #include <nodes/makefuncs.h>
 #include <nodes/nodeFuncs.h>
 #include <optimizer/optimizer.h>
 #include <utils/fmgroids.h>
 #include <utils/lsyscache.h>
-#include <utils/syscache.h>
 
 #include "compat/dyn_compat_planner.h"
 #include "query/dyn_build.h"
@@ -474,19 +471,6 @@ dyn_check_written_at(DynContext *ctx, Node *expr, List *inputs)
 	dyn_refuse(ctx, "NOW_COLUMN_IN_CONDITION",
 			   "a column computed from now() in a select list is used in a condition, key, window or aggregate");
 	return false;
-}
-
-bool
-dyn_attribute_not_null(Oid relid, AttrNumber attnum)
-{
-	HeapTuple	tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(relid), Int16GetDatum(attnum));
-	bool		result;
-
-	if (!HeapTupleIsValid(tuple))
-		return false;
-	result = ((Form_pg_attribute) GETSTRUCT(tuple))->attnotnull;
-	ReleaseSysCache(tuple);
-	return result;
 }
 
 /* A copy of the query in which Vars of joins are what they stand for. */

@@ -9,6 +9,7 @@
 #include <postgres.h>
 
 #include <access/genam.h>
+#include <access/stratnum.h>
 #include <access/table.h>
 #include <catalog/pg_index.h>
 #include <common/hashfn.h>
@@ -17,6 +18,7 @@
 #include <utils/lsyscache.h>
 #include <utils/rel.h>
 #include <utils/relcache.h>
+#include <utils/typcache.h>
 
 #include "query/dyn_build.h"
 #include "query/dyn_plan.h"
@@ -109,6 +111,22 @@ dyn_node_derive_key(DynNode *node)
 	}
 }
 
+/*
+ * Whether what a unique index tells apart differs by the column's "=" too: an
+ * operator class or a collation of the index's own may be finer.
+ */
+static bool
+same_equality(Relation index, int i, const DynColumn *column)
+{
+	Oid			mine = lookup_type_cache(column->type, TYPECACHE_EQ_OPR)->eq_opr;
+	Oid			its = get_opfamily_member(index->rd_opfamily[i], index->rd_opcintype[i],
+										  index->rd_opcintype[i], BTEqualStrategyNumber);
+
+	return OidIsValid(mine) && mine == its &&
+		(!OidIsValid(column->collation) || column->collation == index->rd_indcollation[i] ||
+		 get_collation_isdeterministic(column->collation));
+}
+
 /* A unique index of the relation, immediate and whole, whose columns are read and not null. */
 static void
 scan_key(DynNode *node)
@@ -128,7 +146,7 @@ scan_key(DynNode *node)
 		Form_pg_index form = index->rd_index;
 		List	   *key = NIL;
 		bool		usable = form->indisunique && form->indimmediate && form->indisvalid &&
-			RelationGetIndexPredicate(index) == NIL;
+			!form->indisexclusion && RelationGetIndexPredicate(index) == NIL;
 
 		for (int i = 0; usable && i < form->indnkeyatts; i++)
 		{
@@ -140,7 +158,8 @@ scan_key(DynNode *node)
 				if (lfirst_int(la) == attnum)
 					column = foreach_current_index(la) + 1;
 			usable = attnum > 0 && column > 0 &&
-				(form->indnullsnotdistinct || !node->columns[column - 1].nullable);
+				(form->indnullsnotdistinct || !node->columns[column - 1].nullable) &&
+				same_equality(index, i, &node->columns[column - 1]);
 			key = lappend_int(key, column);
 		}
 		if (usable && (!node->has_key || form->indisprimary))

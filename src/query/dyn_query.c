@@ -32,7 +32,9 @@ dyn_query_expand(Query *query)
 	rewritten = QueryRewrite(query);
 	if (list_length(rewritten) != 1)
 		elog(ERROR, "a defining query became %d queries", list_length(rewritten));
-	return linitial_node(Query, rewritten);
+	query = linitial_node(Query, rewritten);
+	dyn_compat_expand_virtual(query);
+	return query;
 }
 
 /* What is not part of a query's meaning: who may read it, and how long its text was. */

@@ -33,6 +33,7 @@
 #include <utils/timestamp.h>
 
 #include "base/dyn_queue.h"
+#include "base/dyn_settings.h"
 #include "base/dyn_shmem.h"
 #include "catalog/dyn_catalog.h"
 #include "refresh/dyn_refresh.h"
@@ -114,23 +115,6 @@ worker_attach(int slot, uint32 generation)
 	if (attached)
 		before_shmem_exit(worker_detach, (Datum) 0);
 	return attached;
-}
-
-/* Settings of a client that a server process must not inherit from postgresql.conf. */
-static void
-worker_settings(void)
-{
-	static const char *const settings[][2] = {
-		{"search_path", "pg_catalog"},
-		{"statement_timeout", "0"},
-		{"idle_in_transaction_session_timeout", "0"},
-		{"default_transaction_isolation", "read committed"},
-		{"default_transaction_read_only", "off"},
-		{"default_transaction_deferrable", "off"},
-	};
-
-	for (int i = 0; i < lengthof(settings); i++)
-		SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
 }
 
 /* Be the extension's owner, who need not have the right to log in. */
@@ -459,7 +443,7 @@ dyntable_refresh_worker_main(Datum arg)
 	BackgroundWorkerUnblockSignals();
 
 	BackgroundWorkerInitializeConnectionByOid(my_slot->database, InvalidOid, 0);
-	worker_settings();
+	dyn_settings_of_process();
 	become_owner();
 	pgstat_report_appname("dyntable refresh worker");
 	task_context = AllocSetContextCreate(TopMemoryContext, "dyntable task",

@@ -702,10 +702,7 @@ dyntable_scheduler_main(Datum arg)
 		proc_exit(0);
 	before_shmem_exit(scheduler_exit, (Datum) 0);
 
-	SetConfigOption("search_path", "pg_catalog", PGC_SUSET, PGC_S_OVERRIDE);
-	SetConfigOption("statement_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
-	SetConfigOption("default_transaction_isolation", "read committed", PGC_SUSET, PGC_S_OVERRIDE);
-	SetConfigOption("default_transaction_read_only", "off", PGC_SUSET, PGC_S_OVERRIDE);
+	dyn_settings_of_process();
 	pgstat_report_appname("dyntable scheduler");
 	self.tick_context = AllocSetContextCreate(TopMemoryContext, "dyntable tick",
 											  ALLOCSET_DEFAULT_SIZES);

@@ -36,6 +36,7 @@
 #include <utils/timestamp.h>
 #include <utils/wait_event.h>
 
+#include "base/dyn_settings.h"
 #include "base/dyn_shmem.h"
 #include "capture/dyn_capture.h"
 #include "startup/dyn_startup.h"
@@ -383,6 +384,7 @@ dyntable_launcher_main(Datum main_arg)
 	LWLockRelease(dyn_shmem->lock);
 	before_shmem_exit(launcher_exit, (Datum) 0);
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
+	dyn_settings_of_process();
 	launcher_context = AllocSetContextCreate(TopMemoryContext, "dyntable launcher",
 											 ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(launcher_context);

@@ -42,6 +42,9 @@ BEGIN
 	unshift @INC, "$src/test/perl";
 	$ENV{PG_REGRESS} //= "$src/test/regress/pg_regress";
 	$ENV{TESTDIR} //= File::Temp::tempdir('dyntable-tap-XXXXXX', TMPDIR => 1, CLEANUP => 1);
+	# Newer servers' modules know these and take the current folder without them.
+	$ENV{TESTDATADIR} //= "$ENV{TESTDIR}/tmp_check";
+	$ENV{TESTLOGDIR} //= "$ENV{TESTDIR}/log";
 }
 
 use Test::More;
