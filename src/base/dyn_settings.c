@@ -13,6 +13,7 @@
 
 #include "base/dyn_settings.h"
 
+bool		dyn_capture_enabled = true;
 int			dyn_max_workers = 4;
 int			dyn_min_target_lag = 100;
 int			dyn_max_consecutive_failures = 5;
@@ -24,6 +25,12 @@ int			dyn_capture_timeout = 60 * 1000;
 void
 dyn_settings_define(void)
 {
+	DefineCustomBoolVariable("dyntable.capture",
+							 "Captures changes of the tables that dynamic tables read.",
+							 "Off, the replication slots are dropped, and every refresh of an incremental "
+							 "dynamic table computes it in full.",
+							 &dyn_capture_enabled, true,
+							 PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("dyntable.max_workers",
 							"Sets the maximum number of refresh workers of the server.",
 							"They are taken from max_worker_processes.",

@@ -5,6 +5,7 @@
 #ifndef DYN_SETTINGS_H
 #define DYN_SETTINGS_H
 
+extern bool dyn_capture_enabled;	/* off: no slot, full refreshes */
 extern int	dyn_max_workers;		/* refresh workers per server */
 extern int	dyn_min_target_lag;		/* milliseconds */
 extern int	dyn_max_consecutive_failures;

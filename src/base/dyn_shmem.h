@@ -51,6 +51,7 @@ typedef struct DynDatabase
 	DynCaptureState state;
 	int			capture_pid;	/* 0: none */
 	Latch	   *capture_latch;
+	Oid			extension;		/* that the capture worker serves */
 	int64		generation;		/* of the slot; 0: none */
 	bool		slot_wanted;	/* somebody asked for a slot */
 	bool		slot_given_up;	/* the last one held back too much WAL */

@@ -101,6 +101,8 @@ server_unable(void)
 		return pstrdup("dyntable is not in shared_preload_libraries");
 	if (wal_level < WAL_LEVEL_LOGICAL)
 		return pstrdup("wal_level is not logical");
+	if (!dyn_capture_enabled)
+		return pstrdup("dyntable.capture is off");
 	if (RecoveryInProgress())
 		return pstrdup("the server is a standby");
 	return NULL;
@@ -114,13 +116,16 @@ look_for_generation(char **reason)
 	int64		generation = 0;
 	Latch	   *latch = NULL;
 	bool		announce;
+	Oid			extension = dyn_extension_oid();
 
 	LWLockAcquire(dyn_shmem->lock, LW_EXCLUSIVE);
 	db = dyn_shmem_database(MyDatabaseId);
 	announce = db == NULL || !db->confirmed;
 	if (db)
 	{
-		generation = db->generation;
+		/* the extension may have been dropped and made again, which the worker has yet to see */
+		if (db->extension == extension)
+			generation = db->generation;
 		if (generation == 0)
 		{
 			db->slot_wanted = true;

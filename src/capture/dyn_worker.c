@@ -102,6 +102,7 @@ static XLogRecPtr confirmed = InvalidXLogRecPtr;
 static uint64 known_registrations = 0;
 static bool sources_loaded = false;
 static bool look_at_extension = false;
+static Oid	my_extension = InvalidOid;
 
 /* ---- being known ---- */
 
@@ -169,16 +170,26 @@ relcache_changed(Datum arg, Oid relid)
 	look_at_extension = true;
 }
 
-static bool
-extension_exists(void)
+static Oid
+present_extension(void)
 {
-	bool		exists;
+	Oid			extension;
 
 	look_at_extension = false;
 	dyn_own_begin();
-	exists = OidIsValid(dyn_extension_oid());
+	extension = dyn_extension_oid();
 	dyn_own_commit();
-	return exists;
+	return extension;
+}
+
+/* A generation is for those alone who see the same extension. */
+static void
+serve_extension(Oid extension)
+{
+	my_extension = extension;
+	LWLockAcquire(dyn_shmem->lock, LW_EXCLUSIVE);
+	my_database->extension = extension;
+	LWLockRelease(dyn_shmem->lock);
 }
 
 /* No extension (any more): leave nothing behind, and have the launcher forget us. */
@@ -262,7 +273,7 @@ wait_for_old_transactions(void)
 						 CHORE_MS, PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
-		if (!extension_exists())
+		if (!OidIsValid(present_extension()))
 			leave_for_good();
 	}
 }
@@ -574,7 +585,28 @@ look(void)
 	look_wanted = false;
 	look_at = TimestampTzPlusMilliseconds(now, again ? LOOK_AGAIN_MS : LOOK_MS);
 	look_not_before = now + (LOOK_SHARE - 1) * (now - started);
-	return slot_needed(now);
+	return slot_needed(now) && dyn_capture_enabled;
+}
+
+static void
+report_idle(void)
+{
+	dyn_capture_report(my_database, DYN_CAPTURE_IDLE,
+					   dyn_capture_enabled ? NULL : "dyntable.capture is off");
+}
+
+/* A slot that nobody needs may be left from before a crash or a change of settings. */
+static void
+begin_or_idle(void)
+{
+	if (look())
+	{
+		begin_capture();
+		return;
+	}
+	if (dyn_slot_exists())
+		dyn_slot_discard();
+	report_idle();
 }
 
 /*
@@ -614,21 +646,30 @@ chores(bool at_end)
 	if (look_due(now) && !look())
 	{
 		decoder_close();
-		dyn_capture_report(my_database, DYN_CAPTURE_IDLE, NULL);
+		report_idle();
 	}
 }
 
-/* The extension is gone. */
+/* After DROP EXTENSION; where CREATE EXTENSION came with it, the slot is the old one's all the same. */
 static void
-leave_decoding(void)
+follow_extension(void)
 {
+	Oid			extension = present_extension();
+
+	if (extension == my_extension)
+		return;
 	if (decoder)
 	{
 		dyn_batch_clear();
 		FreeDecodingContext(decoder);
 		decoder = NULL;
 	}
-	leave_for_good();
+	if (!OidIsValid(extension))
+		leave_for_good();
+	serve_extension(extension);
+	decoder_close();
+	dyn_capture_report(my_database, DYN_CAPTURE_IDLE, NULL);
+	look_wanted = true;
 }
 
 /* ---- the process ---- */
@@ -697,15 +738,14 @@ worker_loop(void)
 		{
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
+			look_wanted = true;
 		}
 		AcceptInvalidationMessages();
-		if (look_at_extension && !extension_exists())
-			leave_decoding();
+		if (look_at_extension)
+			follow_extension();
 		look_wanted |= housekeeping_asked();
-		if (decoder == NULL && look_due(now) && look())
-			begin_capture();
-		else if (decoder == NULL && my_database->state == DYN_CAPTURE_STARTING)
-			dyn_capture_report(my_database, DYN_CAPTURE_IDLE, NULL);
+		if (decoder == NULL && look_due(now))
+			begin_or_idle();
 		if (decoder)
 			at_end = decode(now, &last_wal, &last_change);
 		if (now >= next_chores || look_due(now))
@@ -760,7 +800,8 @@ dyntable_capture_main(Datum main_arg)
 	/* a transaction larger than it would end capture again and again */
 	SetConfigOption("temp_file_limit", "-1", PGC_SUSET, PGC_S_OVERRIDE);
 	dyn_capture_worker = true;
-	if (!extension_exists())
+	serve_extension(present_extension());
+	if (!OidIsValid(my_extension))
 		leave_for_good();
 	LWLockAcquire(dyn_shmem->lock, LW_EXCLUSIVE);
 	my_database->confirmed = true;

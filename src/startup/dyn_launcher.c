@@ -21,6 +21,7 @@
 #include <access/table.h>
 #include <access/tableam.h>
 #include <access/xact.h>
+#include <access/xlog.h>
 #include <catalog/pg_database.h>
 #include <fmgr.h>
 #include <miscadmin.h>
@@ -371,6 +372,16 @@ launcher_exit(int code, Datum arg)
 	LWLockRelease(dyn_shmem->lock);
 }
 
+/* max_slot_wal_keep_size would be the last thing between a slot that nobody serves and a full disk. */
+static void
+warn_of_unbounded_wal(void)
+{
+	if (dyn_max_retained_wal < 0 && max_slot_wal_keep_size_mb < 0)
+		ereport(WARNING,
+				(errmsg("replication slots of dyntable may retain WAL without bound"),
+				 errhint("Set \"dyntable.max_retained_wal\" or \"max_slot_wal_keep_size\".")));
+}
+
 void
 dyntable_launcher_main(Datum main_arg)
 {
@@ -388,6 +399,7 @@ dyntable_launcher_main(Datum main_arg)
 	launcher_context = AllocSetContextCreate(TopMemoryContext, "dyntable launcher",
 											 ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(launcher_context);
+	warn_of_unbounded_wal();
 
 	for (;;)
 	{
