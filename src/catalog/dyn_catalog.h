@@ -15,6 +15,7 @@
 #include <nodes/parsenodes.h>
 #include <nodes/pg_list.h>
 #include <utils/snapshot.h>
+#include <utils/tuplestore.h>
 
 typedef enum DynRefreshMode
 {
@@ -37,8 +38,9 @@ typedef struct DynTable
 {
 	Oid			relid;
 	char	   *query;			/* the user's text */
+	char	   *definition;		/* the same with every name qualified, for other servers */
 	char	   *tree;			/* nodeToString of the analysed Query */
-	int			tree_version;	/* major version of the server that wrote tree */
+	char	   *tree_version;	/* of dyn_tree_version */
 	List	   *settings;		/* of char *, "name=value", pinned at creation */
 	Interval   *target_lag;		/* NULL: downstream, or schedule */
 	char	   *schedule;		/* cron expression or NULL */
@@ -129,6 +131,9 @@ extern List *dyn_table_all(void);	/* of Oid, ordered */
 extern void dyn_table_insert(const DynTable *table);
 extern void dyn_table_update(const DynTable *table);
 extern void dyn_table_delete(Oid relid);	/* with position, edges, stages, history kept */
+extern char *dyn_tree_version(void);	/* what trees are written by on this server */
+extern bool dyn_tree_readable(const DynTable *table);	/* else analyse the definition again */
+extern DynRefreshMode dyn_mode_from_name(const char *name);
 extern bool dyn_is_dynamic_table(Oid relid);	/* cached per backend; cheap */
 extern bool dyn_is_populated(Oid relid);	/* of a dynamic table; cached once it is */
 
@@ -143,6 +148,7 @@ extern DynPosition *dyn_position_get(Oid relid);
 extern void dyn_position_claim(Oid relid);
 extern void dyn_position_store(const DynPosition *position);
 extern void dyn_position_set_reinit(Oid relid, const char *reason);
+extern void dyn_position_set_populated(Oid relid);	/* by something other than a refresh */
 
 /* edge */
 extern List *dyn_edges_of(Oid relid);	/* of DynEdge *, what relid reads */
@@ -170,6 +176,23 @@ extern void dyn_member_add(Oid relid);	/* of the extension; drops go past the me
 extern void dyn_member_drop(Oid relid);
 extern List *dyn_stages_of(Oid relid);	/* of Oid */
 extern void dyn_stage_drop(Oid relid, Oid stage);
+
+/* restored: definitions that came with a dump and are not yet taken over */
+typedef struct DynRestored
+{
+	char	   *schema;
+	char	   *name;
+	DynTable	table;			/* relid: InvalidOid where there is no such table; without tree */
+	bool		populated;		/* when the dump was made */
+} DynRestored;
+
+/* All definitions that this role may have, as rows of dyntable.dump. */
+extern void dyn_definitions(Oid role, Tuplestorestate *rows);
+extern bool dyn_restored_any(void);
+extern List *dyn_restored_all(void);	/* of DynRestored *, by name */
+extern DynRestored *dyn_restored_get(Oid relid);	/* NULL: it is not one */
+extern void dyn_restored_identities(const DynRestored *restored);	/* hand to capture what its sources had */
+extern bool dyn_restored_forget(const char *schema, const char *name);
 
 /* history */
 extern void dyn_history_insert(const DynHistory *entry);

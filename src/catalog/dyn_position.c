@@ -109,6 +109,17 @@ dyn_position_store(const DynPosition *position)
 		position_missing(position->relid);
 }
 
+void
+dyn_position_set_populated(Oid relid)
+{
+	static DynStatement update = {
+		"UPDATE dyntable.position SET populated = true WHERE relid = $1", 1, {OIDOID}
+	};
+	Datum		values[] = {ObjectIdGetDatum(relid)};
+
+	dyn_spi_run(&update, values, NULL);
+}
+
 /* The first reason stays: it is the one to look into. */
 void
 dyn_position_set_reinit(Oid relid, const char *reason)

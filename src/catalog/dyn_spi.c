@@ -124,6 +124,21 @@ dyn_spi_bool(uint64 row, int column)
 	return DatumGetBool(not_null(row, column));
 }
 
+Interval *
+dyn_spi_interval(uint64 row, int column)
+{
+	bool		isnull;
+	Datum		value = dyn_spi_datum(row, column, &isnull);
+	Interval   *interval = NULL;
+
+	if (!isnull)
+	{
+		interval = palloc(sizeof(Interval));
+		*interval = *DatumGetIntervalP(value);
+	}
+	return interval;
+}
+
 TimestampTz
 dyn_spi_timestamp(uint64 row, int column)
 {

@@ -48,6 +48,7 @@ extern int32 dyn_spi_int4(uint64 row, int column);
 extern int64 dyn_spi_int8(uint64 row, int column);
 extern bool dyn_spi_bool(uint64 row, int column);
 extern TimestampTz dyn_spi_timestamp(uint64 row, int column);	/* DT_NOBEGIN when null */
+extern Interval *dyn_spi_interval(uint64 row, int column);	/* NULL when null */
 extern List *dyn_spi_int2_list(uint64 row, int column);	/* smallint[] to List of int */
 extern List *dyn_spi_text_list(uint64 row, int column);	/* text[] to List of char * */
 

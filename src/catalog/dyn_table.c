@@ -15,6 +15,7 @@
 #include <access/htup_details.h>
 #include <access/relation.h>
 #include <access/xact.h>
+#include <access/xlog.h>
 #include <catalog/dependency.h>
 #include <catalog/namespace.h>
 #include <catalog/pg_extension.h>
@@ -37,8 +38,8 @@
 #include "compat/dyn_compat.h"
 
 #define TABLE_COLUMNS \
-	"relid::oid, query, tree, tree_version, settings, target_lag, schedule, refresh_mode," \
-	" incremental, reason_code, reason, initialize, warehouse, state, state_code"
+	"relid::oid, query, definition, tree, tree_version, settings, target_lag, schedule, " \
+	"refresh_mode, incremental, reason_code, reason, initialize, warehouse, state, state_code"
 
 /* A dynamic table as this backend knows it. */
 typedef struct KnownTable
@@ -230,36 +231,50 @@ mode_name(DynRefreshMode mode)
 	return NULL;
 }
 
+DynRefreshMode
+dyn_mode_from_name(const char *name)
+{
+	return strcmp(name, "full") == 0 ? DYN_MODE_FULL :
+		strcmp(name, "incremental") == 0 ? DYN_MODE_INCREMENTAL : DYN_MODE_AUTO;
+}
+
+/*
+ * A tree names functions and operators by OIDs, which pg_upgrade does not
+ * keep: it is worth something on the server that wrote it, or a copy of it.
+ */
+char *
+dyn_tree_version(void)
+{
+	return psprintf("%d/" UINT64_FORMAT, PG_MAJORVERSION_NUM, GetSystemIdentifier());
+}
+
+bool
+dyn_tree_readable(const DynTable *table)
+{
+	return table->tree != NULL && strcmp(table->tree_version, dyn_tree_version()) == 0;
+}
+
 static DynTable *
 table_from_row(uint64 row)
 {
 	DynTable   *table = palloc0(sizeof(DynTable));
-	bool		isnull;
-	Datum		lag;
-	char	   *mode;
 
 	table->relid = dyn_spi_oid(row, 1);
 	table->query = dyn_spi_text(row, 2);
-	table->tree = dyn_spi_text(row, 3);
-	table->tree_version = dyn_spi_int4(row, 4);
-	table->settings = dyn_spi_text_list(row, 5);
-	lag = dyn_spi_datum(row, 6, &isnull);
-	if (!isnull)
-	{
-		table->target_lag = palloc(sizeof(Interval));
-		*table->target_lag = *DatumGetIntervalP(lag);
-	}
-	table->schedule = dyn_spi_text(row, 7);
-	mode = dyn_spi_text(row, 8);
-	table->mode = strcmp(mode, "full") == 0 ? DYN_MODE_FULL :
-		strcmp(mode, "incremental") == 0 ? DYN_MODE_INCREMENTAL : DYN_MODE_AUTO;
-	table->incremental = dyn_spi_bool(row, 9);
-	table->reason_code = dyn_spi_text(row, 10);
-	table->reason = dyn_spi_text(row, 11);
-	table->on_schedule = strcmp(dyn_spi_text(row, 12), "on_schedule") == 0;
-	table->warehouse = dyn_spi_text(row, 13);
-	table->suspended = strcmp(dyn_spi_text(row, 14), "SUSPENDED") == 0;
-	table->state_code = dyn_spi_text(row, 15);
+	table->definition = dyn_spi_text(row, 3);
+	table->tree = dyn_spi_text(row, 4);
+	table->tree_version = dyn_spi_text(row, 5);
+	table->settings = dyn_spi_text_list(row, 6);
+	table->target_lag = dyn_spi_interval(row, 7);
+	table->schedule = dyn_spi_text(row, 8);
+	table->mode = dyn_mode_from_name(dyn_spi_text(row, 9));
+	table->incremental = dyn_spi_bool(row, 10);
+	table->reason_code = dyn_spi_text(row, 11);
+	table->reason = dyn_spi_text(row, 12);
+	table->on_schedule = strcmp(dyn_spi_text(row, 13), "on_schedule") == 0;
+	table->warehouse = dyn_spi_text(row, 14);
+	table->suspended = strcmp(dyn_spi_text(row, 15), "SUSPENDED") == 0;
+	table->state_code = dyn_spi_text(row, 16);
 	return table;
 }
 
@@ -297,7 +312,9 @@ dyn_table_get(Oid relid, bool missing_ok)
 					 errhint("The transaction might succeed if retried.")));
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("\"%s\" is not a dynamic table", name)));
+				 errmsg("\"%s\" is not a dynamic table", name),
+				 dyn_restored_get(relid) == NULL ? 0 :
+				 errhint("It was restored from a dump; take it over with dyntable_refresh().")));
 	}
 	return table;
 }
@@ -320,10 +337,10 @@ dyn_table_all(void)
 	return relids;
 }
 
-#define TABLE_NARGS 15
+#define TABLE_NARGS 16
 #define TABLE_ARGTYPES \
-	{OIDOID, TEXTOID, TEXTOID, INT4OID, TEXTARRAYOID, INTERVALOID, TEXTOID, TEXTOID, BOOLOID, \
-	TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID}
+	{OIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTARRAYOID, INTERVALOID, TEXTOID, TEXTOID, \
+	BOOLOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID}
 
 static void
 table_to_values(const DynTable *table, Datum *values, char *nulls)
@@ -331,31 +348,32 @@ table_to_values(const DynTable *table, Datum *values, char *nulls)
 	memset(nulls, ' ', TABLE_NARGS);
 	values[0] = ObjectIdGetDatum(table->relid);
 	values[1] = dyn_text_value(table->query, &nulls[1]);
-	values[2] = dyn_text_value(table->tree, &nulls[2]);
-	values[3] = Int32GetDatum(table->tree_version);
-	values[4] = dyn_text_array_value(table->settings);
-	values[5] = PointerGetDatum(table->target_lag);
+	values[2] = dyn_text_value(table->definition, &nulls[2]);
+	values[3] = dyn_text_value(table->tree, &nulls[3]);
+	values[4] = dyn_text_value(table->tree_version, &nulls[4]);
+	values[5] = dyn_text_array_value(table->settings);
+	values[6] = PointerGetDatum(table->target_lag);
 	if (table->target_lag == NULL)
-		nulls[5] = 'n';
-	values[6] = dyn_text_value(table->schedule, &nulls[6]);
-	values[7] = dyn_text_value(mode_name(table->mode), &nulls[7]);
-	values[8] = BoolGetDatum(table->incremental);
-	values[9] = dyn_text_value(table->reason_code, &nulls[9]);
-	values[10] = dyn_text_value(table->reason, &nulls[10]);
-	values[11] = dyn_text_value(table->on_schedule ? "on_schedule" : "on_create", &nulls[11]);
-	values[12] = dyn_text_value(table->warehouse ? table->warehouse : "default", &nulls[12]);
-	values[13] = dyn_text_value(table->suspended ? "SUSPENDED" : "ACTIVE", &nulls[13]);
-	values[14] = dyn_text_value(table->state_code, &nulls[14]);
+		nulls[6] = 'n';
+	values[7] = dyn_text_value(table->schedule, &nulls[7]);
+	values[8] = dyn_text_value(mode_name(table->mode), &nulls[8]);
+	values[9] = BoolGetDatum(table->incremental);
+	values[10] = dyn_text_value(table->reason_code, &nulls[10]);
+	values[11] = dyn_text_value(table->reason, &nulls[11]);
+	values[12] = dyn_text_value(table->on_schedule ? "on_schedule" : "on_create", &nulls[12]);
+	values[13] = dyn_text_value(table->warehouse ? table->warehouse : "default", &nulls[13]);
+	values[14] = dyn_text_value(table->suspended ? "SUSPENDED" : "ACTIVE", &nulls[14]);
+	values[15] = dyn_text_value(table->state_code, &nulls[15]);
 }
 
 void
 dyn_table_insert(const DynTable *table)
 {
 	static DynStatement insert = {
-		"INSERT INTO dyntable.dynamic_table (relid, query, tree, tree_version, settings,"
+		"INSERT INTO dyntable.dynamic_table (relid, query, definition, tree, tree_version, settings,"
 		" target_lag, schedule, refresh_mode, incremental, reason_code, reason, initialize,"
 		" warehouse, state, state_code)"
-		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
 		TABLE_NARGS, TABLE_ARGTYPES
 	};
 	Datum		values[TABLE_NARGS];
@@ -370,11 +388,11 @@ void
 dyn_table_update(const DynTable *table)
 {
 	static DynStatement update = {
-		"UPDATE dyntable.dynamic_table SET query = $2, tree = $3, tree_version = $4,"
-		" settings = $5, target_lag = $6, schedule = $7, refresh_mode = $8, incremental = $9,"
-		" reason_code = $10, reason = $11, initialize = $12, warehouse = $13, state = $14,"
-		" state_code = $15,"
-		" state_since = CASE WHEN (state, state_code) IS DISTINCT FROM ($14, $15)"
+		"UPDATE dyntable.dynamic_table SET query = $2, definition = $3, tree = $4,"
+		" tree_version = $5, settings = $6, target_lag = $7, schedule = $8, refresh_mode = $9,"
+		" incremental = $10, reason_code = $11, reason = $12, initialize = $13, warehouse = $14,"
+		" state = $15, state_code = $16,"
+		" state_since = CASE WHEN (state, state_code) IS DISTINCT FROM ($15, $16)"
 		" THEN clock_timestamp() ELSE state_since END"
 		" WHERE relid = $1",
 		TABLE_NARGS, TABLE_ARGTYPES

@@ -32,13 +32,8 @@
 
 PG_FUNCTION_INFO_V1(dyntable_alter);
 
-/*
- * Compare the table's columns with those of a new query.  Returns the columns
- * to be added at the end; *mismatch is the name of the first column that
- * differs, or NULL.
- */
-static List *
-columns_to_add(Oid relid, List *columns, char **mismatch)
+List *
+dyn_columns_to_add(Oid relid, List *columns, char **mismatch)
 {
 	Relation	relation = table_open(relid, NoLock);
 	TupleDesc	desc = RelationGetDescr(relation);
@@ -136,8 +131,8 @@ same_query(const DynTable *table, const char *text)
 	return strcmp(pair.tree, table->tree) == 0;
 }
 
-static Oid
-table_owner(Oid relid)
+Oid
+dyn_table_owner(Oid relid)
 {
 	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
 	Oid			owner;
@@ -185,9 +180,9 @@ dyn_replace(Oid relid, DynDefinition *definition, DynTableOptions *options)
 	}
 
 	definition->relid = relid;
-	definition->owner = table_owner(relid);
+	definition->owner = dyn_table_owner(relid);
 	dyn_definition_find(definition);
-	added = columns_to_add(relid, definition->columns, &mismatch);
+	added = dyn_columns_to_add(relid, definition->columns, &mismatch);
 	if (mismatch == NULL)
 	{
 		apply_definition(table, definition, added);
@@ -214,11 +209,11 @@ alter_definition(DynTable *table, char *query, const char *refresh_mode)
 	definition.text = query;
 	definition.stored = table;
 	definition.relid = table->relid;
-	definition.owner = table_owner(table->relid);
+	definition.owner = dyn_table_owner(table->relid);
 	definition.name = get_rel_name(table->relid);
 	definition.mode = refresh_mode ? dyn_option_mode(refresh_mode) : table->mode;
 	dyn_definition_find(&definition);
-	added = columns_to_add(table->relid, definition.columns, &mismatch);
+	added = dyn_columns_to_add(table->relid, definition.columns, &mismatch);
 	if (query == NULL)
 		added = NIL;
 	else if (mismatch != NULL)

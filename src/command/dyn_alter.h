@@ -24,4 +24,13 @@ typedef struct DynTableOptions
  */
 extern bool dyn_replace(Oid relid, DynDefinition *definition, DynTableOptions *options);
 
+/*
+ * Compare a table's columns with those of a query.  Returns the columns to be
+ * added at the end; *mismatch is the name of the first column that differs,
+ * or NULL.
+ */
+extern List *dyn_columns_to_add(Oid relid, List *columns, char **mismatch);
+
+extern Oid	dyn_table_owner(Oid relid);
+
 #endif							/* DYN_ALTER_H */

@@ -11,7 +11,6 @@
 #include <catalog/dependency.h>
 #include <catalog/namespace.h>
 #include <catalog/pg_class.h>
-#include <catalog/pg_extension.h>
 #include <catalog/toasting.h>
 #include <commands/comment.h>
 #include <commands/tablecmds.h>
@@ -59,7 +58,6 @@ create_table(RangeVar *name, List *columns)
 	static DynOptionSpace validnsps[] = HEAP_RELOPT_NAMESPACES;
 	CreateStmt *statement = makeNode(CreateStmt);
 	ObjectAddress table;
-	ObjectAddress extension;
 	Datum		options;
 
 	statement->relation = name;
@@ -69,10 +67,6 @@ create_table(RangeVar *name, List *columns)
 	CommandCounterIncrement();
 	options = transformRelOptions((Datum) 0, NIL, "toast", validnsps, true, false);
 	NewRelationCreateToastTable(table.objectId, options);
-
-	/* DROP EXTENSION is refused while it is there. */
-	ObjectAddressSet(extension, ExtensionRelationId, dyn_extension_oid());
-	recordDependencyOn(&table, &extension, DEPENDENCY_NORMAL);
 	CommandCounterIncrement();
 	return table.objectId;
 }
@@ -91,10 +85,7 @@ create_from(RangeVar *name, DynDefinition *definition, const DynTableOptions *op
 	table.schedule = options->schedule;
 	table.on_schedule = options->on_schedule;
 	table.warehouse = options->warehouse;
-	dyn_table_insert(&table);
-	dyn_position_insert(table.relid);
-	dyn_definition_record(definition, table.relid);
-	CommandCounterIncrement();
+	dyn_definition_install(definition, &table);
 	return table.relid;
 }
 
@@ -209,12 +200,20 @@ dyntable_drop(PG_FUNCTION_ARGS)
 	bool		if_exists = dyn_argument_bool(fcinfo, 1, false);
 	bool		cascade = dyn_argument_bool(fcinfo, 2, false);
 	DropStmt   *statement = makeNode(DropStmt);
+	DynRestored *restored = NULL;
 	Oid			relid;
 
 	PreventCommandDuringRecovery("dyntable_drop()");
 	PreventCommandIfReadOnly("dyntable_drop()");
 	relid = RangeVarGetRelid(name, NoLock, true);
+
+	/* A definition from a dump may be all that there is. */
+	if (!OidIsValid(relid) && name->schemaname != NULL && superuser() &&
+		dyn_restored_forget(name->schemaname, name->relname))
+		PG_RETURN_VOID();
 	if (OidIsValid(relid) && !dyn_is_dynamic_table(relid))
+		restored = dyn_restored_get(relid);
+	if (OidIsValid(relid) && !dyn_is_dynamic_table(relid) && restored == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("\"%s\" is not a dynamic table", name->relname)));
@@ -228,5 +227,7 @@ dyntable_drop(PG_FUNCTION_ARGS)
 	statement->missing_ok = if_exists;
 	statement->behavior = cascade ? DROP_CASCADE : DROP_RESTRICT;
 	RemoveRelations(statement);
+	if (restored != NULL)
+		(void) dyn_restored_forget(restored->schema, restored->name);
 	PG_RETURN_VOID();
 }

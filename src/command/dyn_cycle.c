@@ -25,8 +25,8 @@ present_edges(Oid relid)
 {
 	DynTable   *table = dyn_table_get(relid, false);
 
-	/* A tree of another server version is analysed anew at the next refresh. */
-	if (table->tree_version != PG_MAJORVERSION_NUM)
+	/* A tree of another server is analysed anew at the next refresh. */
+	if (!dyn_tree_readable(table))
 		return dyn_edges_of(relid);
 	return dyn_query_sources(castNode(Query, stringToNode(table->tree)));
 }

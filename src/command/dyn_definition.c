@@ -18,7 +18,9 @@
 
 #include <access/xact.h>
 #include <access/xlog.h>
+#include <catalog/dependency.h>
 #include <catalog/pg_class.h>
+#include <catalog/pg_extension.h>
 #include <executor/executor.h>
 #include <miscadmin.h>
 #include <rewrite/rewriteHandler.h>
@@ -44,8 +46,8 @@ definition_query(const DynDefinition *definition)
 
 	if (definition->text != NULL)
 		return dyn_query_analyse(definition->text);
-	if (definition->stored->tree_version != PG_MAJORVERSION_NUM)
-		return dyn_query_analyse(definition->stored->query);
+	if (!dyn_tree_readable(definition->stored))
+		return dyn_query_from_text(definition->stored->definition);
 	query = castNode(Query, stringToNode(definition->stored->tree));
 	AcquireRewriteLocks(query, true, false);
 	return query;
@@ -225,7 +227,7 @@ capture_sources(DynDefinition *definition)
 		if (edge->kind != DYN_EDGE_BASE)
 			continue;
 		any = true;
-		check_source_owner(edge, definition->owner);
+		check_source_owner(edge, definition->restored ? GetUserId() : definition->owner);
 	}
 	if (!any)
 		return;
@@ -380,12 +382,29 @@ void
 dyn_definition_to_table(const DynDefinition *definition, DynTable *table)
 {
 	table->query = definition->text ? pstrdup(definition->text) : definition->stored->query;
+	table->definition = dyn_query_text(definition->query);
 	table->tree = definition->tree;
-	table->tree_version = PG_MAJORVERSION_NUM;
+	table->tree_version = dyn_tree_version();
 	table->mode = definition->mode;
 	table->incremental = definition->incremental;
 	table->reason_code = definition->incremental ? NULL : pstrdup(definition->code);
 	table->reason = definition->incremental ? NULL : definition->reason;
+}
+
+void
+dyn_definition_install(const DynDefinition *definition, DynTable *table)
+{
+	ObjectAddress address;
+	ObjectAddress extension;
+
+	/* DROP EXTENSION is refused while it is there. */
+	ObjectAddressSet(address, RelationRelationId, table->relid);
+	ObjectAddressSet(extension, ExtensionRelationId, dyn_extension_oid());
+	recordDependencyOn(&address, &extension, DEPENDENCY_NORMAL);
+	dyn_table_insert(table);
+	dyn_position_insert(table->relid);
+	dyn_definition_record(definition, table->relid);
+	CommandCounterIncrement();
 }
 
 void

@@ -18,6 +18,7 @@ typedef struct DynDefinition
 	Oid			owner;
 	const char *name;			/* for messages */
 	DynRefreshMode mode;
+	bool		restored;		/* taken over from a dump: capture was agreed to there */
 
 	/* found */
 	Query	   *query;
@@ -48,6 +49,9 @@ extern void dyn_undone(void (*work) (void *arg), void *arg);
 /* The definition's part of a catalog row, of pg_depend and of the edges. */
 extern void dyn_definition_to_table(const DynDefinition *definition, DynTable *table);
 extern void dyn_definition_record(const DynDefinition *definition, Oid relid);
+
+/* Make a table a dynamic table: all its catalog rows and dependencies. */
+extern void dyn_definition_install(const DynDefinition *definition, DynTable *table);
 
 /* Settings that change what an expression means, as "name=value", as they are now. */
 extern List *dyn_definition_settings(void);

@@ -25,6 +25,7 @@
 #include <executor/executor.h>
 #include <miscadmin.h>
 #include <parser/parsetree.h>
+#include <tcop/pquery.h>
 #include <tcop/utility.h>
 #include <utils/lsyscache.h>
 
@@ -63,6 +64,14 @@ check_writes(PlannedStmt *plan)
 	}
 }
 
+/* pg_dump with --inserts reads by a cursor of this name, and must not fail. */
+static bool
+is_dump(void)
+{
+	return ActivePortal != NULL && ActivePortal->name != NULL &&
+		strcmp(ActivePortal->name, "_pg_dump_cursor") == 0;
+}
+
 static void
 check_reads(PlannedStmt *plan)
 {
@@ -73,7 +82,7 @@ check_reads(PlannedStmt *plan)
 		RangeTblEntry *rte = lfirst_node(RangeTblEntry, cell);
 
 		if (rte->rtekind == RTE_RELATION && dyn_is_dynamic_table(rte->relid) &&
-			!dyn_is_populated(rte->relid))
+			!dyn_is_populated(rte->relid) && !is_dump())
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("dynamic table \"%s\" has not been populated",

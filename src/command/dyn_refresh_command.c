@@ -16,6 +16,7 @@
 #include <utils/timestamp.h>
 
 #include "base/dyn_queue.h"
+#include "command/dyn_adopt.h"
 #include "command/dyn_options.h"
 #include "command/dyn_transaction.h"
 #include "compat/dyn_compat.h"
@@ -43,6 +44,7 @@ named_tables(ArrayType *names)
 			ereport(ERROR,
 					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 					 errmsg("name of a dynamic table must not be null")));
+		(void) dyn_adopt(relid);
 		dyn_table_get(relid, false);
 		if (!dyn_may_refresh(relid, GetUserId()))
 			aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, get_rel_name(relid));
@@ -62,6 +64,7 @@ all_tables(void)
 	List	   *relids = NIL;
 	ListCell   *cell;
 
+	dyn_adopt_all();
 	foreach(cell, dyn_table_all())
 	{
 		Oid			relid = lfirst_oid(cell);

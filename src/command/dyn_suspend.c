@@ -20,6 +20,7 @@
 #include <fmgr.h>
 #include <utils/lsyscache.h>
 
+#include "command/dyn_adopt.h"
 #include "command/dyn_options.h"
 #include "command/dyn_transaction.h"
 
@@ -104,6 +105,8 @@ dyntable_resume(PG_FUNCTION_ARGS)
 	Oid			upstream;
 
 	dyn_command_check("dyntable_resume()");
+	if (!PG_ARGISNULL(0))
+		(void) dyn_adopt(PG_GETARG_OID(0));
 	relid = dyn_argument_owned(fcinfo, 0);
 	upstream = suspended_upstream(relid);
 	if (OidIsValid(upstream))

@@ -1,6 +1,7 @@
 /*
  * dyn_monitor.c
- *	  What the views of monitor.sql read from shared memory.
+ *	  What the views of monitor.sql read from shared memory, and that of
+ *	  restore.sql from the catalog.
  */
 #include <postgres.h>
 
@@ -9,12 +10,15 @@
 #include <fmgr.h>
 #include <funcapi.h>
 #include <miscadmin.h>
+#include <nodes/nodes.h>
 #include <utils/array.h>
 #include <utils/builtins.h>
 #include <utils/timestamp.h>
 
 #include "base/dyn_freshness.h"
 #include "base/dyn_queue.h"
+#include "catalog/dyn_catalog.h"
+#include "query/dyn_query.h"
 
 PG_FUNCTION_INFO_V1(dyntable_freshness);
 PG_FUNCTION_INFO_V1(dyntable_next_refresh);
@@ -122,4 +126,26 @@ dyntable_workers(PG_FUNCTION_ARGS)
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
 	return (Datum) 0;
+}
+
+PG_FUNCTION_INFO_V1(dyntable_query_text);
+PG_FUNCTION_INFO_V1(dyntable_definitions);
+
+Datum
+dyntable_query_text(PG_FUNCTION_ARGS)
+{
+	DynTable   *table = dyn_table_get(PG_GETARG_OID(0), true);
+
+	if (table == NULL || !dyn_tree_readable(table))
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(dyn_query_text(castNode(Query, stringToNode(table->tree)))));
+}
+
+/* By pg_dump, whoever runs it. */
+Datum
+dyntable_definitions(PG_FUNCTION_ARGS)
+{
+	InitMaterializedSRF(fcinfo, 0);
+	dyn_definitions(GetUserId(), ((ReturnSetInfo *) fcinfo->resultinfo)->setResult);
+	PG_RETURN_NULL();
 }

@@ -13,7 +13,9 @@
 #include <common/hashfn.h>
 #include <nodes/nodeFuncs.h>
 #include <rewrite/rewriteHandler.h>
+#include <utils/guc.h>
 #include <utils/lsyscache.h>
+#include <utils/ruleutils.h>
 
 #include "compat/dyn_compat_planner.h"
 #include "query/dyn_node.h"
@@ -64,6 +66,44 @@ dyn_query_hash(Query *expanded)
 	text = nodeToString(expanded);
 
 	return (int64) hash_bytes_extended((unsigned char *) text, strlen(text), 0);
+}
+
+/* Settings that decide how names and constants are written and read.  Returns a nest level. */
+static int
+pin_text_settings(void)
+{
+	static const char *const settings[][2] = {
+		{"search_path", "pg_catalog, pg_temp"}, {"DateStyle", "ISO, YMD"}, {"IntervalStyle", "postgres"},
+		{"TimeZone", "UTC"}, {"extra_float_digits", "1"}, {"bytea_output", "hex"},
+		{"lc_monetary", "C"}, {"xmloption", "content"}, {"array_nulls", "on"},
+		{"transform_null_equals", "off"}, {"standard_conforming_strings", "on"},
+	};
+	int			level = NewGUCNestLevel();
+
+	for (int i = 0; i < lengthof(settings); i++)
+		(void) set_config_option(settings[i][0], settings[i][1], PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
+	return level;
+}
+
+char *
+dyn_query_text(Query *query)
+{
+	int			level = pin_text_settings();
+	char	   *text = pg_get_querydef(copyObject(query), false);
+
+	AtEOXact_GUC(false, level);
+	return text;
+}
+
+Query *
+dyn_query_from_text(const char *text)
+{
+	int			level = pin_text_settings();
+	Query	   *query = dyn_query_analyse(text);
+
+	AtEOXact_GUC(false, level);
+	return query;
 }
 
 void

@@ -18,6 +18,13 @@
  */
 extern Query *dyn_query_analyse(const char *text);
 
+/*
+ * A query as text in which every name is qualified and every constant is
+ * written so that any server reads it alike; and the way back.
+ */
+extern char *dyn_query_text(Query *query);
+extern Query *dyn_query_from_text(const char *text);
+
 /* The names and types of the query's columns as ColumnDef nodes; refuses unnamed, equal and pseudo-typed ones. */
 extern List *dyn_query_columns(Query *query);
 

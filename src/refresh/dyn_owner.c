@@ -19,7 +19,6 @@
 #include <utils/builtins.h>
 #include <utils/guc.h>
 #include <utils/lsyscache.h>
-#include <utils/ruleutils.h>
 #include <utils/syscache.h>
 
 #include "query/dyn_expr.h"
@@ -115,7 +114,7 @@ analyse_again(const char *text)
 	Query	   *query;
 
 	error_context_stack = &callback;
-	query = dyn_query_analyse(text);
+	query = dyn_query_from_text(text);
 	error_context_stack = callback.previous;
 	return castNode(Query, stringToNode(nodeToString(query)));
 }
@@ -133,17 +132,17 @@ dyn_stored_query(const DynTable *table, bool *retyped)
 	ColumnCheck check = {NIL, false};
 
 	*retyped = false;
-	if (table->tree_version != PG_MAJORVERSION_NUM)
+	if (!dyn_tree_readable(table))
 	{
 		*retyped = true;
-		return analyse_again(table->query);
+		return analyse_again(table->definition);
 	}
 	query = castNode(Query, stringToNode(table->tree));
 	(void) check_columns_walker((Node *) query, &check);
 	if (check.outdated)
 	{
 		*retyped = true;
-		query = analyse_again(pg_get_querydef(query, false));
+		query = analyse_again(dyn_query_text(query));
 	}
 	return query;
 }

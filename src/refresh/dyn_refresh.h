@@ -76,6 +76,9 @@ extern void dyn_run_check(const char *command);
  */
 extern bool dyn_refresh_statement(const QueryDesc *desc);
 
+/* Whether a locked table has no blocks, thus no rows for certain. */
+extern bool dyn_relation_is_empty(Oid relid);
+
 /* Bring relid to date, then count rows its query has and it lacks, and the reverse. */
 extern void dyn_verify(Oid relid, int64 *missing, int64 *unexpected);
 

@@ -22,6 +22,7 @@
 #include <miscadmin.h>
 #include <nodes/nodeFuncs.h>
 #include <optimizer/optimizer.h>
+#include <storage/bufmgr.h>
 #include <utils/builtins.h>
 #include <utils/fmgroids.h>
 #include <utils/lsyscache.h>
@@ -68,7 +69,7 @@ static void use_definition(Target *target, bool retyped, Query *query);
 static char *reinit_reason(Target *target);
 static char *source_reason(Target *target, DynEdge *edge);
 static bool refresh_incrementally(Target *target);
-static void refresh_in_full(Target *target, bool fill);
+static void refresh_in_full(Target *target);
 static void apply_in_full(Target *target, DynRows *delta, bool fill);
 static List *plan_key(Target *target);
 static void add_content(Target *target, DynRows *delta);
@@ -102,13 +103,13 @@ dyn_target_refresh(DynRun *run, Oid relid, const DynRetry *retry, DynResult *res
 		{
 			result->action = DYN_ACTION_FULL;
 			result->reason = target.table->reason;
-			refresh_in_full(&target, !target.position->populated);
+			refresh_in_full(&target);
 		}
 		else if (reason || !refresh_incrementally(&target))
 		{
 			result->action = DYN_ACTION_REINITIALIZE;
 			result->reason = reason ? reason : target.evaluation.reinit_reason;
-			refresh_in_full(&target, !target.position->populated);
+			refresh_in_full(&target);
 		}
 		dyn_rows_close();
 	}
@@ -197,6 +198,28 @@ fall_back(Target *target, DynRefusal *refusal)
 }
 
 /*
+ * pg_upgrade keeps the OIDs of relations: a name of the stored text that by
+ * now is another table's shows, and must not be followed silently.
+ */
+static void
+check_same_sources(Target *target, Query *query)
+{
+	List	   *sources = dyn_query_sources(query);
+	bool		same = list_length(sources) == list_length(target->evaluation.edges);
+	ListCell   *a;
+	ListCell   *b;
+
+	forboth(a, sources, b, target->evaluation.edges)
+		same &= ((DynEdge *) lfirst(a))->source == ((DynEdge *) lfirst(b))->source;
+	if (!same)
+		ereport(ERROR,
+				errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
+				errmsg("names in the query of dynamic table \"%s\" stand for other relations than before the upgrade",
+					   get_rel_name(target->table->relid)),
+				errhint("Give the dynamic table its query again with dyntable_alter(name, query => ...)."));
+}
+
+/*
  * Expand the definition.  Where its meaning is no longer what it was (a view
  * was replaced, a column's type changed), what it reads may have changed too.
  */
@@ -205,20 +228,23 @@ use_definition(Target *target, bool retyped, Query *query)
 {
 	DynTable   *table = target->table;
 
+	if (!dyn_tree_readable(table))
+		check_same_sources(target, query);
 	target->query = dyn_query_expand(query);
 	target->retyped = retyped;
 	target->plan_hash = dyn_query_hash(target->query);
 	target->basis = dyn_query_basis(target->query);
-	if (((target->position->plan_hash ^ target->plan_hash) & ~KEY_HASH_BITS) == 0 ||
-		!target->position->populated)
-		return;
 	if (retyped)
 	{
+		table->definition = dyn_query_text(query);
 		table->tree = nodeToString(query);
-		table->tree_version = PG_MAJORVERSION_NUM;
+		table->tree_version = dyn_tree_version();
 		dyn_table_update(table);
 		dyn_depend_record(table->relid, query);
 	}
+	if (((target->position->plan_hash ^ target->plan_hash) & ~KEY_HASH_BITS) == 0 ||
+		!target->position->populated)
+		return;
 	dyn_edges_replace(table->relid, dyn_query_sources(query));
 	target->evaluation.edges = dyn_edges_of(table->relid);
 	dyn_capture_wake_at_end();
@@ -250,10 +276,12 @@ reinit_reason(Target *target)
 	foreach(lc, target->evaluation.edges)
 		if (((DynEdge *) lfirst(lc))->kind == DYN_EDGE_BASE)
 			captured = true;
-	if (!position->populated)
-		reason = "first fill";
-	else if (captured && target->run->generation == 0)
+	if (captured && target->run->generation == 0 && position->populated)
 		reason = psprintf("changes cannot be read: %s", target->run->no_capture);
+	else if (position->reinit_reason)
+		reason = position->reinit_reason;
+	else if (!position->populated)
+		reason = "first fill";
 	else if (captured && position->generation != target->run->generation)
 	{
 		char	   *cause = dyn_slot_cause();
@@ -266,8 +294,6 @@ reinit_reason(Target *target)
 		;
 	else if (position->plan_hash != target->plan_hash)
 		reason = "the meaning of the definition changed";
-	else if (position->reinit_reason)
-		reason = position->reinit_reason;
 	else if (!dyn_states_complete(&target->evaluation))
 		reason = "stored state is missing";
 
@@ -369,9 +395,24 @@ refresh_incrementally(Target *target)
  * Full content
  * ------------------------------------------------------------------------
  */
-static void
-refresh_in_full(Target *target, bool fill)
+bool
+dyn_relation_is_empty(Oid relid)
 {
+	Relation	rel = table_open(relid, NoLock);
+	BlockNumber blocks = RelationGetNumberOfBlocks(rel);
+
+	table_close(rel, NoLock);
+	return blocks == 0;
+}
+
+/*
+ * Fill, or bring what is there to what should be.  A restored table has rows
+ * that no refresh of ours has put there.
+ */
+static void
+refresh_in_full(Target *target)
+{
+	bool		fill = !target->position->populated && dyn_relation_is_empty(target->table->relid);
 	DynEvaluation *evaluation = &target->evaluation;
 	int			ncolumns = list_length(target->sink->names);
 	DynColumn  *columns = target->plan ? target->plan->top->columns :

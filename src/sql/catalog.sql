@@ -2,8 +2,7 @@
  * catalog.sql: the tables in which dyntable keeps what it knows.
  *
  * Only src/catalog reads and writes them (and the views of monitor.sql read
- * them).  Rows that a dump must carry are in dynamic_table alone; everything
- * else is rebuilt by the first refresh after a restore.
+ * them).  A dump carries none of them, only definitions (restore.sql).
  */
 
 CREATE TABLE dyntable.warehouse (
@@ -19,11 +18,15 @@ COMMENT ON TABLE dyntable.warehouse IS 'pools of refresh workers';
 INSERT INTO dyntable.warehouse (name) VALUES ('default');
 
 -- What a dynamic table is.  target_lag NULL with schedule NULL: downstream.
+-- query is the user's text; definition the same with every name qualified, as
+-- of when it was last analysed; tree the analysed query, which only the server
+-- that tree_version names can read.
 CREATE TABLE dyntable.dynamic_table (
     relid         regclass PRIMARY KEY,
     query         text NOT NULL,
+    definition    text NOT NULL,
     tree          text NOT NULL,
-    tree_version  integer NOT NULL,
+    tree_version  text NOT NULL,
     settings      text[] NOT NULL,
     target_lag    interval,
     schedule      text,

@@ -83,10 +83,10 @@ SELECT c.relname AS name,
        t.state AS scheduling_state,
        t.state_code AS scheduling_state_reason,
        CASE WHEN t.state = 'SUSPENDED' THEN t.state_since END AS suspended_on,
-       p.populated,
+       coalesce(p.populated, false) AS populated,
        f.data_timestamp,
        clock_timestamp() - f.data_timestamp AS age,
-       p.reinit_reason,
+       coalesce(p.reinit_reason, t.restored) AS reinit_reason,
        h.state AS last_refresh_state,
        h.action AS last_refresh_action,
        CASE WHEN h.repeats > 1 THEN h.data_timestamp ELSE h.started END AS last_refresh_start_time,
@@ -99,7 +99,15 @@ SELECT c.relname AS name,
        pg_total_relation_size(c.oid) AS bytes,
        obj_description(c.oid, 'pg_class') AS comment,
        t.created AS created_on
-FROM dyntable.dynamic_table t
+FROM (
+    SELECT relid, query, target_lag, schedule, incremental, refresh_mode, reason_code, reason,
+           initialize, warehouse, state, state_code, state_since, created, NULL::text AS restored
+    FROM dyntable.dynamic_table
+    UNION ALL
+    SELECT dyntable.restored_relid(schema_name, name), query, target_lag, schedule, refresh_mode <> 'full',
+           refresh_mode, NULL, NULL, initialize, warehouse, 'SUSPENDED', 'RESTORED', restored_on, restored_on,
+           'restored from a dump: take it over with dyntable_refresh() or dyntable_resume()'
+    FROM dyntable.restored) t
 JOIN pg_class c ON c.oid = t.relid
 JOIN pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN dyntable.position p ON p.relid = t.relid
@@ -126,7 +134,7 @@ COMMENT ON COLUMN dyntable.dynamic_tables.refresh_mode_reason IS 'why the mode i
 COMMENT ON COLUMN dyntable.dynamic_tables.initialize IS 'ON_CREATE or ON_SCHEDULE';
 COMMENT ON COLUMN dyntable.dynamic_tables.warehouse_name IS 'the pool of refresh workers';
 COMMENT ON COLUMN dyntable.dynamic_tables.scheduling_state IS 'ACTIVE or SUSPENDED';
-COMMENT ON COLUMN dyntable.dynamic_tables.scheduling_state_reason IS 'who or what suspended the table';
+COMMENT ON COLUMN dyntable.dynamic_tables.scheduling_state_reason IS 'who or what suspended the table; RESTORED: it came with a dump';
 COMMENT ON COLUMN dyntable.dynamic_tables.suspended_on IS 'since when it is suspended';
 COMMENT ON COLUMN dyntable.dynamic_tables.populated IS 'false before the first fill';
 COMMENT ON COLUMN dyntable.dynamic_tables.last_refresh_state IS 'SUCCEEDED, FAILED or UPSTREAM_FAILED';
