@@ -93,6 +93,9 @@ typedef struct DynRequest
 	uint64		id;				/* 0: free; changes with every use */
 	Oid			dboid;
 	Oid			relid;			/* InvalidOid: all that are missing */
+	int			requester;		/* process that asked */
+	Oid			role;			/* on whose behalf */
+	int			patience;		/* ms to try for */
 	bool		done;
 	int			sqlerrcode;		/* 0: registered */
 	char		message[DYN_REASON_LENGTH];

@@ -12,9 +12,15 @@
  * It locks the table and its partitions in SHARE ROW EXCLUSIVE mode, even when
  * their replica identity is FULL already: when it has the lock, whoever wrote
  * the table before is visible to the fill's snapshot, and whoever writes it
- * after is decoded with the table known (see dyn_shmem.c on the counter).  The
- * lock timeout is short, so writers never queue behind it for long, and the
- * deadlock timeout is shorter still, which makes autovacuum give way.
+ * after is decoded with the table known (see dyn_shmem.c on the counter).  All
+ * locks of an attempt share one short time, so writers never queue behind it
+ * for long, and the deadlock timeout is shorter still, which makes autovacuum
+ * give way.  In between nobody queues.
+ *
+ * The requester waits outside the lock manager, so that the server cannot see a
+ * deadlock in which somebody who holds the table waits for the requester's
+ * transaction (CREATE INDEX CONCURRENTLY does, for its snapshot).  The
+ * registrar looks for that between its attempts.
  *
  * A request lives in shared memory under an id.  The requester frees it when
  * it has the answer or gives up; a registrar whose request has another id by
@@ -34,6 +40,7 @@
 #include <storage/latch.h>
 #include <tcop/tcopprot.h>
 #include <storage/lmgr.h>
+#include <storage/proc.h>
 #include <utils/acl.h>
 #include <utils/guc.h>
 #include <utils/lsyscache.h>
@@ -46,13 +53,12 @@
 #include "base/dyn_queue.h"
 #include "base/dyn_settings.h"
 #include "capture/dyn_capture_internal.h"
-#include "catalog/dyn_spi.h"
 #include "compat/dyn_compat.h"
 
 #define PATIENCE_MS			60000	/* of a requester */
 #define QUIET_PATIENCE_MS	5000	/* when nobody waits */
 #define WORKER_PATIENCE_MS	10000	/* until a process is free */
-#define LOCK_TIMEOUT		"100ms"
+#define LOCK_BUDGET_MS		100		/* for all locks of one attempt */
 #define DEADLOCK_TIMEOUT	"20ms"
 #define LONGEST_PAUSE_MS	1000
 
@@ -62,7 +68,7 @@ extern PGDLLEXPORT void dyntable_registrar_main(Datum main_arg);
 
 /* NULL when there are too many at this moment. */
 static DynRequest *
-request_make(Oid relid, List *columns)
+request_make(Oid relid, List *columns, int patience)
 {
 	DynRequest *request = NULL;
 	ListCell   *lc;
@@ -76,6 +82,9 @@ request_make(Oid relid, List *columns)
 		request->id = dyn_shmem->next_request++;
 		request->dboid = MyDatabaseId;
 		request->relid = relid;
+		request->requester = MyProcPid;
+		request->role = GetUserId();
+		request->patience = patience;
 		request->done = false;
 		request->sqlerrcode = 0;
 		request->message[0] = request->detail[0] = request->hint[0] = '\0';
@@ -173,11 +182,13 @@ dyn_registrar_check_owner(Oid relid)
 static DynRequest *
 request_begin(Oid relid, List *columns, BackgroundWorkerHandle **handle)
 {
+	/* who has set lock_timeout does not want to wait longer for this lock either */
+	int			patience = LockTimeout > 0 ? Min(LockTimeout, PATIENCE_MS) : PATIENCE_MS;
 	TimestampTz started = GetCurrentTimestamp();
 
 	for (;;)
 	{
-		DynRequest *request = request_make(relid, columns);
+		DynRequest *request = request_make(relid, columns, patience);
 
 		if (request && request_launch(request, handle))
 			return request;
@@ -233,7 +244,7 @@ dyn_registrar_start(void)
 	LWLockAcquire(dyn_shmem->lock, LW_SHARED);
 	runs = last && last->id == last_id;
 	LWLockRelease(dyn_shmem->lock);
-	if (runs || (last = request_make(InvalidOid, NIL)) == NULL)
+	if (runs || (last = request_make(InvalidOid, NIL, QUIET_PATIENCE_MS)) == NULL)
 		return;
 	last_id = last->id;
 	if (request_launch(last, &handle))
@@ -332,16 +343,60 @@ live_columns(Relation rel, List *columns)
 	return live;
 }
 
+/* What is left of the time for locks becomes the lock timeout. */
+static void
+limit_lock_waits(TimestampTz until)
+{
+	long		rest = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until);
+
+	SetConfigOption("lock_timeout", psprintf("%ld", Max(rest, 1)), PGC_SUSET, PGC_S_OVERRIDE);
+}
+
+/*
+ * Lock the table and its partitions.  While one is waited for, writers queue at
+ * those before it: hence one time limit for all.
+ */
+static void
+lock_source(Oid relid)
+{
+	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), LOCK_BUDGET_MS);
+	List	   *locked = NIL;
+	bool		complete;
+
+	limit_lock_waits(until);
+	LockRelationOid(relid, ShareRowExclusiveLock);
+	locked = lappend_oid(locked, relid);
+	do
+	{
+		ListCell   *lc;
+
+		/* a partition that has partitions may get another one before it is locked */
+		complete = true;
+		foreach(lc, dyn_source_relations(relid, NoLock))
+		{
+			if (list_member_oid(locked, lfirst_oid(lc)))
+				continue;
+			limit_lock_waits(until);
+			LockRelationOid(lfirst_oid(lc), ShareRowExclusiveLock);
+			locked = lappend_oid(locked, lfirst_oid(lc));
+			complete = false;
+		}
+	} while (!complete);
+	limit_lock_waits(until);
+}
+
 /* Everything of one attempt; the transaction's locks last until its commit is visible. */
 static void
 register_source(Oid relid, List *columns)
 {
-	Relation	rel = try_table_open(relid, ShareRowExclusiveLock);
+	Relation	rel;
 	DynSource  *source;
 	const char *code;
 	char	   *detail;
 	bool		known = false;
 
+	lock_source(relid);
+	rel = try_table_open(relid, NoLock);
 	if (rel == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
@@ -352,7 +407,6 @@ register_source(Oid relid, List *columns)
 		table_close(rel, NoLock);
 		return;
 	}
-	(void) dyn_source_relations(relid, ShareRowExclusiveLock);
 	if (!dyn_capture_possible(relid, &code, &detail))
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
@@ -381,36 +435,6 @@ register_source(Oid relid, List *columns)
 	dyn_source_store(source);
 	table_close(rel, NoLock);
 	dyn_shmem_count_registration_at_commit();
-}
-
-/* Who holds what keeps us from the table, in words. */
-static char *
-name_blockers(Oid relid)
-{
-	static DynStatement select = {
-		"SELECT string_agg(coalesce('process ' || l.pid || coalesce(' (' || a.usename || ', ' || a.state || "
-		"': ' || left(regexp_replace(a.query, '\\s+', ' ', 'g'), 80) || ')', ''), "
-		"'prepared transaction ' || p.gid, 'a prepared transaction'), '; ') "
-		"FROM (SELECT DISTINCT pid, virtualtransaction FROM pg_locks "
-		"WHERE locktype = 'relation' AND granted AND pid IS DISTINCT FROM pg_backend_pid() "
-		"AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
-		"AND (relation = $1 OR relation IN (SELECT relid FROM pg_partition_tree($1::regclass))) "
-		"AND mode NOT IN ('AccessShareLock', 'RowShareLock')) l "
-		"LEFT JOIN pg_stat_activity a USING (pid) "
-		"LEFT JOIN pg_prepared_xacts p ON l.virtualtransaction = '-1/' || p.transaction",
-		1, {OIDOID}
-	};
-	Datum		values[] = {ObjectIdGetDatum(relid)};
-	DynCall		call;
-	char	   *names;
-
-	dyn_own_begin();
-	dyn_spi_begin(&call, &select, values, NULL);
-	names = dyn_spi_text(0, 1);
-	names = names ? MemoryContextStrdup(TopMemoryContext, names) : NULL;
-	dyn_spi_end(&call);
-	dyn_own_commit();
-	return names;
 }
 
 /*
@@ -466,23 +490,40 @@ attempt_all(List *sources)
 	return left;
 }
 
-static void
-give_up(Oid relid)
+/*
+ * When the locks were not to be had: whether to give up, because the time is
+ * over or because whoever is in the way waits for the requester itself.
+ */
+static bool
+give_up(Oid relid, bool late)
 {
-	char	   *who = name_blockers(relid);
+	char	   *who;
 	char		detail[DYN_REASON_LENGTH];
+	bool		deadlock;
 
-	snprintf(detail, sizeof(detail), "In the way: %s.", who ? who : "nobody any more");
-	answer(ERRCODE_LOCK_NOT_AVAILABLE,
-		   "could not lock the source to put it under change capture", detail,
-		   "End those transactions or try again later.");
+	dyn_own_begin();
+	deadlock = dyn_lock_waits_for(relid, my_request->requester);
+	if (late || deadlock)
+	{
+		who = dyn_lock_holders(relid, my_request->role);
+		snprintf(detail, sizeof(detail), "In the way: %s.", who ? who : "nobody any more");
+	}
+	dyn_own_commit();
+	if (deadlock)
+		answer(ERRCODE_T_R_DEADLOCK_DETECTED,
+			   "deadlock detected while putting the source under change capture", detail,
+			   "What is in the way waits for this transaction. Try again when it has ended.");
+	else if (late)
+		answer(ERRCODE_LOCK_NOT_AVAILABLE,
+			   "could not lock the source to put it under change capture", detail,
+			   "End those transactions or try again later.");
+	return late || deadlock;
 }
 
 static void
 registrar_settings(void)
 {
 	dyn_settings_of_process();
-	SetConfigOption("lock_timeout", LOCK_TIMEOUT, PGC_SUSET, PGC_S_OVERRIDE);
 	SetConfigOption("deadlock_timeout", DEADLOCK_TIMEOUT, PGC_SUSET, PGC_S_OVERRIDE);
 	SetConfigOption("synchronous_commit", "local", PGC_SUSET, PGC_S_OVERRIDE);
 }
@@ -493,6 +534,7 @@ dyntable_registrar_main(Datum main_arg)
 	TimestampTz started = GetCurrentTimestamp();
 	long		pause = 50;
 	List	   *sources;
+	bool		late;
 
 	my_request = &dyn_shmem->requests[DatumGetInt32(main_arg)];
 	memcpy(&my_id, MyBgworkerEntry->bgw_extra, sizeof(my_id));
@@ -510,13 +552,9 @@ dyntable_registrar_main(Datum main_arg)
 		sources = attempt_all(sources);
 		if (sources == NIL || !still_wanted())
 			break;
-		if (TimestampDifferenceExceeds(started, GetCurrentTimestamp(),
-									   quiet ? QUIET_PATIENCE_MS : PATIENCE_MS))
-		{
-			if (!quiet)
-				give_up(((DynSource *) linitial(sources))->relid);
+		late = TimestampDifferenceExceeds(started, GetCurrentTimestamp(), my_request->patience);
+		if (quiet ? late : give_up(((DynSource *) linitial(sources))->relid, late))
 			break;
-		}
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 						 pause, PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);

@@ -257,4 +257,14 @@ extern char *dyn_snapshot_to_text(const DynSnapshot *snapshot);
 extern DynSnapshot *dyn_snapshot_from_live(Snapshot snapshot);
 extern bool dyn_snapshot_sees(const DynSnapshot *snapshot, uint64 xid);
 
+/*
+ * Who keeps others from locking a table in SHARE ROW EXCLUSIVE mode, or, for
+ * InvalidOid, any table in ACCESS SHARE mode: in words, with what of it the role
+ * may see.  NULL when nobody does.
+ */
+extern char *dyn_lock_holders(Oid relid, Oid role);
+
+/* Whether one of those waits, be it by way of others, for this process. */
+extern bool dyn_lock_waits_for(Oid relid, int pid);
+
 #endif							/* DYN_CATALOG_H */

@@ -32,6 +32,9 @@
 
 PG_FUNCTION_INFO_V1(dyntable_alter);
 
+/* Beside 0, the lock of a refresh (dyn_run.c), on the same object. */
+#define OPTIONS_LOCK 1
+
 List *
 dyn_columns_to_add(Oid relid, List *columns, char **mismatch)
 {
@@ -79,8 +82,10 @@ add_columns(Oid relid, List *columns)
 		command->behavior = DROP_RESTRICT;
 		commands = lappend(commands, command);
 	}
-	if (commands != NIL)
-		AlterTableInternal(relid, commands, false);
+	if (commands == NIL)
+		return;
+	dyn_lock_against_readers(relid, "The new query adds columns to it.");
+	AlterTableInternal(relid, commands, false);
 	CommandCounterIncrement();
 }
 
@@ -147,7 +152,8 @@ dyn_table_owner(Oid relid)
 /*
  * Commands that change a table's definition take the locks of a refresh, first
  * of all and in its order, so that neither is half way through when the other
- * begins; changes of other options come one after the other.
+ * begins; changes of other options come one after the other, by a lock that is
+ * in nobody else's way (autovacuum, CREATE INDEX CONCURRENTLY).
  */
 static void
 lock_table(Oid relid, bool definition)
@@ -155,7 +161,11 @@ lock_table(Oid relid, bool definition)
 	if (definition)
 		dyn_run_lock(list_make1_oid(relid));
 	else
-		LockRelationOid(relid, ShareUpdateExclusiveLock);
+	{
+		LockRelationOid(relid, AccessShareLock);
+		LockDatabaseObject(get_relname_relid("dynamic_table", dyn_schema_oid()), relid,
+						   OPTIONS_LOCK, ExclusiveLock);
+	}
 }
 
 bool

@@ -22,6 +22,7 @@
 
 #include "base/dyn_queue.h"
 #include "command/dyn_alter.h"
+#include "command/dyn_command.h"
 #include "command/dyn_definition.h"
 #include "command/dyn_options.h"
 #include "command/dyn_transaction.h"
@@ -51,6 +52,35 @@ check_namespace(RangeVar *name, Oid *existing)
 				 errmsg("dynamic table cannot be temporary")));
 }
 
+/*
+ * DefineRelation, which lets the loser of a race for the name run into a unique
+ * index of the catalog.
+ */
+static Oid
+define_table(CreateStmt *statement)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ObjectAddress table;
+
+	PG_TRY();
+	{
+		table = DefineRelation(statement, RELKIND_RELATION, GetUserId(), NULL, NULL);
+	}
+	PG_CATCH();
+	{
+		if (geterrcode() != ERRCODE_UNIQUE_VIOLATION)
+			PG_RE_THROW();
+		MemoryContextSwitchTo(context);
+		FlushErrorState();
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_TABLE),
+				 errmsg("relation \"%s\" already exists", statement->relation->relname),
+				 errdetail("It was created at the same time.")));
+	}
+	PG_END_TRY();
+	return table.objectId;
+}
+
 /* An ordinary table with exactly the query's columns. */
 static Oid
 create_table(RangeVar *name, List *columns)
@@ -63,7 +93,7 @@ create_table(RangeVar *name, List *columns)
 	statement->relation = name;
 	statement->tableElts = columns;
 	statement->oncommit = ONCOMMIT_NOOP;
-	table = DefineRelation(statement, RELKIND_RELATION, GetUserId(), NULL, NULL);
+	ObjectAddressSet(table, RelationRelationId, define_table(statement));
 	CommandCounterIncrement();
 	options = transformRelOptions((Datum) 0, NIL, "toast", validnsps, true, false);
 	NewRelationCreateToastTable(table.objectId, options);
@@ -198,7 +228,6 @@ dyntable_drop(PG_FUNCTION_ARGS)
 {
 	RangeVar   *name = dyn_option_name(dyn_argument_text(fcinfo, 0));
 	bool		if_exists = dyn_argument_bool(fcinfo, 1, false);
-	bool		cascade = dyn_argument_bool(fcinfo, 2, false);
 	DropStmt   *statement = makeNode(DropStmt);
 	DynRestored *restored = NULL;
 	Oid			relid;
@@ -225,7 +254,8 @@ dyntable_drop(PG_FUNCTION_ARGS)
 											   makeString(name->relname)) :
 									list_make1(makeString(name->relname)));
 	statement->missing_ok = if_exists;
-	statement->behavior = cascade ? DROP_CASCADE : DROP_RESTRICT;
+	statement->behavior = dyn_argument_bool(fcinfo, 2, false) ? DROP_CASCADE : DROP_RESTRICT;
+	dyn_lock_doomed(statement);
 	RemoveRelations(statement);
 	if (restored != NULL)
 		(void) dyn_restored_forget(restored->schema, restored->name);

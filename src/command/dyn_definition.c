@@ -24,6 +24,7 @@
 #include <executor/executor.h>
 #include <miscadmin.h>
 #include <rewrite/rewriteHandler.h>
+#include <storage/proc.h>
 #include <tcop/tcopprot.h>
 #include <utils/guc.h>
 #include <utils/lsyscache.h>
@@ -37,6 +38,9 @@
 #include "compat/dyn_compat.h"
 #include "query/dyn_query.h"
 #include "refresh/dyn_refresh.h"
+
+/* How long to wait for those who have locked a source exclusively. */
+#define LOCK_PATIENCE_MS 60000
 
 /* Analysed, not rewritten, its relations locked. */
 static Query *
@@ -192,6 +196,44 @@ probe(void *arg)
 	}
 }
 
+/*
+ * Whoever has locked a source exclusively keeps us waiting as any reader, but
+ * not for ever.
+ */
+static void
+find_sources(DynDefinition *definition)
+{
+	MemoryContext context = CurrentMemoryContext;
+	int			level = NewGUCNestLevel();
+
+	if (LockTimeout <= 0 || LockTimeout > LOCK_PATIENCE_MS)
+		(void) set_config_option("lock_timeout", psprintf("%d", LOCK_PATIENCE_MS), PGC_USERSET,
+								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	PG_TRY();
+	{
+		dyn_undone(probe, definition);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+		char	   *who;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		if (error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE)
+			PG_RE_THROW();
+		FlushErrorState();
+		who = dyn_lock_holders(InvalidOid, GetUserId());
+		ereport(ERROR,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("could not lock the sources of dynamic table \"%s\"", definition->name),
+				 errdetail("In the way: %s.", who ? who : "nobody any more"),
+				 errhint("End those transactions or try again later.")));
+	}
+	PG_END_TRY();
+	AtEOXact_GUC(false, level);
+}
+
 /* A role may build on another's table once its owner has put it under capture. */
 static void
 check_source_owner(const DynEdge *edge, Oid owner)
@@ -247,11 +289,18 @@ capture_sources(DynDefinition *definition)
 			definition->reinit = "change capture was not ready at the first fill";
 	}
 	else if (dyn_capture_generation(dyn_capture_timeout, &reason) == 0)
-		ereport(ERROR,
+	{
+		bool		demanded = definition->mode == DYN_MODE_INCREMENTAL;
+
+		ereport(demanded ? ERROR : WARNING,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("change capture is not ready"),
-				 reason ? errdetail_internal("%s", reason) : 0,
-				 errhint("Look at dyntable.capture, try again later, or use refresh_mode \"full\".")));
+				 demanded ? errmsg("change capture is not ready") :
+				 errmsg("dynamic table \"%s\" will be computed anew at each refresh until change capture is ready",
+						definition->name),
+				 errdetail_internal("%s.", reason),
+				 demanded ? errhint("Look at dyntable.capture and try again later, or use refresh_mode \"auto\".") : 0));
+		definition->reinit = "change capture was not ready at the first fill";
+	}
 	if (definition->reinit != NULL)
 		return;
 	dyn_wake_at_end();
@@ -328,7 +377,7 @@ dyn_definition_find(DynDefinition *definition)
 	List	   *found;
 	ListCell   *cell;
 
-	dyn_undone(probe, definition);
+	find_sources(definition);
 	if (OidIsValid(definition->relid))
 	{
 		dyn_check_cycle(definition->relid, definition->name, definition->edges);

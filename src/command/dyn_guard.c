@@ -19,6 +19,7 @@
 
 #include <access/parallel.h>
 #include <access/xact.h>
+#include <access/xlog.h>
 #include <catalog/namespace.h>
 #include <catalog/objectaccess.h>
 #include <catalog/pg_class.h>
@@ -33,6 +34,7 @@
 #include "command/dyn_command.h"
 #include "command/dyn_cycle.h"
 #include "command/dyn_transaction.h"
+#include "compat/dyn_compat.h"
 #include "refresh/dyn_refresh.h"
 
 static ExecutorStart_hook_type previous_executor_start = NULL;
@@ -191,6 +193,46 @@ check_inheritance(CreateStmt *statement)
 }
 
 static void
+collect_doomed(Oid relid, bool cascade, List **doomed)
+{
+	ListCell   *cell;
+
+	if (list_member_oid(*doomed, relid))
+		return;
+	if (dyn_is_dynamic_table(relid))
+		*doomed = lappend_oid(*doomed, relid);
+	if (!cascade)
+		return;
+	foreach(cell, dyn_readers_of(relid))
+		collect_doomed(lfirst_oid(cell), true, doomed);
+}
+
+/*
+ * DROP TABLE locks in the order in which tables are named and depend on each
+ * other, a run in its own: they would meet in a deadlock.  Only owners get to
+ * wait here, or anybody could hold up refreshes.
+ */
+void
+dyn_lock_doomed(DropStmt *statement)
+{
+	List	   *doomed = NIL;
+	ListCell   *cell;
+
+	if (statement->removeType != OBJECT_TABLE || RecoveryInProgress() ||
+		!OidIsValid(dyn_extension_oid()))
+		return;
+	foreach(cell, statement->objects)
+	{
+		RangeVar   *name = makeRangeVarFromNameList(lfirst_node(List, cell));
+		Oid			relid = RangeVarGetRelid(name, NoLock, true);
+
+		if (OidIsValid(relid) && dyn_owns_relation(relid, GetUserId()))
+			collect_doomed(relid, statement->behavior == DROP_CASCADE, &doomed);
+	}
+	dyn_run_claim(doomed);
+}
+
+static void
 check_utility(Node *statement)
 {
 	Oid			relid;
@@ -215,6 +257,9 @@ check_utility(Node *statement)
 		case T_RuleStmt:
 			if (OidIsValid(relid = named_dynamic_table(((RuleStmt *) statement)->relation)))
 				refuse_alter(relid, "A dynamic table cannot have rules.", NULL);
+			break;
+		case T_DropStmt:
+			dyn_lock_doomed((DropStmt *) statement);
 			break;
 		case T_CreateStmt:
 			check_inheritance((CreateStmt *) statement);

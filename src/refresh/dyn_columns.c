@@ -7,9 +7,9 @@
  * Names, order and number of the columns never change here.
  *
  * That takes the one lock of a refresh which readers feel: ACCESS EXCLUSIVE on
- * the dynamic table, to the end of the run.  It is never waited for with
- * readers queueing behind: if it is not to be had within a moment the
- * refresh fails, and is tried again.
+ * the dynamic table, to the end of the run (as the loss of a key does,
+ * dyn_sink.c).  It is never waited for with readers queueing behind: if it is
+ * not to be had within a moment the refresh fails, and is tried again.
  */
 #include <postgres.h>
 
@@ -92,8 +92,8 @@ retyped_columns(Oid relid, int ncolumns, const DynColumn *columns)
 	return retyped;
 }
 
-static void
-lock_against_readers(Oid relid)
+void
+dyn_lock_against_readers(Oid relid, const char *why)
 {
 	for (int i = 0; !ConditionalLockRelationOid(relid, AccessExclusiveLock); i++)
 	{
@@ -101,8 +101,8 @@ lock_against_readers(Oid relid)
 			ereport(ERROR,
 					errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 					errmsg("could not obtain lock on dynamic table \"%s\"", get_rel_name(relid)),
-					errdetail("The type of a column of its query has changed, and the table's column has to follow."),
-					errhint("Refresh it when nobody reads it for a moment."));
+					errdetail_internal("%s", why),
+					errhint("Try again when nobody reads it for a moment."));
 		CHECK_FOR_INTERRUPTS();
 		pg_usleep(LOCK_PAUSE_US);
 	}
@@ -155,7 +155,7 @@ dyn_follow_types(Oid relid, int ncolumns, const DynColumn *columns)
 
 	if (retyped == NIL)
 		return false;
-	lock_against_readers(relid);
+	dyn_lock_against_readers(relid, "The type of a column of its query has changed, and the table's column has to follow.");
 	dyn_sink_drop_indexes(relid);
 	callback.callback = retyping_context;
 	callback.arg = &relid;

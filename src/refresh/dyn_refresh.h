@@ -63,6 +63,18 @@ extern List *dyn_run_order(List *relids);
  */
 extern void dyn_run_lock(List *relids);
 
+/*
+ * Of these locks only the first for each table, in the same order: whoever is
+ * going to drop the tables then meets no run half way.
+ */
+extern void dyn_run_claim(List *relids);
+
+/*
+ * Lock a dynamic table in ACCESS EXCLUSIVE mode, without letting readers queue
+ * behind: an error when it is not to be had within a moment.  why: a sentence.
+ */
+extern void dyn_lock_against_readers(Oid relid, const char *why);
+
 extern const char *dyn_action_name(DynAction action);
 extern const char *dyn_trigger_name(DynTrigger trigger);
 

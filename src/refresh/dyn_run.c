@@ -180,13 +180,31 @@ compare_oids(const ListCell *a, const ListCell *b)
 	return lfirst_oid(a) < lfirst_oid(b) ? -1 : lfirst_oid(a) > lfirst_oid(b);
 }
 
+/* One refresh of a table at a time; nobody else is concerned. */
+static void
+claim(Oid relid)
+{
+	LockDatabaseObject(get_relname_relid("dynamic_table", dyn_schema_oid()), relid, 0,
+					   ExclusiveLock);
+}
+
+void
+dyn_run_claim(List *relids)
+{
+	List	   *sorted = list_copy(relids);
+	ListCell   *lc;
+
+	list_sort(sorted, compare_oids);
+	foreach(lc, sorted)
+		claim(lfirst_oid(lc));
+}
+
 static void
 lock_tables(List *order)
 {
 	List	   *all = NIL;
 	ListCell   *lc;
 	ListCell   *le;
-	Oid			class = get_relname_relid("dynamic_table", dyn_schema_oid());
 
 	foreach(lc, order)
 	{
@@ -204,7 +222,7 @@ lock_tables(List *order)
 			/* the name while there is one: the lock may wait for DROP TABLE */
 			char	   *name = get_rel_name(relid);
 
-			LockDatabaseObject(class, relid, 0, ExclusiveLock);
+			claim(relid);
 			LockRelationOid(relid, RowExclusiveLock);
 			if (dyn_table_get(relid, true) == NULL || get_rel_name(relid) == NULL)
 				ereport(ERROR,

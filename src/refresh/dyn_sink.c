@@ -195,6 +195,8 @@ dyn_sink_ensure_index(DynSink *sink)
 	StringInfoData names;
 
 	/* what was a key may be none any more: its index would refuse right rows */
+	if (useless != NIL)
+		dyn_lock_against_readers(sink->relid, "The key of its query has changed, and the table's index has to follow.");
 	foreach(lc, useless)
 		dyn_state_ddl(psprintf("DROP INDEX %s", dyn_relation_name(lfirst_oid(lc))));
 	if (found || list_length(sink->names) == 0)
