@@ -77,6 +77,9 @@ dyn_launcher_register(void)
 {
 	BackgroundWorker worker = {0};
 
+	/* pg_upgrade looks at slots that nobody may hold, and wants no new ones. */
+	if (IsBinaryUpgrade)
+		return;
 	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
 	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
 	worker.bgw_restart_time = 5;
