@@ -146,6 +146,7 @@ extern DynPosition *dyn_position_get(Oid relid);
 
 /* UPDATE … SET refresh_no = refresh_no: the first statement of a run on a table (may raise 40001) */
 extern void dyn_position_claim(Oid relid);
+extern List *dyn_position_bases(void);	/* of DynPosition *, with nothing but relid and basis, where there is one */
 extern void dyn_position_store(const DynPosition *position);
 extern void dyn_position_set_reinit(Oid relid, const char *reason);
 extern void dyn_position_set_populated(Oid relid);	/* by something other than a refresh */

@@ -67,6 +67,28 @@ dyn_position_get(Oid relid)
 	return position;
 }
 
+List *
+dyn_position_bases(void)
+{
+	static DynStatement select = {
+		"SELECT relid, basis FROM dyntable.position WHERE basis <> '{}'", 0
+	};
+	DynCall		call;
+	List	   *positions = NIL;
+
+	dyn_spi_begin(&call, &select, NULL, NULL);
+	for (uint64 row = 0; row < call.nrows; row++)
+	{
+		DynPosition *position = palloc0(sizeof(DynPosition));
+
+		position->relid = dyn_spi_oid(row, 1);
+		position->basis = dyn_spi_text_list(row, 2);
+		positions = lappend(positions, position);
+	}
+	dyn_spi_end(&call);
+	return positions;
+}
+
 void
 dyn_position_claim(Oid relid)
 {

@@ -47,6 +47,7 @@ typedef struct DynNode
 	int			capture_pid;
 	uint64		changes;
 	uint64		changes_dispatched; /* counted at the last dispatch */
+	bool		altered;		/* perhaps, since the last dispatch: dyn_altered.c */
 
 	/* how long a run takes from dispatch to commit, in microseconds */
 	int64		duration;

@@ -14,7 +14,8 @@
  * seen every change of its sources that capture had counted.  Later, at some
  * moment t, the scheduler notes the WAL insert position; when capture has
  * passed it and still counts no more changes, then no transaction visible at
- * t changed what the table reads, and t is its data timestamp.  That costs a
+ * t changed what the table reads, and t is its data timestamp; nor was its
+ * definition altered, see dyn_altered.c.  That costs a
  * few reads of shared memory for all tables together.  It holds for tables
  * that depend on captured sources alone (DynNode.still); the others are
  * refreshed each time, and find out that nothing happened by a NO_DATA run.
@@ -43,6 +44,7 @@
 #include "base/dyn_shmem.h"
 #include "capture/dyn_capture.h"
 #include "catalog/dyn_catalog.h"
+#include "schedule/dyn_altered.h"
 #include "schedule/dyn_due.h"
 #include "schedule/dyn_failures.h"
 #include "schedule/dyn_graph.h"
@@ -251,6 +253,7 @@ carry_over(const DynGraph *old)
 		node->last_run = known->last_run;
 		node->due_shown = known->due_shown;
 		node->changes_dispatched = known->changes_dispatched;
+		node->altered = known->altered;
 
 		/* A table stays settled if neither it nor any upstream was redefined. */
 		same[i] = known->version == node->version && node->populated;
@@ -325,7 +328,7 @@ digest_table(DynNode *node, const Finished *entry, bool was_populated)
 	bool		succeeded = node->populated && node->data_timestamp >= task->dispatched;
 
 	node->last_run = task->dispatched;
-	node->settled = succeeded && task->settled && node->still;
+	node->settled = succeeded && task->settled && node->still && !node->altered;
 	for (int i = -1; node->settled && (i = bms_next_member(node->closure, i)) >= 0;)
 		node->settled = !self.graph->nodes[i].reinitialise;
 	node->generation = task->generation;
@@ -381,6 +384,18 @@ probe_due(const DynNode *node)
 	return due - Min(Max(node->lag / 10, 5000), SECOND);
 }
 
+/* What was altered until now is no longer settled. */
+static void
+look_for_altered(void)
+{
+	AcceptInvalidationMessages();
+	if (!dyn_altered_any())
+		return;
+	begin_transaction();
+	dyn_altered_apply(self.graph);
+	commit_transaction();
+}
+
 /* Who is settled as of this state of capture.  False if nobody is. */
 static bool
 check_settled(const CaptureState *capture, TimestampTz now)
@@ -388,6 +403,7 @@ check_settled(const CaptureState *capture, TimestampTz now)
 	bool		moved = capture->changes != self.changes_seen;
 	bool		any = false;
 
+	look_for_altered();
 	for (int i = 0; i < self.graph->nnodes; i++)
 	{
 		DynNode    *node = &self.graph->nodes[i];
@@ -396,7 +412,7 @@ check_settled(const CaptureState *capture, TimestampTz now)
 			continue;
 		node->settled = capture->generation != 0 &&
 			node->generation == capture->generation && node->capture_pid == capture->pid &&
-			node->last_run > now - STILL_LIMIT &&
+			node->last_run > now - STILL_LIMIT && !node->altered &&
 			!(moved && dyn_changes_sum(node->sources, node->nsources) != node->changes);
 		any |= node->settled;
 	}
@@ -493,6 +509,7 @@ build_task(const DynPlannedRun *run, TimestampTz now, DynTask *task)
 		DynNode    *node = &self.graph->nodes[i];
 
 		node->changes_dispatched = dyn_changes_sum(node->sources, node->nsources);
+		node->altered = false;
 	}
 }
 
@@ -707,6 +724,7 @@ dyntable_scheduler_main(Datum arg)
 	self.tick_context = AllocSetContextCreate(TopMemoryContext, "dyntable tick",
 											  ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(self.tick_context);
+	dyn_altered_init();
 	account_lost(dyn_marks_take(), "57P02", "the server crashed during the refresh");
 
 	for (;;)

@@ -121,5 +121,41 @@ my ($status, $out, $error) = $node->psql('postgres', q{SELECT dyntable_refresh('
 like($error, qr/column "q" of source "used" has been dropped/, 'a used column is gone');
 is(run('SELECT count(*) FROM types'), $rows, 'the rows stay');
 
+# ---- the scheduler notices, although no row changes ----
+run(<<'SQL');
+CREATE FUNCTION grade(int) RETURNS text LANGUAGE sql IMMUTABLE AS $$SELECT 'low ' || $1$$;
+CREATE TYPE level AS ENUM ('one', 'two');
+CREATE TABLE timed (id int PRIMARY KEY, l level);
+INSERT INTO timed SELECT i, 'one' FROM generate_series(1, 20) i;
+GRANT CREATE ON SCHEMA public TO keeper;
+GRANT SELECT ON timed TO keeper;
+SELECT dyntable_create('grades', 'SELECT id, grade(id) AS g FROM timed', '100 ms');
+SELECT dyntable_create('levels', 'SELECT l::text AS l, count(*) AS n FROM timed GROUP BY 1', '100 ms');
+SET ROLE keeper;
+SELECT dyntable_create('kept', 'SELECT id FROM timed', '100 ms');
+SQL
+sub is_settled
+{
+	my ($name) = @_;
+	return $node->poll_query_until('postgres', "SELECT data_timestamp > last_refresh_end_time + interval '300 ms' FROM dyntable.dynamic_tables WHERE name = '$name'");
+}
+sub is_noticed
+{
+	my ($what, $name, $statement, $condition) = @_;
+	ok(is_settled($name), "$what: nothing happens before");
+	run($statement);
+	ok($node->poll_query_until('postgres', $condition), "$what is noticed");
+	return;
+}
+is_noticed('a function replaced', 'grades', q{CREATE OR REPLACE FUNCTION grade(int) RETURNS text LANGUAGE sql IMMUTABLE AS $$SELECT 'high ' || $1$$}, q{SELECT g = 'high 7' FROM grades WHERE id = 7});
+is_noticed('a label renamed', 'levels', q{ALTER TYPE level RENAME VALUE 'one' TO 'first'}, q{SELECT l = 'first' FROM levels});
+my $failure = q{SELECT last_refresh_state = 'FAILED' AND last_refresh_code = '42501' FROM dyntable.dynamic_tables WHERE name = 'kept'};
+is_noticed('a right revoked', 'kept', 'REVOKE SELECT ON timed FROM keeper', $failure);
+is(run('SELECT count(*) FROM kept'), '20', 'and the rows stay');
+run('GRANT SELECT ON timed TO keeper');
+ok($node->poll_query_until('postgres', q{SELECT last_refresh_state = 'SUCCEEDED' FROM dyntable.dynamic_tables WHERE name = 'kept'}), 'it heals with the right');
+is_noticed('row security switched on', 'kept', 'ALTER TABLE timed ENABLE ROW LEVEL SECURITY', 'SELECT count(*) = 0 FROM kept');
+is_noticed('a column dropped', 'levels', 'ALTER TABLE timed DROP COLUMN l', q{SELECT last_refresh_code = '42703' FROM dyntable.dynamic_tables WHERE name = 'levels'});
+
 $node->stop;
 done_testing();
