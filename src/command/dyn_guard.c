@@ -23,6 +23,7 @@
 #include <catalog/namespace.h>
 #include <catalog/objectaccess.h>
 #include <catalog/pg_class.h>
+#include <catalog/pg_trigger.h>
 #include <executor/executor.h>
 #include <miscadmin.h>
 #include <parser/parsetree.h>
@@ -253,6 +254,13 @@ check_utility(Node *statement)
 				OidIsValid(relid = named_dynamic_table(((RenameStmt *) statement)->relation)))
 				refuse_alter(relid, "Its columns are named by its query.",
 							 "Rename the column in the query with dyntable_create(or_replace => true), or in a view over the table.");
+			break;
+		case T_CreateTrigStmt:
+			if (((CreateTrigStmt *) statement)->timing == TRIGGER_TYPE_BEFORE &&
+				((CreateTrigStmt *) statement)->row &&
+				OidIsValid(relid = named_dynamic_table(((CreateTrigStmt *) statement)->relation)))
+				refuse_alter(relid, "A trigger that fires before a row is written could change or drop it.",
+							 "Use an AFTER trigger.");
 			break;
 		case T_RuleStmt:
 			if (OidIsValid(relid = named_dynamic_table(((RuleStmt *) statement)->relation)))

@@ -28,6 +28,14 @@
 #define dyn_owns_relation(relid, role) pg_class_ownercheck((relid), (role))
 #endif
 
+/* And so did checks of rights on other objects than relations. */
+#if PG_VERSION_NUM >= 160000
+#define dyn_schema_aclcheck(schema, role) \
+	object_aclcheck(NamespaceRelationId, (schema), (role), ACL_USAGE)
+#else
+#define dyn_schema_aclcheck(schema, role) pg_namespace_aclcheck((schema), (role), ACL_USAGE)
+#endif
+
 /* The right to maintain came in 17. */
 #if PG_VERSION_NUM >= 170000
 #define dyn_may_refresh(relid, role) \

@@ -44,6 +44,7 @@ dyntable_explain(PG_FUNCTION_ARGS)
 	DynIdentity identity;
 	DynRefusal	refusal;
 	DynPlan    *plan = NULL;
+	Query	   *stored;
 	Query	   *query;
 	bool		retyped;
 	double		full_cost;
@@ -52,8 +53,9 @@ dyntable_explain(PG_FUNCTION_ARGS)
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, get_rel_name(relid));
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	dyn_become_owner(table, &identity);
-	query = dyn_query_expand(dyn_stored_query(table, &retyped));
-	dyn_query_check_permissions(query);
+	stored = dyn_stored_query(table, &retyped);
+	query = dyn_query_expand(stored);
+	dyn_query_check_permissions(stored, query);
 	if (table->incremental)
 		plan = dyn_plan_build(query, dyn_edges_of(relid), &refusal);
 	PushActiveSnapshot(GetTransactionSnapshot());
@@ -82,7 +84,7 @@ dyntable_explain_query(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	(void) dyn_query_columns(query);
 	expanded = dyn_query_expand(query);
-	dyn_query_check_permissions(expanded);
+	dyn_query_check_permissions(query, expanded);
 	plan = dyn_plan_build(expanded, dyn_query_sources(query), &refusal);
 	put_line(result, "mode: %s", plan ? "INCREMENTAL" : "FULL");
 	if (plan)

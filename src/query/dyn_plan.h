@@ -26,7 +26,7 @@ extern uint64 dyn_plan_key_hash(DynPlan *plan);
 extern List *dyn_query_basis(Query *expanded);
 extern char *dyn_basis_changed(List *stored, List *present);
 
-/* Raise an error unless the current user may run the (expanded) query, views counting as their owners. */
-extern void dyn_query_check_permissions(Query *expanded);
+/* Raise an error unless the current user may run the query, which expands to that; views count as their owners. */
+extern void dyn_query_check_permissions(Query *query, Query *expanded);
 
 #endif							/* DYN_PLAN_H */

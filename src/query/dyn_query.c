@@ -10,13 +10,16 @@
 #include <postgres.h>
 
 #include <catalog/pg_class.h>
+#include <catalog/pg_namespace.h>
 #include <common/hashfn.h>
+#include <miscadmin.h>
 #include <nodes/nodeFuncs.h>
 #include <rewrite/rewriteHandler.h>
 #include <utils/guc.h>
 #include <utils/lsyscache.h>
 #include <utils/ruleutils.h>
 
+#include "compat/dyn_compat.h"
 #include "compat/dyn_compat_planner.h"
 #include "query/dyn_node.h"
 #include "query/dyn_plan.h"
@@ -50,6 +53,7 @@ strip_walker(Node *node, void *context)
 		Query	   *query = (Query *) node;
 
 		query->stmt_len = query->stmt_location = 0;
+		query->hasRowSecurity = false;	/* the policies themselves are conditions by now */
 		dyn_compat_forget_permissions(query);
 		return query_tree_walker(query, strip_walker, context, 0);
 	}
@@ -106,9 +110,32 @@ dyn_query_from_text(const char *text)
 	return query;
 }
 
-void
-dyn_query_check_permissions(Query *expanded)
+/* The schemas of what a query names itself, as if it were read from its text. */
+static bool
+check_schemas_walker(Node *node, void *context)
 {
+	Query	   *query = (Query *) node;
+	ListCell   *lc;
+
+	if (node == NULL)
+		return false;
+	if (!IsA(node, Query))
+		return expression_tree_walker(node, check_schemas_walker, context);
+	foreach(lc, query->rtable)
+	{
+		RangeTblEntry *rte = lfirst_node(RangeTblEntry, lc);
+		Oid			schema = rte->rtekind == RTE_RELATION ? get_rel_namespace(rte->relid) : InvalidOid;
+
+		if (OidIsValid(schema) && dyn_schema_aclcheck(schema, GetUserId()) != ACLCHECK_OK)
+			aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_SCHEMA, get_namespace_name(schema));
+	}
+	return query_tree_walker(query, check_schemas_walker, context, 0);
+}
+
+void
+dyn_query_check_permissions(Query *query, Query *expanded)
+{
+	(void) check_schemas_walker((Node *) query, NULL);
 	(void) check_permissions_walker((Node *) expanded, NULL);
 }
 

@@ -11,6 +11,7 @@
 
 #include <access/xact.h>
 #include <executor/executor.h>
+#include <miscadmin.h>
 #include <nodes/nodeFuncs.h>
 #include <parser/analyze.h>
 #include <rewrite/rewriteHandler.h>
@@ -93,6 +94,23 @@ dyn_execute_query(DynExecution *execution, Query *query, DynRowSink sink, void *
 	return result;
 }
 
+/*
+ * Policies on a dynamic table are for its readers: FORCE ROW LEVEL SECURITY
+ * must not keep its own rows from a refresh, which runs as the owner.
+ */
+static Query *
+rewrite_write(Query *query)
+{
+	Oid			userid;
+	int			context;
+
+	GetUserIdAndSecContext(&userid, &context);
+	SetUserIdAndSecContext(userid, context | SECURITY_NOFORCE_RLS);
+	query = linitial_node(Query, QueryRewrite(query));
+	SetUserIdAndSecContext(userid, context);
+	return query;
+}
+
 static Query *
 analyse(DynExecution *execution, const char *statement)
 {
@@ -108,7 +126,7 @@ analyse(DynExecution *execution, const char *statement)
 	 * rewrite, and policies have been dealt with in the original query.
 	 */
 	if (query->commandType != CMD_SELECT)
-		query = linitial_node(Query, QueryRewrite(query));
+		query = rewrite_write(query);
 	(void) clear_permissions((Node *) query, NULL);
 	return query;
 }

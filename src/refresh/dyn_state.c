@@ -17,14 +17,17 @@
 #include <catalog/pg_authid.h>
 #include <catalog/pg_type.h>
 #include <commands/defrem.h>
-#include <executor/spi.h>
 #include <miscadmin.h>
 #include <nodes/nodeFuncs.h>
+#include <tcop/dest.h>
+#include <tcop/tcopprot.h>
+#include <tcop/utility.h>
 #include <utils/builtins.h>
 #include <utils/guc.h>
 #include <utils/lsyscache.h>
 #include <utils/rel.h>
 #include <utils/ruleutils.h>
+#include <utils/snapmgr.h>
 
 #include "capture/dyn_capture.h"
 #include "query/dyn_advice.h"
@@ -51,7 +54,23 @@ dyn_state_name(Oid relid, int no)
 	return psprintf("dyntable.%s", state_name(relid, no));
 }
 
-/* Run DDL or other statements of ours as the bootstrap superuser. */
+/* As part of another command, for which no event trigger of a user's fires. */
+static void
+run_utility(const char *command)
+{
+	PlannedStmt *wrapper = makeNode(PlannedStmt);
+
+	wrapper->commandType = CMD_UTILITY;
+	wrapper->utilityStmt = linitial_node(RawStmt, pg_parse_query(command))->stmt;
+	wrapper->stmt_location = -1;
+	PushActiveSnapshot(GetTransactionSnapshot());
+	ProcessUtility(wrapper, command, false, PROCESS_UTILITY_SUBCOMMAND, NULL, NULL,
+				   None_Receiver, NULL);
+	PopActiveSnapshot();
+	CommandCounterIncrement();
+}
+
+/* Run DDL of ours as the bootstrap superuser. */
 void
 dyn_state_ddl(const char *command)
 {
@@ -66,9 +85,7 @@ dyn_state_ddl(const char *command)
 							 GUC_ACTION_SAVE, true, 0, false);
 	(void) set_config_option("client_min_messages", "warning", PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
-	if (SPI_connect() != SPI_OK_CONNECT || SPI_execute(command, false, 0) < 0)
-		elog(ERROR, "could not run \"%s\"", command);
-	SPI_finish();
+	run_utility(command);
 	AtEOXact_GUC(false, level);
 	SetUserIdAndSecContext(userid, context);
 }

@@ -134,7 +134,7 @@ prepare(Target *target)
 	DynColumn  *columns;
 
 	use_definition(target, retyped, query);
-	dyn_query_check_permissions(target->query);
+	dyn_query_check_permissions(query, target->query);
 	if (target->table->incremental)
 	{
 		target->plan = dyn_plan_build(target->query, evaluation->edges, &refusal);
