@@ -104,6 +104,9 @@ extern void dyn_capture_wake_at_end(void);
  */
 extern bool dyn_slots_guard(void);
 
+/* While the extension is dropped: give all tables the replica identity back that they had before capture. */
+extern void dyn_identities_give_back(void);
+
 /* Hooks that leave an event in the log where DDL changes a source's rows; by _PG_init. */
 extern void dyn_shape_init(void);
 

@@ -18,14 +18,19 @@
 #include <catalog/pg_publication.h>
 #include <miscadmin.h>
 #include <storage/lmgr.h>
+#include <utils/builtins.h>
 #include <utils/inval.h>
 #include <utils/lsyscache.h>
 #include <utils/rel.h>
 #include <utils/relcache.h>
 #include <utils/syscache.h>
+#include <utils/timestamp.h>
 
 #include "capture/dyn_capture_internal.h"
 #include "compat/dyn_compat.h"
+
+/* How long DROP EXTENSION waits for tables to set their replica identity. */
+#define GIVE_BACK_MS 1000
 
 /* A relation and its partitions.  List of Oid. */
 List *
@@ -228,4 +233,73 @@ dyn_identity_supply(Oid relid)
 		CommandCounterIncrement();
 	}
 	table_close(rel, NoLock);
+}
+
+/* Wait for a lock, but not for long: the deadline is for all tables together. */
+static bool
+lock_until(Oid relid, LOCKMODE lockmode, TimestampTz deadline)
+{
+	while (!ConditionalLockRelationOid(relid, lockmode))
+	{
+		if (GetCurrentTimestamp() >= deadline)
+			return false;
+		CHECK_FOR_INTERRUPTS();
+		pg_usleep(10000L);
+	}
+	return true;
+}
+
+/* What ALTER TABLE calls an identity. */
+static char *
+identity_words(Oid relid, char identity)
+{
+	Relation	rel;
+	char	   *words = "DEFAULT";
+	ListCell   *lc;
+
+	if (identity == REPLICA_IDENTITY_NOTHING)
+		return "NOTHING";
+	if (identity != REPLICA_IDENTITY_INDEX)
+		return words;
+	rel = table_open(relid, AccessShareLock);
+	foreach(lc, RelationGetIndexList(rel))
+		if (get_index_isreplident(lfirst_oid(lc)))
+			words = psprintf("USING INDEX %s", quote_identifier(get_rel_name(lfirst_oid(lc))));
+	table_close(rel, AccessShareLock);
+	return words;
+}
+
+void
+dyn_identities_give_back(void)
+{
+	TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), GIVE_BACK_MS);
+	StringInfoData commands;
+	int			left = 0;
+	ListCell   *lc;
+
+	initStringInfo(&commands);
+	foreach(lc, dyn_identities_all())
+	{
+		Oid			relid = lfirst_oid(lc);
+		char		identity = dyn_identity_get(relid);
+
+		/* dropped, or wanted otherwise by somebody since */
+		if (dyn_identity_now(relid) != REPLICA_IDENTITY_FULL)
+			continue;
+		if (lock_until(relid, ShareRowExclusiveLock, deadline))
+			dyn_identity_set(relid, identity);
+		else
+			appendStringInfo(&commands, "%sALTER TABLE %s REPLICA IDENTITY %s;", left++ ? "\n" : "",
+							 quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
+														get_rel_name(relid)),
+							 identity_words(relid, identity));
+	}
+	CommandCounterIncrement();
+	if (left > 0)
+		ereport(WARNING,
+				(errmsg_plural("%d table keeps the replica identity FULL, as it is locked by others",
+							   "%d tables keep the replica identity FULL, as they are locked by others",
+							   left, left),
+				 errdetail("It makes updates and deletes write more WAL."),
+				 errhint("Set what it was before by:\n%s", commands.data)));
 }

@@ -150,6 +150,27 @@ dyn_identity_forget(Oid relid)
 	dyn_spi_run(&delete, values, NULL);
 }
 
+static List *
+identities(DynStatement *select)
+{
+	DynCall		call;
+	List	   *relids = NIL;
+
+	dyn_spi_begin(&call, select, NULL, NULL);
+	for (uint64 row = 0; row < call.nrows; row++)
+		relids = lappend_oid(relids, dyn_spi_oid(row, 1));
+	dyn_spi_end(&call);
+	return relids;
+}
+
+List *
+dyn_identities_all(void)
+{
+	static DynStatement select = {"SELECT relid FROM dyntable.identity ORDER BY relid", 0, {0}};
+
+	return identities(&select);
+}
+
 List *
 dyn_identities_left(void)
 {
@@ -159,14 +180,8 @@ dyn_identities_left(void)
 		"SELECT FROM pg_partition_ancestors(i.relid) a JOIN dyntable.source s ON s.relid = a.relid) "
 		"ORDER BY i.relid", 0, {0}
 	};
-	DynCall		call;
-	List	   *relids = NIL;
 
-	dyn_spi_begin(&call, &select, NULL, NULL);
-	for (uint64 row = 0; row < call.nrows; row++)
-		relids = lappend_oid(relids, dyn_spi_oid(row, 1));
-	dyn_spi_end(&call);
-	return relids;
+	return identities(&select);
 }
 
 bool

@@ -38,6 +38,7 @@ extern void dyn_source_forget(Oid relid);
 extern void dyn_identity_store(Oid relid, char identity);
 extern char dyn_identity_get(Oid relid);
 extern void dyn_identity_forget(Oid relid);
+extern List *dyn_identities_all(void);
 extern List *dyn_identities_left(void);	/* of Oid: those of relations that no source needs any more */
 
 /* Whether anything in this database needs a slot. */

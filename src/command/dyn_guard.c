@@ -31,6 +31,7 @@
 #include <tcop/utility.h>
 #include <utils/lsyscache.h>
 
+#include "capture/dyn_capture.h"
 #include "catalog/dyn_catalog.h"
 #include "command/dyn_command.h"
 #include "command/dyn_cycle.h"
@@ -297,18 +298,29 @@ guard_process_utility(PlannedStmt *pstmt, const char *query_string, bool read_on
 		dyn_check_view_cycle(((ViewStmt *) statement)->view);
 }
 
+/* Only DROP EXTENSION drops it, and still can read it at that moment. */
+static bool
+is_identity_table(Oid relid)
+{
+	return OidIsValid(dyn_schema_oid()) &&
+		relid == get_relname_relid("identity", dyn_schema_oid());
+}
+
 static void
 guard_object_access(ObjectAccessType access, Oid classid, Oid objectid, int subid, void *arg)
 {
 	if (previous_object_access)
 		previous_object_access(access, classid, objectid, subid, arg);
-	if (classid != RelationRelationId || subid != 0 || !dyn_is_dynamic_table(objectid))
+	if (classid != RelationRelationId || subid != 0)
+		return;
+	if (access == OAT_DROP && is_identity_table(objectid))
+		dyn_identities_give_back();
+	if (!dyn_is_dynamic_table(objectid))
 		return;
 	if (access == OAT_TRUNCATE)
 		refuse_write(objectid);
 	if (access == OAT_DROP)
 	{
-		/* Stages and the own delta log depend on the table and go with it. */
 		dyn_table_delete(objectid);
 		dyn_wake_at_end();
 	}
