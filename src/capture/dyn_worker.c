@@ -124,7 +124,7 @@ worker_detach(int code, Datum arg)
 	dyn_shmem_wake_launcher();
 }
 
-/* False when another worker serves this database. */
+/* False when another worker serves this database, or nobody shall for now. */
 static bool
 worker_attach(Oid dboid)
 {
@@ -132,7 +132,8 @@ worker_attach(Oid dboid)
 
 	LWLockAcquire(dyn_shmem->lock, LW_EXCLUSIVE);
 	my_database = dyn_shmem_database_add(dboid);
-	mine = my_database && my_database->capture_pid == 0;
+	mine = my_database && my_database->capture_pid == 0 &&
+		my_database->paused_until < GetCurrentTimestamp();
 	if (mine)
 	{
 		my_database->capture_pid = MyProcPid;

@@ -50,6 +50,7 @@ typedef struct Target
 	DynEvaluation evaluation;
 	DynSink    *sink;
 	DynCounts	counts;
+	bool		upgraded;		/* the definition was analysed by another server */
 	bool		retyped;		/* the table's columns have got other types */
 	const DynRetry *retry;
 	char	   *next_reinit;	/* why the next refresh will have to reinitialise */
@@ -228,7 +229,8 @@ use_definition(Target *target, bool retyped, Query *query)
 {
 	DynTable   *table = target->table;
 
-	if (!dyn_tree_readable(table))
+	target->upgraded = !dyn_tree_readable(table);
+	if (target->upgraded)
 		check_same_sources(target, query);
 	target->query = dyn_query_expand(query);
 	target->retyped = retyped;
@@ -288,6 +290,8 @@ reinit_reason(Target *target)
 
 		reason = psprintf("change capture was started anew%s%s", cause ? ": " : "", cause ? cause : "");
 	}
+	else if (target->upgraded)
+		reason = "the server was upgraded";
 	else if (target->retyped)
 		reason = "a column that the query reads changed its type";
 	else if ((reason = dyn_basis_changed(position->basis, target->basis)) != NULL)

@@ -92,14 +92,17 @@ end_worker(int pid)
 		(void) kill(pid, SIGTERM);
 }
 
-/* Whether there is anybody to send away. */
+/*
+ * Send everybody away.  The entry is made where there is none: somebody may be
+ * about to look whether the database has the extension.
+ */
 static bool
 pause_database(Oid dboid)
 {
 	DynDatabase *db;
 
 	LWLockAcquire(dyn_shmem->lock, LW_EXCLUSIVE);
-	db = dyn_shmem_database(dboid);
+	db = dyn_shmem_database_add(dboid);
 	if (db)
 	{
 		db->paused_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), PAUSE_MS);
@@ -149,6 +152,8 @@ resume_database(Oid dboid)
 	db = dyn_shmem_database(dboid);
 	if (db)
 		db->paused_until = 0;
+	if (db && !db->confirmed && db->capture_pid == 0)
+		db->dboid = InvalidOid;
 	LWLockRelease(dyn_shmem->lock);
 	dyn_shmem_wake_launcher();
 }

@@ -280,11 +280,14 @@ tend(LaunchedDatabase *database, int *probes)
 		}
 	}
 	if (database->probing && !capture_runs)
+	{
+		/* one that died without a verdict, or found the database paused, is repeated */
 		database->probing = false;
+		database->probed = wish.confirmed;
+	}
 	if (!database->exists || wish.paused)
 		return;
 
-	/* a probe that died without a verdict is repeated with the next listing */
 	if (!wish.confirmed)
 	{
 		if (database->probing)
