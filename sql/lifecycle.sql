@@ -45,6 +45,12 @@ SELECT name, action <> 'NO_DATA' AS changed, data_timestamp IS NOT NULL AS dated
 FROM dyntable_refresh('life_c') WITH ORDINALITY r ORDER BY ordinality;
 SELECT count(*) FROM life_a;
 SELECT name, action FROM dyntable_refresh('life_c', 'life_b') WITH ORDINALITY r ORDER BY ordinality;
+-- where the time of each went
+SELECT string_agg(DISTINCT phase, ', ' ORDER BY phase) AS phases, bool_and(ms::numeric >= 0) AS timed,
+       bool_and(ms::numeric > 0) FILTER (WHERE phase IN ('plan', 'bookkeeping')) AS worked
+FROM dyntable.refresh_history, jsonb_each_text(phases) p(phase, ms)
+WHERE name LIKE 'life%' AND state = 'SUCCEEDED';
+SELECT count(*) AS untimed FROM dyntable.refresh_history WHERE name LIKE 'life%' AND state = 'SUCCEEDED' AND phases IS NULL;
 SELECT * FROM dyntable_verify('life_c');
 
 -- Renamed, moved, given to another

@@ -2,8 +2,8 @@
  * dyn_history.c
  *	  dyntable.history: one row for each refresh that did something.
  *
- * Refreshes in a row that found nothing share one row, whose repeats, ended
- * and data_timestamp move: a thousand idle tables must not fill a disk with
+ * Refreshes in a row that found nothing share one row, whose repeats, ended,
+ * phases and data_timestamp move: a thousand idle tables must not fill a disk with
  * the news that nothing happened.
  */
 #include <postgres.h>
@@ -19,19 +19,21 @@ static bool
 history_repeat(const DynHistory *entry)
 {
 	static DynStatement update = {
-		"UPDATE dyntable.history SET repeats = repeats + 1, ended = $3, data_timestamp = $4"
+		"UPDATE dyntable.history SET repeats = repeats + 1, ended = $3, data_timestamp = $4,"
+		" phases = $5::jsonb"
 		" WHERE id = (SELECT max(id) FROM dyntable.history WHERE relid = $1)"
 		" AND action = 'NO_DATA' AND state = 'SUCCEEDED' AND trigger = $2",
-		4, {OIDOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID}
+		5, {OIDOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID}
 	};
-	Datum		values[4];
-	char		nulls[4];
+	Datum		values[5];
+	char		nulls[5];
 
 	memset(nulls, ' ', sizeof(nulls));
 	values[0] = ObjectIdGetDatum(entry->relid);
 	values[1] = CStringGetTextDatum(entry->trigger);
 	values[2] = TimestampTzGetDatum(entry->ended);
 	values[3] = dyn_timestamp_value(entry->data_timestamp, &nulls[3]);
+	values[4] = dyn_text_value(entry->phases, &nulls[4]);
 	return dyn_spi_run(&update, values, nulls) > 0;
 }
 

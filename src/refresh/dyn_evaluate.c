@@ -19,6 +19,7 @@
 #include "capture/dyn_capture.h"
 #include "query/dyn_sql.h"
 #include "refresh/dyn_own_log.h"
+#include "refresh/dyn_phases.h"
 
 typedef struct LogReading
 {
@@ -69,7 +70,13 @@ node_delta(DynEvaluation *evaluation, DynNode *node)
 	ListCell   *lc;
 
 	if (node->kind == DYN_NODE_SCAN)
-		return scan_delta(evaluation, node);
+	{
+		DynPhase	phase = dyn_phase_enter(DYN_PHASE_LOAD);
+		DynRows    *delta = scan_delta(evaluation, node);
+
+		(void) dyn_phase_enter(phase);
+		return delta;
+	}
 	foreach(lc, node->inputs)
 		changed |= sql->changed[((DynNode *) lfirst(lc))->no];
 	if (!changed)

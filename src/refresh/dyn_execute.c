@@ -21,6 +21,7 @@
 
 #include "compat/dyn_compat_planner.h"
 #include "refresh/dyn_execute.h"
+#include "refresh/dyn_phases.h"
 #include "refresh/dyn_refresh.h"
 
 typedef struct SinkReceiver
@@ -114,6 +115,7 @@ rewrite_write(Query *query)
 static Query *
 analyse(DynExecution *execution, const char *statement)
 {
+	DynPhase	phase = dyn_phase_enter(DYN_PHASE_PLAN);
 	List	   *parsed = pg_parse_query(statement);
 	Query	   *query;
 
@@ -128,6 +130,7 @@ analyse(DynExecution *execution, const char *statement)
 	if (query->commandType != CMD_SELECT)
 		query = rewrite_write(query);
 	(void) clear_permissions((Node *) query, NULL);
+	(void) dyn_phase_enter(phase);
 	return query;
 }
 
@@ -137,10 +140,12 @@ run_query(DynExecution *execution, Query *query, const char *text, DynRowSink si
 	PlannedStmt *plan;
 	QueryDesc  *desc;
 	SinkReceiver receiver = {{0}};
+	DynPhase	phase = dyn_phase_enter(DYN_PHASE_PLAN);
 	int64		result;
 
 	plan = pg_plan_query(query, text,
 						 query->commandType == CMD_SELECT ? CURSOR_OPT_PARALLEL_OK : 0, NULL);
+	(void) dyn_phase_enter(phase);
 	receiver.pub.receiveSlot = receive_row;
 	receiver.pub.rStartup = receiver_startup;
 	receiver.pub.rShutdown = receiver_nothing;

@@ -23,6 +23,7 @@
 #include <catalog/namespace.h>
 #include <catalog/pg_inherits.h>
 #include <miscadmin.h>
+#include <portability/instr_time.h>
 #include <storage/lmgr.h>
 #include <utils/lsyscache.h>
 #include <utils/memutils.h>
@@ -42,6 +43,7 @@ static void visit(Oid relid, List **order, List **path);
 static void lock_tables(List *order);
 static void hold_logs(DynRun *run, List *order);
 static void begin_run(DynRun *run, List *order);
+static void wait_for_capture(DynRun *run);
 static bool run_captures(List *order);
 static DynResult *refresh_one(DynRun *run, Oid relid, bool catch_errors);
 static bool try_refresh(DynRun *run, Oid relid, const DynRetry *retry, DynResult *result,
@@ -328,7 +330,20 @@ begin_run(DynRun *run, List *order)
 	if (run->held && IsolationUsesXactSnapshot() && dyn_capture_outran(run->position))
 		run->held = NIL;
 	if (run->generation != 0)
-		dyn_capture_wait(dyn_capture_target());
+		wait_for_capture(run);
+}
+
+static void
+wait_for_capture(DynRun *run)
+{
+	instr_time	started;
+	instr_time	waited;
+
+	INSTR_TIME_SET_CURRENT(started);
+	dyn_capture_wait(dyn_capture_target());
+	INSTR_TIME_SET_CURRENT(waited);
+	INSTR_TIME_SUBTRACT(waited, started);
+	run->waited_us = INSTR_TIME_GET_MICROSEC(waited);
 }
 
 /* Does any table of the run read the change log? */

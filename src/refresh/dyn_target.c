@@ -35,6 +35,7 @@
 #include "query/dyn_plan.h"
 #include "query/dyn_query.h"
 #include "refresh/dyn_own_log.h"
+#include "refresh/dyn_phases.h"
 #include "refresh/dyn_target.h"
 
 /* One table's refresh while it goes on. */
@@ -87,6 +88,7 @@ dyn_target_refresh(DynRun *run, Oid relid, const DynRetry *retry, DynResult *res
 
 	result->relid = relid;
 	result->started = GetCurrentTimestamp();
+	dyn_phases_begin(run->waited_us);
 	dyn_position_claim(relid);
 	dyn_states_publishable(relid);
 	target.table = dyn_table_get(relid, false);
@@ -98,7 +100,9 @@ dyn_target_refresh(DynRun *run, Oid relid, const DynRetry *retry, DynResult *res
 	outer_rows = dyn_rows_open();
 	PG_TRY();
 	{
+		(void) dyn_phase_enter(DYN_PHASE_PLAN);
 		prepare(&target);
+		(void) dyn_phase_enter(DYN_PHASE_EXECUTE);
 		reason = retry ? retry->reason : reinit_reason(&target);
 		if (target.plan == NULL)
 		{
@@ -119,6 +123,7 @@ dyn_target_refresh(DynRun *run, Oid relid, const DynRetry *retry, DynResult *res
 		dyn_rows_restore(outer_rows);
 	}
 	PG_END_TRY();
+	(void) dyn_phase_enter(DYN_PHASE_BOOKKEEPING);
 	dyn_become_caller(&identity);
 	record(&target);
 }
@@ -509,12 +514,16 @@ add_content(Target *target, DynRows *delta)
 static void
 apply(Target *target, DynRows *delta)
 {
+	DynPhase	phase;
+
 	if (delta->count == 0)
 		return;
+	phase = dyn_phase_enter(DYN_PHASE_APPLY);
 	dyn_own_log_write(&target->evaluation.execution, target->sink, delta,
 					  target->position->refresh_no + 1);
 	dyn_apply(&target->evaluation.execution, target->sink, delta, &target->counts);
 	target->position->refresh_no++;
+	(void) dyn_phase_enter(phase);
 }
 
 /* ------------------------------------------------------------------------
@@ -567,5 +576,6 @@ record(Target *target)
 	entry.rows_updated = result->rows_updated;
 	entry.rows_deleted = result->rows_deleted;
 	entry.reason = result->reason;
+	entry.phases = dyn_phases_text();
 	dyn_history_insert(&entry);
 }

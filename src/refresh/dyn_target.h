@@ -19,6 +19,7 @@ typedef struct DynRun
 	TimestampTz upto;			/* data timestamp */
 	int64		generation;		/* of the slot; 0: capture is not ready */
 	char	   *no_capture;		/* why not */
+	double		waited_us;		/* for capture */
 	List	   *held;			/* of Oid: tables that were seen to need a fill, logs held for them since before the snapshot */
 	DynTrigger	trigger;
 } DynRun;

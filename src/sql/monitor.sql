@@ -179,6 +179,7 @@ COMMENT ON VIEW dyntable.refresh_history
     IS 'refreshes of dynamic tables; refreshes in a row that found nothing are one row with a count';
 COMMENT ON COLUMN dyntable.refresh_history.state IS 'SUCCEEDED, FAILED or UPSTREAM_FAILED';
 COMMENT ON COLUMN dyntable.refresh_history.completion_target IS 'the previous data timestamp plus target lag: when the refresh had to be complete';
+COMMENT ON COLUMN dyntable.refresh_history.phases IS 'milliseconds for the phases of the (last) refresh; wait_for_capture was before its start';
 COMMENT ON COLUMN dyntable.refresh_history.repeats IS 'how many refreshes this row stands for';
 COMMENT ON COLUMN dyntable.refresh_history.state_code IS 'SQLSTATE of the failure';
 COMMENT ON COLUMN dyntable.refresh_history.state_message IS 'text of the failure';

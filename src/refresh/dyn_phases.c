@@ -1,0 +1,60 @@
+/*
+ * dyn_phases.c
+ *	  Where the time of a refresh goes.
+ *
+ * One clock for the one table that this process refreshes: at any time it runs
+ * for one phase, so that the phases but the wait make up the duration.  A
+ * refresh that fails leaves it as it is; the next table begins anew.
+ */
+#include <postgres.h>
+
+#include <lib/stringinfo.h>
+#include <portability/instr_time.h>
+
+#include "refresh/dyn_phases.h"
+
+static const char *const names[DYN_PHASES] = {
+	"wait_for_capture", "load", "plan", "execute", "apply", "bookkeeping"
+};
+
+static DynPhase running = DYN_PHASE_BOOKKEEPING;
+static instr_time since;
+static double spent[DYN_PHASES];	/* microseconds */
+
+void
+dyn_phases_begin(double wait_us)
+{
+	memset(spent, 0, sizeof(spent));
+	spent[DYN_PHASE_WAIT] = wait_us;
+	running = DYN_PHASE_BOOKKEEPING;
+	INSTR_TIME_SET_CURRENT(since);
+}
+
+DynPhase
+dyn_phase_enter(DynPhase phase)
+{
+	DynPhase	before = running;
+	instr_time	now;
+	instr_time	passed;
+
+	INSTR_TIME_SET_CURRENT(now);
+	passed = now;
+	INSTR_TIME_SUBTRACT(passed, since);
+	spent[running] += INSTR_TIME_GET_MICROSEC(passed);
+	since = now;
+	running = phase;
+	return before;
+}
+
+char *
+dyn_phases_text(void)
+{
+	StringInfoData text;
+
+	(void) dyn_phase_enter(running);
+	initStringInfo(&text);
+	for (int i = 0; i < DYN_PHASES; i++)
+		appendStringInfo(&text, "%s\"%s\": %.3f", i ? ", " : "{", names[i], spent[i] / 1000);
+	appendStringInfoChar(&text, '}');
+	return text.data;
+}

@@ -1,0 +1,29 @@
+/*
+ * dyn_phases.h
+ *	  Where the time of a refresh goes.
+ */
+#ifndef DYN_PHASES_H
+#define DYN_PHASES_H
+
+typedef enum DynPhase
+{
+	DYN_PHASE_WAIT,				/* for capture; of the run */
+	DYN_PHASE_LOAD,				/* changes out of the logs */
+	DYN_PHASE_PLAN,				/* the definition, and the statements */
+	DYN_PHASE_EXECUTE,			/* statements */
+	DYN_PHASE_APPLY,			/* statements that write the table and its own log */
+	DYN_PHASE_BOOKKEEPING,		/* all else */
+} DynPhase;
+
+#define DYN_PHASES (DYN_PHASE_BOOKKEEPING + 1)
+
+/* The times of a table begin; wait_us: what its run has waited for capture. */
+extern void dyn_phases_begin(double wait_us);
+
+/* From now on time goes to this phase.  Returns the one it went to, to go back to. */
+extern DynPhase dyn_phase_enter(DynPhase phase);
+
+/* The times up to now, in milliseconds, as jsonb text. */
+extern char *dyn_phases_text(void);
+
+#endif							/* DYN_PHASES_H */
