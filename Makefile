@@ -1,6 +1,7 @@
 # dyntable: dynamic tables for PostgreSQL.
 #
 #   make demo   see it work          (installs what is missing, leaves nothing running)
+#   make bench  see it measured      (bench/README.md)
 #   make test   see it proven        (the same, for all tests)
 #   make test-matrix                 (on PostgreSQL 15, 17 and 18; as root)
 #   make        build                (PGXS; PG_CONFIG=... names the server)
@@ -60,6 +61,9 @@ test: prepared
 test-long: prepared
 	@test/run long
 
+bench: prepared
+	@bench/run $(BENCH)
+
 # Prepares each version for itself.
 test-matrix:
 	@test/matrix
@@ -67,4 +71,4 @@ test-matrix:
 check-regress check-isolation check-pgtap check-tap: check-%: prepared
 	@test/run $*
 
-.PHONY: tree prepared demo test test-long test-matrix check-regress check-isolation check-pgtap check-tap
+.PHONY: tree prepared demo bench test test-long test-matrix check-regress check-isolation check-pgtap check-tap
