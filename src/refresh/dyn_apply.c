@@ -15,7 +15,6 @@
 #include <postgres.h>
 
 #include <executor/executor.h>
-#include <executor/nodeHash.h>
 #include <miscadmin.h>
 #include <utils/builtins.h>
 #include <utils/datum.h>
@@ -42,10 +41,10 @@ typedef struct Split
 } Split;
 
 static void split_delta(DynSink *sink, DynRows *delta, Split *split);
-static void split_pass(DynSink *sink, DynRows *delta, Split *split, uint32 part, uint32 nparts,
+static void split_pass(DynSink *sink, DynRows *part, Split *split, const DynPass *pass,
 					   TupleTableSlot *slot, TupleTableSlot *other);
 static bool same_columns(DynRows *rows, List *columns, TupleTableSlot *a, TupleTableSlot *b);
-static uint64 key_hash(DynSink *sink, DynRows *rows, TupleTableSlot *slot);
+static uint64 key_hash(DynRows *rows, TupleTableSlot *slot, void *arg);
 static void apply_by_key(DynExecution *execution, DynSink *sink, DynRows *delta, DynCounts *counts);
 static void apply_by_image(DynExecution *execution, DynSink *sink, DynRows *delta, DynCounts *counts);
 static int64 execute_keyed(DynExecution *execution, DynSink *sink, DynRows *rows,
@@ -159,35 +158,43 @@ split_delta(DynSink *sink, DynRows *delta, Split *split)
 {
 	TupleTableSlot *slot = dyn_rows_slot(delta);
 	TupleTableSlot *other = dyn_rows_slot(delta);
-	uint32		nparts;
+	List	   *parts = dyn_rows_scatter(delta, delta->minus, key_hash, sink);
+	ListCell   *lc;
 
 	split->deletes = dyn_rows_begin("x_delete", delta->desc, delta->identity);
 	split->updates = dyn_rows_begin("x_update", delta->desc, delta->identity);
 	split->inserts = dyn_rows_begin("x_insert", delta->desc, delta->identity);
-	nparts = 1 + (uint32) (delta->minus * (100 + 8 * delta->desc->natts) / get_hash_memory_limit());
-	for (uint32 part = 0; part < nparts; part++)
-		split_pass(sink, delta, split, part, nparts, slot, other);
+	foreach(lc, parts)
+	{
+		DynRows    *part = lfirst(lc);
+		DynPass		pass = dyn_rows_first_pass(part, part->minus);
+
+		for (; pass.no < pass.npasses; pass.no++)
+			split_pass(sink, part, split, &pass, slot, other);
+		if (part != delta)
+			dyn_rows_end(part);
+	}
 	ExecDropSingleTupleTableSlot(slot);
 	ExecDropSingleTupleTableSlot(other);
 }
 
 static void
-split_pass(DynSink *sink, DynRows *delta, Split *split, uint32 part, uint32 nparts,
+split_pass(DynSink *sink, DynRows *part, Split *split, const DynPass *pass,
 		   TupleTableSlot *slot, TupleTableSlot *other)
 {
-	MemoryContext pass = AllocSetContextCreate(CurrentMemoryContext, "dyntable split",
-											   ALLOCSET_DEFAULT_SIZES);
-	MemoryContext old = MemoryContextSwitchTo(pass);
-	uint32		nbuckets = pg_nextpower2_32(Max(16, (uint32) Min(delta->minus / nparts, 1 << 24)));
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "dyntable split",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	uint32		nbuckets = pass->nbuckets;
 	Retraction **buckets = palloc0(sizeof(Retraction *) * nbuckets);
 
-	dyn_rows_rewind(delta);
-	while (delta->minus > 0 && dyn_rows_next(delta, slot))
+	dyn_rows_rewind(part);
+	while (part->minus > 0 && dyn_rows_next(part, slot))
 	{
-		uint64		hash = key_hash(sink, delta, slot);
+		uint64		hash = key_hash(part, slot, sink);
 		Retraction *entry;
 
-		if (DatumGetInt64(slot->tts_values[0]) > 0 || (hash >> 32) % nparts != part)
+		if (DatumGetInt64(slot->tts_values[0]) > 0 || !dyn_rows_in_pass(pass, hash))
 			continue;
 		entry = palloc(sizeof(Retraction));
 		entry->hash = hash;
@@ -197,13 +204,13 @@ split_pass(DynSink *sink, DynRows *delta, Split *split, uint32 part, uint32 npar
 		buckets[hash & (nbuckets - 1)] = entry;
 	}
 
-	dyn_rows_rewind(delta);
-	while (delta->plus > 0 && dyn_rows_next(delta, slot))
+	dyn_rows_rewind(part);
+	while (part->plus > 0 && dyn_rows_next(part, slot))
 	{
-		uint64		hash = key_hash(sink, delta, slot);
+		uint64		hash = key_hash(part, slot, sink);
 		Retraction *entry;
 
-		if (DatumGetInt64(slot->tts_values[0]) < 0 || (hash >> 32) % nparts != part)
+		if (DatumGetInt64(slot->tts_values[0]) < 0 || !dyn_rows_in_pass(pass, hash))
 			continue;
 		for (entry = buckets[hash & (nbuckets - 1)]; entry; entry = entry->next)
 		{
@@ -211,8 +218,8 @@ split_pass(DynSink *sink, DynRows *delta, Split *split, uint32 part, uint32 npar
 				continue;
 			ExecStoreMinimalTuple(entry->tuple, other, false);
 			slot_getallattrs(other);
-			if (same_columns(delta, sink->key, other, slot) &&
-				same_columns(delta, sink->unique, other, slot))
+			if (same_columns(part, sink->key, other, slot) &&
+				same_columns(part, sink->unique, other, slot))
 				break;
 		}
 		if (entry)
@@ -229,12 +236,14 @@ split_pass(DynSink *sink, DynRows *delta, Split *split, uint32 part, uint32 npar
 			}
 	ExecClearTuple(other);
 	MemoryContextSwitchTo(old);
-	MemoryContextDelete(pass);
+	MemoryContextDelete(context);
 }
 
+/* arg: the sink */
 static uint64
-key_hash(DynSink *sink, DynRows *rows, TupleTableSlot *slot)
+key_hash(DynRows *rows, TupleTableSlot *slot, void *arg)
 {
+	DynSink    *sink = arg;
 	uint64		hash = 0;
 	ListCell   *lc;
 

@@ -37,21 +37,29 @@ typedef struct Distinct
 
 typedef struct Consolidation
 {
-	DynRows    *rows;
+	DynRows    *rows;			/* the result */
 	Distinct  **buckets;
 	uint32		nbuckets;
 	Distinct   *first;
 	Distinct   *last;
-	MemoryContext pass;			/* lives for one pass over the rows */
+	MemoryContext context;		/* lives for one pass over a part */
 	TupleTableSlot *probe;
 	TupleTableSlot *candidate;
 } Consolidation;
 
-static void consolidate_pass(Consolidation *work, Tuplestorestate *source, uint32 part, uint32 nparts);
+static void consolidate_pass(Consolidation *work, DynRows *part, const DynPass *pass);
 static Distinct *find_distinct(Consolidation *work, uint64 hash);
 static bool same_identity(DynRows *rows, TupleTableSlot *a, TupleTableSlot *b);
-static uint64 identity_hash(DynRows *rows, TupleTableSlot *slot);
+static uint64 identity_hash(DynRows *rows, TupleTableSlot *slot, void *arg);
 static void count_row(DynRows *rows, TupleTableSlot *slot);
+static DynRows *begin_rows(const char *name, TupleDesc desc, const bool *identity, int kilobytes);
+
+/*
+ * As many parts at most, each with so much memory before it spills: together
+ * no more than work_mem by default.
+ */
+#define MAX_PARTS		128
+#define PART_KILOBYTES	64
 
 /*
  * Rows that spill lie in files that belong to a resource owner.  Between
@@ -87,14 +95,14 @@ dyn_rows_restore(ResourceOwner outer)
 }
 
 static Tuplestorestate *
-begin_store(void)
+begin_store(int kilobytes)
 {
 	ResourceOwner current = CurrentResourceOwner;
 	Tuplestorestate *store;
 
 	if (rows_owner)
 		CurrentResourceOwner = rows_owner;
-	store = tuplestore_begin_heap(true, false, work_mem);
+	store = tuplestore_begin_heap(true, false, kilobytes);
 	CurrentResourceOwner = current;
 	return store;
 }
@@ -102,11 +110,17 @@ begin_store(void)
 DynRows *
 dyn_rows_begin(const char *name, TupleDesc desc, const bool *identity)
 {
+	return begin_rows(name, desc, identity, work_mem);
+}
+
+static DynRows *
+begin_rows(const char *name, TupleDesc desc, const bool *identity, int kilobytes)
+{
 	DynRows    *rows = palloc0(sizeof(DynRows));
 
 	rows->name = pstrdup(name);
 	rows->desc = desc;
-	rows->store = begin_store();
+	rows->store = begin_store(kilobytes);
 	rows->has_null = palloc0(sizeof(bool) * Max(desc->natts, 1));
 	if (identity)
 	{
@@ -185,10 +199,61 @@ count_row(DynRows *rows, TupleTableSlot *slot)
 }
 
 /* ------------------------------------------------------------------------
- * Consolidation
- *
- * By hashing, in as many passes over the rows as keep the distinct rows of
- * one pass within work_mem.
+ * Parts
+ * ------------------------------------------------------------------------
+ */
+
+/* How many tables of rows are needed for so many; about a hundred bytes for a small row and its entry. */
+static uint32
+tables_needed(const DynRows *rows, int64 count)
+{
+	return 1 + (uint32) (count * (100 + 8 * rows->desc->natts) / get_hash_memory_limit());
+}
+
+List *
+dyn_rows_scatter(DynRows *rows, int64 count, DynRowHash hash, void *arg)
+{
+	uint32		nparts = Min(tables_needed(rows, count), MAX_PARTS);
+	TupleTableSlot *slot;
+	DynRows   **parts;
+	List	   *result = NIL;
+
+	if (nparts == 1)
+		return list_make1(rows);
+	parts = palloc(sizeof(DynRows *) * nparts);
+	for (uint32 i = 0; i < nparts; i++)
+		result = lappend(result, parts[i] = begin_rows(rows->name, rows->desc, rows->identity, PART_KILOBYTES));
+	slot = dyn_rows_slot(rows);
+	dyn_rows_rewind(rows);
+	while (dyn_rows_next(rows, slot))
+		dyn_rows_put(parts[((hash(rows, slot, arg) >> 32) & 0xffff) % nparts], slot);
+	ExecDropSingleTupleTableSlot(slot);
+	pfree(parts);
+	return result;
+}
+
+DynPass
+dyn_rows_first_pass(const DynRows *part, int64 count)
+{
+	DynPass		pass = {0};
+
+	pass.npasses = tables_needed(part, count);
+	/* parts are not all of one size: rather a little more memory than another pass */
+	if (pass.npasses == 2)
+		pass.npasses = 1;
+	pass.nbuckets = pg_nextpower2_32(Max(16, (uint32) Min(count / pass.npasses, 1 << 24)));
+	return pass;
+}
+
+/* By other bits than those of the parts. */
+bool
+dyn_rows_in_pass(const DynPass *pass, uint64 hash)
+{
+	return (hash >> 48) % pass->npasses == pass->no;
+}
+
+/* ------------------------------------------------------------------------
+ * Consolidation, by hashing
  * ------------------------------------------------------------------------
  */
 void
@@ -202,49 +267,57 @@ void
 dyn_rows_unite(DynRows *rows)
 {
 	Consolidation work = {0};
-	Tuplestorestate *source = rows->store;
-	int64		count = rows->count;
-	uint32		nparts;
+	DynRows    *source = palloc(sizeof(DynRows));
+	List	   *parts;
+	ListCell   *lc;
 
-	/* about a hundred bytes for a small row and its entry */
-	nparts = 1 + (uint32) (count * (100 + 8 * rows->desc->natts) / get_hash_memory_limit());
+	*source = *rows;
+	parts = dyn_rows_scatter(source, source->count, identity_hash, NULL);
+	if (list_length(parts) > 1)
+		dyn_rows_end(source);
 	work.rows = rows;
-	work.probe = MakeSingleTupleTableSlot(rows->desc, &TTSOpsMinimalTuple);
-	work.candidate = MakeSingleTupleTableSlot(rows->desc, &TTSOpsMinimalTuple);
-	work.pass = AllocSetContextCreate(CurrentMemoryContext, "dyntable consolidation",
-									  ALLOCSET_DEFAULT_SIZES);
-	work.nbuckets = pg_nextpower2_32(Max(16, (uint32) Min(count / nparts, 1 << 24)));
+	work.probe = dyn_rows_slot(rows);
+	work.candidate = dyn_rows_slot(rows);
+	work.context = AllocSetContextCreate(CurrentMemoryContext, "dyntable consolidation",
+										 ALLOCSET_DEFAULT_SIZES);
 
-	rows->store = begin_store();
+	rows->store = begin_store(work_mem);
 	rows->count = rows->plus = rows->minus = 0;
 	rows->repeated = false;
 	memset(rows->has_null, 0, sizeof(bool) * rows->desc->natts);
-	for (uint32 part = 0; part < nparts; part++)
-		consolidate_pass(&work, source, part, nparts);
+	foreach(lc, parts)
+	{
+		DynRows    *part = lfirst(lc);
+		DynPass		pass = dyn_rows_first_pass(part, part->count);
 
+		for (; pass.no < pass.npasses; pass.no++)
+			consolidate_pass(&work, part, &pass);
+		dyn_rows_end(part);
+	}
 	ExecDropSingleTupleTableSlot(work.probe);
 	ExecDropSingleTupleTableSlot(work.candidate);
-	MemoryContextDelete(work.pass);
-	tuplestore_end(source);
+	MemoryContextDelete(work.context);
+	list_free(parts);
+	pfree(source);
 }
 
 static void
-consolidate_pass(Consolidation *work, Tuplestorestate *source, uint32 part, uint32 nparts)
+consolidate_pass(Consolidation *work, DynRows *part, const DynPass *pass)
 {
 	DynRows    *rows = work->rows;
-	MemoryContext old = MemoryContextSwitchTo(work->pass);
+	MemoryContext old = MemoryContextSwitchTo(work->context);
 
+	work->nbuckets = pass->nbuckets;
 	work->buckets = palloc0(sizeof(Distinct *) * work->nbuckets);
 	work->first = work->last = NULL;
-	tuplestore_rescan(source);
-	while (tuplestore_gettupleslot(source, true, false, work->probe))
+	dyn_rows_rewind(part);
+	while (dyn_rows_next(part, work->probe))
 	{
-		uint64		hash = identity_hash(rows, work->probe);
+		uint64		hash = identity_hash(rows, work->probe, NULL);
 		Distinct   *entry;
 		int64		weight = DatumGetInt64(work->probe->tts_values[0]);
 
-		CHECK_FOR_INTERRUPTS();
-		if ((hash >> 32) % nparts != part)
+		if (!dyn_rows_in_pass(pass, hash))
 			continue;
 		entry = find_distinct(work, hash);
 		entry->weight += weight;
@@ -267,7 +340,7 @@ consolidate_pass(Consolidation *work, Tuplestorestate *source, uint32 part, uint
 		ExecClearTuple(work->probe);
 	}
 	ExecClearTuple(work->candidate);
-	MemoryContextReset(work->pass);
+	MemoryContextReset(work->context);
 }
 
 /* The entry of the row in work->probe, made when there is none. */
@@ -318,7 +391,7 @@ same_identity(DynRows *rows, TupleTableSlot *a, TupleTableSlot *b)
 }
 
 static uint64
-identity_hash(DynRows *rows, TupleTableSlot *slot)
+identity_hash(DynRows *rows, TupleTableSlot *slot, void *arg)
 {
 	uint64		hash = 0;
 

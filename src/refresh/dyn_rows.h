@@ -6,6 +6,7 @@
 #define DYN_ROWS_H
 
 #include <executor/tuptable.h>
+#include <nodes/pg_list.h>
 #include <utils/queryenvironment.h>
 #include <utils/resowner.h>
 #include <utils/tuplestore.h>
@@ -67,6 +68,26 @@ extern void dyn_rows_consolidate(DynRows *rows);
 
 /* The same whatever the signs: equal rows are then one row, weight n. */
 extern void dyn_rows_unite(DynRows *rows);
+
+/*
+ * The rows in parts by a hash, so that a table of the rows of a part, of which
+ * there are count in all, stays within hash_mem: a list of DynRows *, the rows
+ * themselves where they are few enough.  Where rows are very many a part has
+ * still to be worked on in several passes: DynPass goes through them.
+ */
+typedef uint64 (*DynRowHash) (DynRows *rows, TupleTableSlot *slot, void *arg);
+
+extern List *dyn_rows_scatter(DynRows *rows, int64 count, DynRowHash hash, void *arg);
+
+typedef struct DynPass
+{
+	uint32		no;				/* from 0 */
+	uint32		npasses;
+	uint32		nbuckets;		/* of the table, a power of 2: the hash's low bits tell */
+} DynPass;
+
+extern DynPass dyn_rows_first_pass(const DynRows *part, int64 count);
+extern bool dyn_rows_in_pass(const DynPass *pass, uint64 hash);
 
 /* Reading: a slot for the rows, and the next row or false. */
 extern TupleTableSlot *dyn_rows_slot(DynRows *rows);
