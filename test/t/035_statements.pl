@@ -339,6 +339,15 @@ is($other->result, '', 'a speculative insertion is taken back');
 refreshed('a speculative conflict', 'line', 'INCREMENTAL');
 is(run(q{SELECT q FROM s.line WHERE k = -1}), '7', 'and becomes an update');
 
+# ---- a transaction larger than the memory of the decoder and of a refresh ----
+run(q{ALTER SYSTEM SET logical_decoding_work_mem = '1MB'});
+run(q{ALTER SYSTEM SET work_mem = '64kB'});
+run('SELECT pg_reload_conf()');
+step('300,000 rows in one transaction', 'line', q{BEGIN; INSERT INTO line SELECT 5000 + i % 5000, i % 3, 'many' FROM generate_series(1, 150000) i; SAVEPOINT a; UPDATE line SET q = q + 1 WHERE t = 'many'; ROLLBACK TO a; UPDATE line SET q = q + 2 WHERE t = 'many' AND k % 2 = 0; COMMIT;});
+step('and without them', 'line', q{DELETE FROM line WHERE t = 'many';});
+run('ALTER SYSTEM RESET work_mem');
+run('SELECT pg_reload_conf()');
+
 # ---- two-phase commit ----
 run(q{BEGIN; UPDATE s.item SET v = v + 1 WHERE id = 50; SAVEPOINT a; DELETE FROM s.line WHERE k = 51; PREPARE TRANSACTION 'long'});
 step('beside a prepared transaction', 'item', q{UPDATE item SET v = v + 1 WHERE id = 52;});
