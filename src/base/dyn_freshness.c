@@ -8,7 +8,8 @@
  * crash forgets it, which makes a table look older than it is, never younger.
  *
  * There is room for a fixed number of tables and sources.  Sources beyond it
- * share one counter; tables beyond it look as old as the catalog says.
+ * share one counter; tables beyond it look as old as the catalog says, and are
+ * refreshed where nothing happened, too.
  */
 #include <postgres.h>
 
@@ -19,8 +20,8 @@
 
 #include "base/dyn_freshness.h"
 
-#define FRESHNESS_TABLES 4096
-#define FRESHNESS_SOURCES 4096
+#define FRESHNESS_TABLES 32768
+#define FRESHNESS_SOURCES 16384
 
 /* How often a source changed. */
 typedef struct SourceChanges
@@ -129,6 +130,35 @@ dyn_freshness_forget(bool (*keep) (Oid relid, void *arg), void *arg)
 			(keep == NULL || !keep(entry->key.relid, arg)))
 			hash_search(freshness_table, &entry->key, HASH_REMOVE, NULL);
 	}
+	LWLockRelease(&freshness->lock);
+}
+
+void
+dyn_freshness_forget_database(Oid database)
+{
+	HASH_SEQ_STATUS scan;
+	DynFreshness *entry;
+	SourceChanges *source;
+
+	LWLockAcquire(&freshness->lock, LW_EXCLUSIVE);
+	hash_seq_init(&scan, freshness_table);
+	while ((entry = hash_seq_search(&scan)) != NULL)
+		if (entry->key.database == database)
+			hash_search(freshness_table, &entry->key, HASH_REMOVE, NULL);
+	hash_seq_init(&scan, changes_table);
+	while ((source = hash_seq_search(&scan)) != NULL)
+		if (source->key.database == database)
+			hash_search(changes_table, &source->key, HASH_REMOVE, NULL);
+	LWLockRelease(&freshness->lock);
+}
+
+void
+dyn_changes_forget(Oid source)
+{
+	DynFreshnessKey key = {MyDatabaseId, source};
+
+	LWLockAcquire(&freshness->lock, LW_EXCLUSIVE);
+	hash_search(changes_table, &key, HASH_REMOVE, NULL);
 	LWLockRelease(&freshness->lock);
 }
 

@@ -43,6 +43,10 @@ extern void dyn_freshness_forget(bool (*keep) (Oid relid, void *arg), void *arg)
 extern void dyn_changes_add(Oid source, uint64 changes);
 extern uint64 dyn_changes_sum(const Oid *sources, int nsources);
 
+/* A source that nobody reads any more; a database with which nobody is concerned any more. */
+extern void dyn_changes_forget(Oid source);
+extern void dyn_freshness_forget_database(Oid database);
+
 /* The later of a stored data timestamp and the one known here. */
 extern TimestampTz dyn_freshness_data_timestamp(Oid relid, TimestampTz stored);
 

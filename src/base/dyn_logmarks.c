@@ -16,7 +16,7 @@
 #include "base/dyn_logmarks.h"
 
 #define MARKS		32
-#define ENTRIES		1024
+#define ENTRIES		2048
 
 typedef struct LogKey
 {
@@ -76,7 +76,8 @@ dyn_logmark_set(Oid log, Oid storage, BlockNumber block, uint64 xid)
 	LogMarks   *entry;
 
 	LWLockAcquire(lock, LW_EXCLUSIVE);
-	entry = find(log, HASH_ENTER_NULL);
+	/* a first mark at the first block spares nobody anything */
+	entry = find(log, block == 0 ? HASH_FIND : HASH_ENTER_NULL);
 	if (entry)
 	{
 		if (entry->storage != storage)

@@ -32,11 +32,11 @@ static shmem_startup_hook_type previous_startup_hook = NULL;
 static bool announce_at_commit = false;
 static bool count_at_commit = false;
 
-/* A database in use needs a worker; some are probed besides. */
+/* A database in use needs a worker; those for which there is none are told why. */
 static int
 database_limit(void)
 {
-	return max_worker_processes + 8;
+	return max_worker_processes + 100;
 }
 
 static int

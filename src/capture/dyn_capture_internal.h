@@ -94,6 +94,7 @@ extern bool dyn_slot_open(DynSlot *slot, XLogRecPtr *progress);
 extern void dyn_slot_make(DynSlot *slot);
 extern void dyn_slot_discard(void);
 extern bool dyn_slot_exists(void);
+extern bool dyn_slot_room(void);
 extern void dyn_slot_name(Oid dboid, char *name);
 
 /* Begin and commit a transaction in one of our processes. */

@@ -22,6 +22,7 @@
 #include <access/xlog.h>
 #include <access/xlogutils.h>
 #include <catalog/pg_replication_origin.h>
+#include <commands/dbcommands.h>
 #include <miscadmin.h>
 #include <replication/logical.h>
 #include <replication/origin.h>
@@ -266,6 +267,31 @@ wait_for_writers(void)
 	dyn_own_commit();
 }
 
+/* Whether the server has a slot left for us, who may have one already.  If not, the log says so once. */
+bool
+dyn_slot_room(void)
+{
+	static bool complained = false;
+	bool		room = dyn_slot_exists();
+
+	LWLockAcquire(ReplicationSlotControlLock, LW_SHARED);
+	for (int i = 0; i < max_replication_slots && !room; i++)
+		room = !ReplicationSlotCtl->replication_slots[i].in_use;
+	LWLockRelease(ReplicationSlotControlLock);
+	if (!room && !complained)
+	{
+		dyn_own_begin();
+		ereport(WARNING,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("no replication slot is left for change capture in database \"%s\"",
+						get_database_name(MyDatabaseId)),
+				 errhint("Free one, or increase max_replication_slots.")));
+		dyn_own_commit();
+	}
+	complained = !room;
+	return room;
+}
+
 /*
  * Make slot, origin and row, and leave the slot released.  Waits for every
  * transaction with an xid that runs now: interruptible, and other processes
@@ -276,6 +302,7 @@ dyn_slot_make(DynSlot *slot)
 {
 	const char *cause = slot->cause;
 	LogicalDecodingContext *ctx;
+	RepOriginId origin;
 	XLogReaderRoutine routine = {
 		.page_read = read_local_xlog_page,
 		.segment_open = wal_segment_open,
@@ -309,10 +336,14 @@ dyn_slot_make(DynSlot *slot)
 	dyn_capture_move_horizon();
 
 	dyn_own_begin();
-	replorigin_create(slot->name);
+	origin = replorigin_create(slot->name);
 	dyn_slot_store(slot);
 	ForceSyncCommit();
 	dyn_own_commit();
+
+	/* progress of origins is limited by max_replication_slots, too: no slot without it */
+	origin_attach(origin);
+	origin_release();
 	ReplicationSlotPersist();
 	ReplicationSlotRelease();
 	ereport(LOG,

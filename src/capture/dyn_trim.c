@@ -38,6 +38,7 @@
 #include <utils/syscache.h>
 #include <utils/timestamp.h>
 
+#include "base/dyn_freshness.h"
 #include "base/dyn_settings.h"
 #include "capture/dyn_capture_internal.h"
 #include "compat/dyn_compat.h"
@@ -103,6 +104,7 @@ release_source(Oid relid)
 	else
 		dyn_identity_forget(relid);
 	dyn_source_forget(relid);
+	dyn_changes_forget(relid);
 	if (logs_exist)
 	{
 		dyn_changelog_drop(source->log);

@@ -104,6 +104,11 @@ static bool sources_loaded = false;
 static bool look_at_extension = false;
 static Oid	my_extension = InvalidOid;
 
+/* When all sources are to be looked at, with or without being asked to. */
+static bool look_wanted = true;
+static TimestampTz look_at = 0;
+static TimestampTz look_not_before = 0;
+
 /* ---- being known ---- */
 
 static void
@@ -288,6 +293,14 @@ begin_capture(void)
 	if (!dyn_slot_open(&my_slot, &progress))
 	{
 		publish_slot(0, InvalidXLogRecPtr);
+		if (!dyn_slot_room())
+		{
+			dyn_capture_report(my_database, DYN_CAPTURE_FAILED,
+							   "all replication slots are in use; increase max_replication_slots");
+			look_wanted = false;
+			look_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), LOOK_AGAIN_MS);
+			return;
+		}
 		if (slot_given_up())
 		{
 			my_slot.cause = "the replication slot held back more WAL than dyntable.max_retained_wal";
@@ -531,11 +544,6 @@ give_up_slot(void)
 
 /* ---- what costs statements ---- */
 
-/* When all sources are to be looked at, with or without being asked to. */
-static bool look_wanted = true;
-static TimestampTz look_at = 0;
-static TimestampTz look_not_before = 0;
-
 /* When logs are to be trimmed. */
 static TimestampTz trim_at = 0;
 static int	trim_pause = CHORE_MS;
@@ -642,6 +650,8 @@ chores(bool at_end)
 	confirm();
 	if (retains_too_much(at_end))
 		give_up_slot();
+	if (decoder == NULL)
+		return;
 	if (now >= trim_at)
 		trim(now);
 	if (look_due(now) && !look())
@@ -808,6 +818,8 @@ dyntable_capture_main(Datum main_arg)
 	my_database->confirmed = true;
 	LWLockRelease(dyn_shmem->lock);
 	dyn_shmem_wake_launcher();
+	if (MyBgworkerEntry->bgw_extra[0])
+		proc_exit(0);			/* there is no place for us to stay */
 	if (wal_level < WAL_LEVEL_LOGICAL)
 	{
 		dyn_capture_report(my_database, DYN_CAPTURE_UNABLE, "wal_level is not logical");

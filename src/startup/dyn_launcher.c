@@ -13,6 +13,11 @@
  * Workers are registered without restart: the launcher starts them again, at
  * growing intervals while they keep failing, and not while their database is
  * paused (dyn_database.c).
+ *
+ * There may be more databases than max_worker_processes has room for.  Then as
+ * many are served as leaves processes for refreshing them; the first to come
+ * keep their place, the others are told of in the log and in
+ * dyntable.capture.
  */
 #include <postgres.h>
 
@@ -28,6 +33,7 @@
 #include <pgstat.h>
 #include <postmaster/bgworker.h>
 #include <postmaster/interrupt.h>
+#include <replication/logicallauncher.h>
 #include <storage/ipc.h>
 #include <storage/latch.h>
 #include <tcop/tcopprot.h>
@@ -37,6 +43,8 @@
 #include <utils/timestamp.h>
 #include <utils/wait_event.h>
 
+#include "base/dyn_freshness.h"
+#include "base/dyn_queue.h"
 #include "base/dyn_settings.h"
 #include "base/dyn_shmem.h"
 #include "capture/dyn_capture.h"
@@ -46,7 +54,11 @@
 #define GUARD_EVERY_MS		5000	/* while some slot holds back too much WAL */
 #define FIRST_RETRY_MS		1000
 #define LAST_RETRY_MS		30000
+#define NO_WORKER_RETRY_MS	2000
 #define STEADY_MS			60000	/* who ran this long has not failed to start */
+
+/* Processes besides capture and scheduler of each database: one to refresh, one to register sources. */
+#define SPARE_WORKERS		2
 
 extern PGDLLEXPORT void dyntable_launcher_main(Datum main_arg);
 
@@ -62,9 +74,12 @@ typedef struct LaunchedWorker
 typedef struct LaunchedDatabase
 {
 	Oid			dboid;
+	NameData	name;
 	bool		exists;			/* in pg_database */
 	bool		probed;			/* a worker has looked inside, or is asked to */
 	bool		probing;
+	bool		served;			/* has its place among the processes */
+	bool		complained;		/* that it has none */
 	LaunchedWorker capture;
 	LaunchedWorker scheduler;
 } LaunchedDatabase;
@@ -130,7 +145,12 @@ list_databases(void)
 		Form_pg_database form = (Form_pg_database) GETSTRUCT(tuple);
 
 		if (form->datallowconn)
-			find_database(form->oid)->exists = true;
+		{
+			LaunchedDatabase *database = find_database(form->oid);
+
+			database->exists = true;
+			database->name = form->datname;
+		}
 	}
 	table_endscan(scan);
 	table_close(catalog, AccessShareLock);
@@ -165,8 +185,9 @@ worker_running(LaunchedWorker *worker)
 	return false;
 }
 
+/* probe: it is to look whether the extension is there, and not to stay. */
 static bool
-start_worker(LaunchedWorker *worker, Oid dboid, const char *function, const char *type)
+start_worker(LaunchedWorker *worker, Oid dboid, const char *function, const char *type, bool probe)
 {
 	BackgroundWorker definition = {0};
 	MemoryContext caller = MemoryContextSwitchTo(launcher_context);
@@ -181,40 +202,51 @@ start_worker(LaunchedWorker *worker, Oid dboid, const char *function, const char
 	strlcpy(definition.bgw_type, type, BGW_MAXLEN);
 	definition.bgw_main_arg = ObjectIdGetDatum(dboid);
 	definition.bgw_notify_pid = MyProcPid;
+	definition.bgw_extra[0] = probe;
 	worker->started = GetCurrentTimestamp();
 	started = RegisterDynamicBackgroundWorker(&definition, &worker->handle);
 	MemoryContextSwitchTo(caller);
 	if (!started)
 	{
 		worker->handle = NULL;
-		worker->not_before = TimestampTzPlusMilliseconds(worker->started, 10000);
+		worker->not_before = TimestampTzPlusMilliseconds(worker->started, NO_WORKER_RETRY_MS);
+		dyn_queue_make_room();
 	}
 	return started;
 }
 
+/* Have dyntable.capture say why a database has no capture worker. */
 static void
-report_no_worker(Oid dboid)
+report_reason(Oid dboid, const char *reason)
 {
-	static TimestampTz last_complaint = 0;
-	TimestampTz now = GetCurrentTimestamp();
 	DynDatabase *db;
 
 	LWLockAcquire(dyn_shmem->lock, LW_EXCLUSIVE);
 	db = dyn_shmem_database(dboid);
-	if (db && db->state != DYN_CAPTURE_UNABLE)
+	if (db && db->capture_pid == 0 && db->state != DYN_CAPTURE_UNABLE)
 	{
 		db->state = DYN_CAPTURE_OFF;
-		strlcpy(db->reason, "no background worker is free; increase max_worker_processes", DYN_REASON_LENGTH);
-		strlcpy(db->last_error, db->reason, DYN_REASON_LENGTH);
-		db->last_error_time = now;
+		db->generation = 0;		/* nobody is to wait for it */
+		strlcpy(db->reason, reason, DYN_REASON_LENGTH);
+		strlcpy(db->last_error, reason, DYN_REASON_LENGTH);
+		db->last_error_time = GetCurrentTimestamp();
 	}
 	LWLockRelease(dyn_shmem->lock);
+}
+
+static void
+report_no_worker(const LaunchedDatabase *database)
+{
+	static TimestampTz last_complaint = 0;
+	TimestampTz now = GetCurrentTimestamp();
+
+	report_reason(database->dboid, "no background worker is free; increase max_worker_processes");
 	if (last_complaint != 0 && !TimestampDifferenceExceeds(last_complaint, now, 600000))
 		return;
 	last_complaint = now;
 	ereport(WARNING,
 			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-			 errmsg("no background worker is free for dyntable in database %u", dboid),
+			 errmsg("no background worker is free for dyntable in database \"%s\"", NameStr(database->name)),
 			 errhint("Increase max_worker_processes.")));
 }
 
@@ -248,16 +280,120 @@ look_up(Oid dboid)
 	return wish;
 }
 
+/* CREATE EXTENSION may just have announced a database that exists. */
 static void
-forget_entry(Oid dboid)
+forget_entry(Oid dboid, bool exists)
 {
 	DynDatabase *db;
+	bool		gone;
 
 	LWLockAcquire(dyn_shmem->lock, LW_EXCLUSIVE);
 	db = dyn_shmem_database(dboid);
-	if (db && db->capture_pid == 0 && !db->confirmed)
+	gone = db && db->capture_pid == 0 && (!db->confirmed || !exists);
+	if (gone)
 		db->dboid = InvalidOid;
 	LWLockRelease(dyn_shmem->lock);
+	if (gone)
+		dyn_freshness_forget_database(dboid);
+}
+
+/* ---- who is served ---- */
+
+/* The server's own launcher of subscriptions and this process take a place each. */
+static int
+workers_besides(void)
+{
+	return 1 + (max_logical_replication_workers > 0 ? 1 : 0) + SPARE_WORKERS;
+}
+
+static int
+places(void)
+{
+	return Max((max_worker_processes - workers_besides()) / 2, 1);
+}
+
+static int
+places_taken(void)
+{
+	int			taken = 0;
+	ListCell   *lc;
+
+	foreach(lc, databases)
+		taken += ((LaunchedDatabase *) lfirst(lc))->served;
+	return taken;
+}
+
+/* Whether it is known of every database whether it has the extension. */
+static bool
+all_probed(void)
+{
+	ListCell   *lc;
+
+	foreach(lc, databases)
+	{
+		LaunchedDatabase *database = lfirst(lc);
+
+		if (database->exists && (!database->probed || database->probing))
+			return false;
+	}
+	return true;
+}
+
+static void
+report_no_place(LaunchedDatabase *database)
+{
+	char		reason[DYN_REASON_LENGTH];
+	int			confirmed = 0;
+	ListCell   *lc;
+
+	snprintf(reason, sizeof(reason),
+			 "max_worker_processes has room for the workers of %d databases, which others have taken; increase it",
+			 places());
+	report_reason(database->dboid, reason);
+	if (database->complained)
+		return;
+	database->complained = true;
+	foreach(lc, databases)
+		confirmed += look_up(((LaunchedDatabase *) lfirst(lc))->dboid).confirmed;
+	ereport(WARNING,
+			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+			 errmsg("dynamic tables of database \"%s\" are not refreshed for want of background workers",
+					NameStr(database->name)),
+			 errdetail("There is room for the workers of %d databases, and %d have the extension dyntable.",
+					   places(), confirmed),
+			 errhint("Increase max_worker_processes to at least %d.", 2 * confirmed + workers_besides())));
+}
+
+/* When all databases are known: which have no place? */
+static void
+report_unserved(void)
+{
+	ListCell   *lc;
+
+	if (!all_probed())
+		return;
+	foreach(lc, databases)
+	{
+		LaunchedDatabase *database = lfirst(lc);
+
+		if (database->exists && !database->served && look_up(database->dboid).confirmed)
+			report_no_place(database);
+	}
+}
+
+/* Whether a database has its place, or gets one now. */
+static bool
+has_place(LaunchedDatabase *database)
+{
+	if (!database->served)
+		database->served = places_taken() < places();
+	return database->served;
+}
+
+static void
+unplace(LaunchedDatabase *database)
+{
+	database->served = database->complained = false;
 }
 
 /* One database: whether anything is due, and do it.  *probes: how many probes run. */
@@ -271,12 +407,13 @@ tend(LaunchedDatabase *database, int *probes)
 
 	if (!database->exists || wish.dropped || !wish.confirmed)
 	{
+		unplace(database);
 		if (scheduler_runs && (!database->exists || wish.dropped))
 			TerminateBackgroundWorker(database->scheduler.handle);
 		if (!capture_runs && wish.entry && (wish.dropped || !database->exists))
 		{
 			database->probing = false;
-			forget_entry(database->dboid);
+			forget_entry(database->dboid, database->exists);
 		}
 	}
 	if (database->probing && !capture_runs)
@@ -296,18 +433,26 @@ tend(LaunchedDatabase *database, int *probes)
 		{
 			database->probed = database->probing =
 				start_worker(&database->capture, database->dboid,
-							 "dyntable_capture_main", "dyntable capture");
+							 "dyntable_capture_main", "dyntable capture",
+							 places_taken() >= places());
 			(*probes)++;
 		}
 		return;
 	}
 	database->probed = true;
+	database->probing = false;
+	if (!has_place(database))
+	{
+		if (capture_runs)
+			TerminateBackgroundWorker(database->capture.handle);
+		return;
+	}
 	if (!capture_runs && wish.state != DYN_CAPTURE_UNABLE && now >= database->capture.not_before &&
-		!start_worker(&database->capture, database->dboid, "dyntable_capture_main", "dyntable capture"))
-		report_no_worker(database->dboid);
+		!start_worker(&database->capture, database->dboid, "dyntable_capture_main", "dyntable capture", false))
+		report_no_worker(database);
 	if (!scheduler_runs && wish.state >= DYN_CAPTURE_IDLE && now >= database->scheduler.not_before &&
-		!start_worker(&database->scheduler, database->dboid, "dyntable_scheduler_main", "dyntable scheduler"))
-		report_no_worker(database->dboid);
+		!start_worker(&database->scheduler, database->dboid, "dyntable_scheduler_main", "dyntable scheduler", false))
+		report_no_worker(database);
 }
 
 /* Databases that announced themselves may not be in the list yet. */
@@ -354,7 +499,9 @@ next_look(bool probing)
 		LaunchedDatabase *database = lfirst(lc);
 		Wish		wish = look_up(database->dboid);
 
-		if (!database->exists || !wish.confirmed)
+		if (database->exists && !database->probed)
+			next = Min(next, database->capture.not_before);
+		if (!database->exists || !wish.confirmed || !database->served)
 			continue;
 		if (wish.paused)
 			next = Min(next, TimestampTzPlusMilliseconds(now, 1000));
@@ -423,6 +570,7 @@ dyntable_launcher_main(Datum main_arg)
 		take_announcements();
 		foreach(lc, databases)
 			tend(lfirst(lc), &probes);
+		report_unserved();
 		forget_gone_databases();
 		pause = next_look(probes > 0);
 		if (dyn_slots_guard())
