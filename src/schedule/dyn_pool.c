@@ -114,7 +114,7 @@ dyn_pool_dispatch(const DynTask *task, const DynWarehouse *warehouse, Oid owner)
 	char		name[NAMEDATALEN];
 	Census		census;
 	DynWorker  *worker;
-	uint32		generation;
+	uint32		generation = 0;
 	bool		crowded = false;
 	DynDispatch result = DYN_DISPATCH_LATER;
 
