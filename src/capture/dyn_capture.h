@@ -20,11 +20,12 @@
 extern int64 dyn_capture_generation(int timeout_ms, char **reason);
 
 /*
- * Whether a relation's changes can be captured at all: permanent ordinary or
- * partitioned table.  If not, *code and *detail say why
+ * Whether changes of these columns of a relation can be captured at all: of a
+ * permanent ordinary or partitioned table, and not more than its log can have.
+ * If not, *code and *detail say why
  * (UNLOGGED_SOURCE, FOREIGN_TABLE, MATERIALIZED_VIEW, INHERITANCE, ...).
  */
-extern bool dyn_capture_possible(Oid relid, const char **code, char **detail);
+extern bool dyn_capture_possible(Oid relid, List *columns, const char **code, char **detail);
 
 /*
  * Put a base table under capture with (at least) these columns, by way of a

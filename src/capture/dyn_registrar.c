@@ -407,7 +407,7 @@ register_source(Oid relid, List *columns)
 		table_close(rel, NoLock);
 		return;
 	}
-	if (!dyn_capture_possible(relid, &code, &detail))
+	if (!dyn_capture_possible(relid, columns, &code, &detail))
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("changes of \"%s\" cannot be captured", RelationGetRelationName(rel)),

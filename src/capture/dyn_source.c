@@ -103,12 +103,54 @@ relation_possible(Oid relid, const char **code, char **detail)
 	return true;
 }
 
+/* Attributes, dropped ones too: they count against the limit of a table. */
+static int
+attributes_of(Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	int			natts = 0;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		natts = ((Form_pg_class) GETSTRUCT(tuple))->relnatts;
+		ReleaseSysCache(tuple);
+	}
+	return natts;
+}
+
+/*
+ * Whether a log can have these columns, besides those that it has.  A log is
+ * not made anew for the sake of the columns that it lost: readers would miss
+ * what was not yet written to it.
+ */
+static bool
+columns_possible(Oid relid, List *columns, const char **code, char **detail)
+{
+	DynSource  *source;
+	int			natts = DYN_LOG_FIXED;
+	ListCell   *lc;
+
+	if (attributes_of(relid) + DYN_LOG_FIXED <= MaxHeapAttributeNumber / 2)
+		return true;
+	source = dyn_source_get(relid);
+	if (source)
+		natts = attributes_of(source->log);
+	foreach(lc, columns)
+		if (source == NULL || !dyn_changelog_fits(relid, source->log, list_make1_int(lfirst_int(lc))))
+			natts++;
+	if (natts <= MaxHeapAttributeNumber)
+		return true;
+	return refuse(code, detail, "TOO_MANY_COLUMNS",
+				  psprintf("the change log of \"%s\" would have %d columns, and a table can have %d",
+						   get_rel_name(relid), natts, MaxHeapAttributeNumber));
+}
+
 bool
-dyn_capture_possible(Oid relid, const char **code, char **detail)
+dyn_capture_possible(Oid relid, List *columns, const char **code, char **detail)
 {
 	ListCell   *lc;
 
-	if (!relation_possible(relid, code, detail))
+	if (!relation_possible(relid, code, detail) || !columns_possible(relid, columns, code, detail))
 		return false;
 	if (get_rel_relkind(relid) != RELKIND_PARTITIONED_TABLE)
 		return true;
@@ -147,8 +189,8 @@ dyn_capture_caller_wrote(Oid relid)
  * later processes the invalidation first.  pg_index.indisreplident is left as
  * it is: it counts only for identity 'i', and going back there finds its index.
  */
-void
-dyn_identity_set(Oid relid, char identity)
+static void
+identity_set(Oid relid, char identity)
 {
 	Relation	catalog = table_open(RelationRelationId, RowExclusiveLock);
 	HeapTuple	tuple = SearchSysCacheCopy1(RELOID, ObjectIdGetDatum(relid));
@@ -165,6 +207,25 @@ dyn_identity_set(Oid relid, char identity)
 	}
 	heap_freetuple(tuple);
 	table_close(catalog, RowExclusiveLock);
+}
+
+/*
+ * Give back the identity that a relation had.  If that was an index that is
+ * none any more (dropped, or FULL was asked for since), it keeps FULL: without
+ * the index the server would refuse updates of a published table.
+ */
+void
+dyn_identity_give_back(Oid relid, char identity)
+{
+	Relation	rel = table_open(relid, NoLock);
+	bool		usable = identity != REPLICA_IDENTITY_INDEX;
+	ListCell   *lc;
+
+	foreach(lc, usable ? NIL : RelationGetIndexList(rel))
+		usable |= get_index_isreplident(lfirst_oid(lc));
+	table_close(rel, NoLock);
+	if (usable)
+		identity_set(relid, identity);
 }
 
 /* '\0' for a relation that is gone. */
@@ -199,7 +260,7 @@ dyn_identity_require(Oid relid)
 		if (identity == REPLICA_IDENTITY_FULL || identity == '\0')
 			continue;
 		dyn_identity_store(lfirst_oid(lc), identity);
-		dyn_identity_set(lfirst_oid(lc), REPLICA_IDENTITY_FULL);
+		identity_set(lfirst_oid(lc), REPLICA_IDENTITY_FULL);
 		changed = true;
 	}
 	CommandCounterIncrement();
@@ -229,7 +290,7 @@ dyn_identity_supply(Oid relid)
 	if (rel->rd_rel->relreplident == REPLICA_IDENTITY_DEFAULT &&
 		!OidIsValid(RelationGetReplicaIndex(rel)))
 	{
-		dyn_identity_set(relid, REPLICA_IDENTITY_FULL);
+		identity_set(relid, REPLICA_IDENTITY_FULL);
 		CommandCounterIncrement();
 	}
 	table_close(rel, NoLock);
@@ -287,7 +348,7 @@ dyn_identities_give_back(void)
 		if (dyn_identity_now(relid) != REPLICA_IDENTITY_FULL)
 			continue;
 		if (lock_until(relid, ShareRowExclusiveLock, deadline))
-			dyn_identity_set(relid, identity);
+			dyn_identity_give_back(relid, identity);
 		else
 			appendStringInfo(&commands, "%sALTER TABLE %s REPLICA IDENTITY %s;", left++ ? "\n" : "",
 							 quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),

@@ -74,7 +74,7 @@ restore_identity(Oid relid, Oid leaving)
 	dyn_identity_forget(relid);
 	/* whoever set it to something else since wanted that */
 	if (dyn_identity_now(relid) == REPLICA_IDENTITY_FULL)
-		dyn_identity_set(relid, identity);
+		dyn_identity_give_back(relid, identity);
 }
 
 /* Take a source out of capture unless somebody uses it just now. */
@@ -218,7 +218,7 @@ dyn_sources_to_register(void)
 		const char *code;
 		char	   *detail;
 
-		if (dyn_capture_possible(source->relid, &code, &detail) && owner_agrees(source->relid))
+		if (dyn_capture_possible(source->relid, source->columns, &code, &detail) && owner_agrees(source->relid))
 			sources = lappend(sources, source);
 	}
 	return sources;

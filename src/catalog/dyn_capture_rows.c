@@ -111,7 +111,7 @@ dyn_identity_store(Oid relid, char identity)
 {
 	static DynStatement insert = {
 		"INSERT INTO dyntable.identity (relid, old_identity) VALUES ($1, $2) "
-		"ON CONFLICT DO NOTHING", 2, {OIDOID, CHAROID}
+		"ON CONFLICT (relid) DO UPDATE SET old_identity = excluded.old_identity", 2, {OIDOID, CHAROID}
 	};
 	Datum		values[] = {ObjectIdGetDatum(relid), CharGetDatum(identity)};
 

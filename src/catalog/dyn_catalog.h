@@ -83,6 +83,9 @@ typedef struct DynEdge
 #define DYN_EDGE_DYNAMIC	'd'
 #define DYN_EDGE_FULL		'f'
 
+/* Columns that a dynamic table may have for others to read its delta: the log of that has two more. */
+#define DYN_OWN_LOG_COLUMNS	(MaxHeapAttributeNumber - 2)
+
 /* One row of dyntable.source. */
 typedef struct DynSource
 {

@@ -86,7 +86,7 @@ source_refusal(DynDefinition *definition)
 
 		if (edge->kind == DYN_EDGE_DYNAMIC)
 			continue;
-		if (!dyn_capture_possible(edge->source, &definition->code, &definition->reason))
+		if (!dyn_capture_possible(edge->source, edge->columns, &definition->code, &definition->reason))
 			return true;
 		if (edge->kind == DYN_EDGE_FULL)
 		{

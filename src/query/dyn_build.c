@@ -14,6 +14,7 @@
  */
 #include <postgres.h>
 
+#include <access/htup_details.h>
 #include <access/table.h>
 #include <catalog/pg_operator.h>
 #include <nodes/makefuncs.h>
@@ -28,6 +29,9 @@
 #include "query/dyn_build.h"
 #include "query/dyn_expr.h"
 
+/* Columns of a statement, less some that are added to those of a node. */
+#define MAX_TARGETS	(MaxTupleAttributeNumber - 20)
+
 static DynNode *build_from_item(DynLevel *level, Node *item, DynBlock *block);
 static DynNode *build_leaf(DynLevel *level, int rti);
 static DynNode *build_scan(DynLevel *level, RangeTblEntry *rte);
@@ -39,6 +43,7 @@ static DynNode *build_setop(DynLevel *level, SetOperationStmt *setop);
 static void append_union_inputs(DynLevel *level, SetOperationStmt *setop, Node *arg, List **inputs);
 static DynNode *coerce_columns(DynContext *ctx, DynNode *node, SetOperationStmt *setop);
 static void number_nodes(DynPlan *plan, DynNode *node);
+static bool narrow_enough(DynContext *ctx);
 static bool level_refused(DynLevel *level);
 static bool has_policies(Query *query);
 
@@ -76,7 +81,38 @@ dyn_plan_build(Query *query, List *sources, DynRefusal *refusal)
 	if (plan->top == NULL)
 		return NULL;
 	number_nodes(plan, plan->top);
-	return plan;
+	return narrow_enough(&ctx) ? plan : NULL;
+}
+
+/*
+ * Whether the state tables and the statements of all nodes stay within the
+ * limits of columns.  A group's state has up to three columns for each
+ * aggregate, of eight bytes, and they must fit a page as well.
+ */
+static bool
+narrow_enough(DynContext *ctx)
+{
+	ListCell   *lc;
+
+	foreach(lc, ctx->plan->nodes)
+	{
+		DynNode    *node = lfirst(lc);
+		int			width = node->ncolumns;
+		int			limit = dyn_node_staged(node) ? MaxHeapAttributeNumber : MAX_TARGETS;
+
+		if (node->kind == DYN_NODE_AGGREGATE)
+		{
+			width = node->nkeys + 3 * list_length(node->aggs);
+			limit = MaxHeapAttributeNumber * 5 / 8;
+		}
+		if (width > limit)
+		{
+			dyn_refuse(ctx, "TOO_MANY_COLUMNS", "a step of the query would need %d columns, and can have %d",
+					   width, limit);
+			return false;
+		}
+	}
+	return true;
 }
 
 /* Number the nodes, inputs before parents, and derive keys on the way. */
@@ -273,6 +309,9 @@ build_scan(DynLevel *level, RangeTblEntry *rte)
 	if (edge->kind == DYN_EDGE_FULL)
 		return dyn_refuse(ctx, "SOURCE_NOT_CAPTURED", "changes of \"%s\" cannot be captured",
 						  get_rel_name(rte->relid));
+	if (edge->kind == DYN_EDGE_DYNAMIC && get_attname(rte->relid, DYN_OWN_LOG_COLUMNS + 1, true))
+		return dyn_refuse(ctx, "TOO_MANY_COLUMNS", "a log of the changes of \"%s\" can have %d of its columns",
+						  get_rel_name(rte->relid), DYN_OWN_LOG_COLUMNS);
 	if (rte->tablesample)
 		return dyn_refuse(ctx, "TABLESAMPLE", "the query uses TABLESAMPLE, whose result is not determined");
 

@@ -43,6 +43,9 @@ dyn_own_log_ensure(Oid relid)
 
 	if (OidIsValid(dyn_stage_get(relid, 0)))
 		return;
+	/* those above it are computed in full, see build_scan */
+	if (get_attname(relid, DYN_OWN_LOG_COLUMNS + 1, true))
+		return;
 	rel = table_open(relid, AccessShareLock);
 	for (int i = 0; i < RelationGetNumberOfAttributes(rel); i++)
 	{

@@ -334,7 +334,7 @@ source_reason(Target *target, DynEdge *edge)
 		return OidIsValid(dyn_stage_get(edge->source, 0)) ? NULL :
 			"an upstream table kept no record of its changes";
 
-	if (!dyn_capture_possible(edge->source, &code, &detail))
+	if (!dyn_capture_possible(edge->source, edge->columns, &code, &detail))
 	{
 		target->next_reinit = detail;
 		return detail;
