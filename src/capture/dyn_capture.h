@@ -27,6 +27,9 @@ extern int64 dyn_capture_generation(int timeout_ms, char **reason);
  */
 extern bool dyn_capture_possible(Oid relid, List *columns, const char **code, char **detail);
 
+/* Whether a partition of it is in the middle of DETACH ... CONCURRENTLY: no delta can be had. */
+extern bool dyn_capture_detaching(Oid relid);
+
 /*
  * Put a base table under capture with (at least) these columns, by way of a
  * registrar process, and hold its log for the current transaction's xid.

@@ -161,6 +161,25 @@ dyn_capture_possible(Oid relid, List *columns, const char **code, char **detail)
 }
 
 /*
+ * Between the two transactions of DETACH ... CONCURRENTLY a partition is gone
+ * for who comes after the first, while those who came before still write it as a
+ * part of the whole.
+ */
+bool
+dyn_capture_detaching(Oid relid)
+{
+	bool		detaching = false;
+	TransactionId xmin;
+	ListCell   *lc;
+
+	foreach(lc, dyn_source_relations(relid, NoLock))
+		if (get_rel_relkind(lfirst_oid(lc)) == RELKIND_PARTITIONED_TABLE)
+			(void) find_inheritance_children_extended(lfirst_oid(lc), true, NoLock,
+													  &detaching, &xmin);
+	return detaching;
+}
+
+/*
  * ROW EXCLUSIVE comes with every write, and is held to the end of the
  * transaction; a table made in this transaction is held by ACCESS EXCLUSIVE.
  * SHARE UPDATE EXCLUSIVE and SHARE count too: the registrar would wait.

@@ -339,6 +339,11 @@ source_reason(Target *target, DynEdge *edge)
 		target->next_reinit = detail;
 		return detail;
 	}
+	if (dyn_capture_detaching(edge->source))
+	{
+		target->next_reinit = "a partition of a source was being detached at the refresh before";
+		return "a partition of a source is being detached";
+	}
 	if (dyn_capture_caller_wrote(edge->source))
 	{
 		target->next_reinit = "the refresh before ran in a transaction that had written a source";

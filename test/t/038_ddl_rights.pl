@@ -45,6 +45,8 @@ $cases->cases(['direct'], $change,
 	[ 'GRANT to a role of the owner', 'GRANT SELECT ON private.src TO friends; GRANT friends TO bob', 'INCREMENTAL' ],
 	[ 'REVOKE of the role', 'REVOKE friends FROM bob', '42501' ],
 	[ 'GRANT of the role alone', 'GRANT friends TO bob', 'INCREMENTAL', { alone => 1 } ],
+	[ 'REVOKE of a function', q{CREATE FUNCTION one(int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN $1; END'; SELECT dyntable_alter('direct', query => 'SELECT id, one(a) AS a FROM private.src'); REVOKE EXECUTE ON FUNCTION one(int) FROM PUBLIC}, '42501', { says => qr/permission denied for function one/ } ],
+	[ 'GRANT of the function', 'GRANT EXECUTE ON FUNCTION one(int) TO bob', 'REINITIALIZE' ],
 	[ 'REVOKE on the schema', 'REVOKE USAGE ON SCHEMA private FROM bob', '42501', { says => qr/permission denied for schema private/ } ],
 	[ 'GRANT on the schema', 'GRANT USAGE ON SCHEMA private TO bob', 'INCREMENTAL' ],
 );
