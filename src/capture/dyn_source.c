@@ -169,13 +169,16 @@ bool
 dyn_capture_detaching(Oid relid)
 {
 	bool		detaching = false;
-	TransactionId xmin;
 	ListCell   *lc;
 
 	foreach(lc, dyn_source_relations(relid, NoLock))
+	{
+		TransactionId xmin = InvalidTransactionId;
+
 		if (get_rel_relkind(lfirst_oid(lc)) == RELKIND_PARTITIONED_TABLE)
 			(void) find_inheritance_children_extended(lfirst_oid(lc), true, NoLock,
 													  &detaching, &xmin);
+	}
 	return detaching;
 }
 

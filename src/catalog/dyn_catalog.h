@@ -137,6 +137,9 @@ extern void dyn_table_delete(Oid relid);	/* with position, edges, stages, histor
 extern char *dyn_tree_version(void);	/* what trees are written by on this server */
 extern bool dyn_tree_readable(const DynTable *table);	/* else analyse the definition again */
 extern DynRefreshMode dyn_mode_from_name(const char *name);
+
+/* List of Oid: tables whose definition has this qualified name in it, but which do not depend on this relation. */
+extern List *dyn_tables_naming(const char *name, Oid relid);
 extern bool dyn_is_dynamic_table(Oid relid);	/* cached per backend; cheap */
 extern bool dyn_is_populated(Oid relid);	/* of a dynamic table; cached once it is */
 

@@ -366,6 +366,47 @@ table_to_values(const DynTable *table, Datum *values, char *nulls)
 	values[15] = dyn_text_value(table->state_code, &nulls[15]);
 }
 
+/* Whether a name stands in a text as a word: not "s.a" in "s.ab" or "t.s.a". */
+static bool
+names(const char *text, const char *name)
+{
+	const char *const part = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_$\"";
+	size_t		length = strlen(name);
+
+	for (const char *at = text; (at = strstr(at, name)) != NULL; at += length)
+	{
+		bool		begins = at == text || (at[-1] != '.' && strchr(part, at[-1]) == NULL);
+		bool		ends = at[length] == '\0' || strchr(part, at[length]) == NULL;
+
+		if (begins && ends && !IS_HIGHBIT_SET(at[length]))
+			return true;
+	}
+	return false;
+}
+
+List *
+dyn_tables_naming(const char *name, Oid relid)
+{
+	static DynStatement select = {
+		"SELECT t.relid::oid, t.definition FROM dyntable.dynamic_table t"
+		" WHERE strpos(t.definition, $1) > 0"
+		" AND t.relid::oid <> $2 AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d"
+		" WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = t.relid::oid"
+		" AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = $2)"
+		" ORDER BY 1", 2, {TEXTOID, OIDOID}
+	};
+	Datum		values[] = {CStringGetTextDatum(name), ObjectIdGetDatum(relid)};
+	DynCall		call;
+	List	   *relids = NIL;
+
+	dyn_spi_begin(&call, &select, values, NULL);
+	for (uint64 row = 0; row < call.nrows; row++)
+		if (names(dyn_spi_text(row, 2), name))
+			relids = lappend_oid(relids, dyn_spi_oid(row, 1));
+	dyn_spi_end(&call);
+	return relids;
+}
+
 void
 dyn_table_insert(const DynTable *table)
 {

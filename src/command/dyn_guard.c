@@ -35,6 +35,7 @@
 #include "catalog/dyn_catalog.h"
 #include "command/dyn_command.h"
 #include "command/dyn_cycle.h"
+#include "command/dyn_names.h"
 #include "command/dyn_transaction.h"
 #include "compat/dyn_compat.h"
 #include "refresh/dyn_refresh.h"
@@ -284,8 +285,10 @@ guard_process_utility(PlannedStmt *pstmt, const char *query_string, bool read_on
 					  QueryEnvironment *query_env, DestReceiver *dest, QueryCompletion *qc)
 {
 	Node	   *statement = pstmt->utilityStmt;
+	Oid			renamed;
 
 	check_utility(statement);
+	renamed = dyn_relation_to_rename(statement);
 	if (previous_process_utility)
 		previous_process_utility(pstmt, query_string, read_only_tree, context, params,
 								 query_env, dest, qc);
@@ -296,6 +299,7 @@ guard_process_utility(PlannedStmt *pstmt, const char *query_string, bool read_on
 	/* What the view reads now is known only afterwards. */
 	if (IsA(statement, ViewStmt) && ((ViewStmt *) statement)->replace)
 		dyn_check_view_cycle(((ViewStmt *) statement)->view);
+	dyn_warn_of_name(statement, renamed);
 }
 
 /* Only DROP EXTENSION drops it, and still can read it at that moment. */

@@ -96,6 +96,26 @@ $cases->cases([qw(twices totals types)], $change,
 );
 is(run(q{SELECT reinit_reason FROM dyntable.refresh_history WHERE name = 'twices' AND reinit_reason LIKE '%twice%' ORDER BY id LIMIT 1}), 'function public.twice(integer) was changed', 'history says why');
 
+# ---- a table replaced by renaming ----
+run(<<'SQL');
+CREATE TABLE swap (id int PRIMARY KEY, a int);
+CREATE TABLE swap_new (id int PRIMARY KEY, a int);
+INSERT INTO swap SELECT i, i FROM generate_series(1, 20) i;
+INSERT INTO swap_new SELECT i, -i FROM generate_series(1, 20) i;
+SQL
+$cases->table('swapped', 'SELECT id, a FROM swap s');
+$cases->{query}{swapped} = 'SELECT id, a FROM swap_old';
+my $warns = qr/WARNING:  dynamic table "swapped" does not read the new "public.swap".*HINT:.*dyntable_alter/s;
+$cases->cases(['swapped'], 'SELECT 1',
+	[ 'the old table renamed', 'INSERT INTO swap VALUES (100, 1); ALTER TABLE swap RENAME TO swap_old', 'INCREMENTAL', { alone => 1, says => qr/\A(?!.*WARNING)/s } ],
+	[ 'the new one renamed', 'ALTER TABLE swap_new RENAME TO swap; INSERT INTO swap_old VALUES (101, 1)', 'INCREMENTAL', { alone => 1, says => $warns } ],
+	[ 'others made and renamed', 'CREATE TABLE swap_more (i int); ALTER TABLE swap_more RENAME TO swap_2; CREATE VIEW xpublic AS SELECT 1 AS i; CREATE TEMP TABLE swap (i int); DROP TABLE pg_temp.swap', 'NO_DATA', { alone => 1, says => qr/\A(?!.*WARNING)/s } ],
+	[ 'a table made anew', 'DROP TABLE swap; CREATE TABLE swap AS SELECT 1 AS id, 2 AS a', 'NO_DATA', { alone => 1, says => $warns } ],
+	[ 'a table moved there', 'DROP TABLE swap; CREATE TABLE vs.swap (id int, a int); INSERT INTO vs.swap VALUES (7, 7); ALTER TABLE vs.swap SET SCHEMA public', 'NO_DATA', { alone => 1, says => $warns } ],
+	[ 'bound again', q{SELECT dyntable_alter('swapped', query => 'SELECT id, a FROM swap s')}, 'REINITIALIZE', { alone => 1, query => { swapped => 'SELECT id, a FROM swap' } } ],
+	[ 'and the old one away', 'DROP TABLE swap_old; INSERT INTO swap VALUES (8, 8)', 'INCREMENTAL', { alone => 1, says => qr/\A(?!.*WARNING)/s } ],
+);
+
 # ---- DROP without CASCADE names the dependents ----
 my @refused = (
 	[ 'DROP TABLE src', 'table plain depends on table src' ],
