@@ -53,6 +53,7 @@ typedef struct DynDatabase
 	Latch	   *capture_latch;
 	Oid			extension;		/* that the capture worker serves */
 	int64		generation;		/* of the slot; 0: none */
+	RepOriginId origin;			/* of the same */
 	bool		slot_wanted;	/* somebody asked for a slot */
 	bool		slot_given_up;	/* the last one held back too much WAL */
 	TimestampTz slot_overdue;	/* since when nobody does anything about that; 0: not so */

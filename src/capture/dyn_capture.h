@@ -111,6 +111,14 @@ extern bool dyn_slots_guard(void);
 /* While the extension is dropped: give all tables the replica identity back that they had before capture. */
 extern void dyn_identities_give_back(void);
 
+/*
+ * Have capture not decode what this process writes from here on: a single
+ * statement of a refresh, which fires no trigger.  The mark must not outlive
+ * the statement, nor hold for another that starts within it.
+ */
+extern void dyn_origin_mark(void);
+extern void dyn_origin_unmark(void);
+
 /* Hooks that leave an event in the log where DDL changes a source's rows; by _PG_init. */
 extern void dyn_shape_init(void);
 

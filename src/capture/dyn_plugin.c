@@ -695,7 +695,7 @@ commit_cb(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, XLogRecPtr commit_
 {
 }
 
-/* What the worker writes itself need not be decoded. */
+/* What the worker writes itself, and refreshes (dyn_origin.c), need not be decoded. */
 static bool
 filter_by_origin_cb(LogicalDecodingContext *ctx, RepOriginId origin_id)
 {

@@ -161,6 +161,7 @@ publish_slot(int64 generation, XLogRecPtr captured)
 	if (generation == 0)
 		my_database->generation = 0;
 	pg_atomic_write_u64(&my_database->captured_lsn, captured);
+	my_database->origin = dyn_capture_origin;
 	my_database->generation = generation;
 	strlcpy(my_database->slot_name, generation ? my_slot.name : "", NAMEDATALEN);
 	LWLockRelease(dyn_shmem->lock);

@@ -32,6 +32,7 @@
 #include <utils/lsyscache.h>
 
 #include "capture/dyn_capture.h"
+#include "capture/dyn_capture.h"
 #include "catalog/dyn_catalog.h"
 #include "command/dyn_command.h"
 #include "command/dyn_cycle.h"
@@ -102,7 +103,10 @@ guard_executor_start(QueryDesc *desc, int eflags)
 	if (!IsParallelWorker() && !dyn_refresh_statement(desc) && OidIsValid(MyDatabaseId))
 	{
 		if (desc->plannedstmt->resultRelations != NIL)
+		{
+			dyn_origin_unmark();
 			check_writes(desc->plannedstmt);
+		}
 		if ((eflags & (EXEC_FLAG_EXPLAIN_ONLY | EXEC_FLAG_WITH_NO_DATA)) == 0)
 			check_reads(desc->plannedstmt);
 	}
@@ -287,6 +291,7 @@ guard_process_utility(PlannedStmt *pstmt, const char *query_string, bool read_on
 	Node	   *statement = pstmt->utilityStmt;
 	Oid			renamed;
 
+	dyn_origin_unmark();
 	check_utility(statement);
 	renamed = dyn_relation_to_rename(statement);
 	if (previous_process_utility)

@@ -9,16 +9,21 @@
  */
 #include <postgres.h>
 
+#include <access/table.h>
 #include <access/xact.h>
+#include <catalog/pg_class.h>
 #include <executor/executor.h>
 #include <miscadmin.h>
 #include <nodes/nodeFuncs.h>
 #include <parser/analyze.h>
+#include <parser/parsetree.h>
 #include <rewrite/rewriteHandler.h>
 #include <tcop/dest.h>
 #include <tcop/tcopprot.h>
+#include <utils/rel.h>
 #include <utils/snapmgr.h>
 
+#include "capture/dyn_capture.h"
 #include "compat/dyn_compat_planner.h"
 #include "refresh/dyn_execute.h"
 #include "refresh/dyn_phases.h"
@@ -38,6 +43,7 @@ static int64 execute_at(DynExecution *execution, CommandId command, const char *
 static Query *analyse(DynExecution *execution, const char *statement);
 static int64 run_query(DynExecution *execution, Query *query, const char *text,
 					   DynRowSink sink, void *arg);
+static bool fires_no_trigger(Query *query);
 static bool clear_permissions(Node *node, void *context);
 static bool receive_row(TupleTableSlot *slot, DestReceiver *self);
 static void receiver_startup(DestReceiver *self, int operation, TupleDesc desc);
@@ -141,7 +147,7 @@ run_query(DynExecution *execution, Query *query, const char *text, DynRowSink si
 	QueryDesc  *desc;
 	SinkReceiver receiver = {{0}};
 	DynPhase	phase = dyn_phase_enter(DYN_PHASE_PLAN);
-	int64		result;
+	volatile int64 result = 0;
 
 	plan = pg_plan_query(query, text,
 						 query->commandType == CMD_SELECT ? CURSOR_OPT_PARALLEL_OK : 0, NULL);
@@ -155,15 +161,40 @@ run_query(DynExecution *execution, Query *query, const char *text, DynRowSink si
 	receiver.arg = arg;
 	desc = CreateQueryDesc(plan, text, GetActiveSnapshot(), InvalidSnapshot,
 						   &receiver.pub, NULL, execution->env, 0);
-	ExecutorStart(desc, 0);
-	dyn_compat_executor_run(desc);
-	result = desc->estate->es_processed;
-	ExecutorFinish(desc);
-	ExecutorEnd(desc);
+	if (fires_no_trigger(query))
+		dyn_origin_mark();
+	PG_TRY();
+	{
+		ExecutorStart(desc, 0);
+		dyn_compat_executor_run(desc);
+		result = desc->estate->es_processed;
+		ExecutorFinish(desc);
+		ExecutorEnd(desc);
+	}
+	PG_FINALLY();
+	{
+		dyn_origin_unmark();
+	}
+	PG_END_TRY();
 	FreeQueryDesc(desc);
 	if (dyn_execute_traces)
 		trace(text, plan->planTree->total_cost, result);
 	return result;
+}
+
+/* Whether it writes, and a table without triggers. */
+static bool
+fires_no_trigger(Query *query)
+{
+	Relation	rel;
+	bool		none;
+
+	if (query->resultRelation == 0)
+		return false;
+	rel = table_open(rt_fetch(query->resultRelation, query->rtable)->relid, NoLock);
+	none = rel->trigdesc == NULL && rel->rd_rel->relkind == RELKIND_RELATION;
+	table_close(rel, NoLock);
+	return none;
 }
 
 /* Every statement of ours, and no other, has a receiver of ours. */

@@ -108,6 +108,38 @@ is(run(q{SELECT count(*) FROM pg_replication_slots WHERE slot_name = 'other'}), 
 run(q{SELECT pg_logical_emit_message(true, 'dyntable', repeat('x', 16)); UPDATE plain SET t = 'e' WHERE id = 1});
 is_refreshed('plains', 'INCREMENTAL', 'a forged message');
 
+# ---- what refreshes write is not decoded, but what others write meanwhile ----
+run(<<'SQL');
+SELECT pg_create_logical_replication_slot('watcher', 'test_decoding');
+CREATE TABLE base (id int PRIMARY KEY, v int);
+CREATE TABLE audit (id int, v int);
+CREATE TABLE called (v int);
+INSERT INTO base SELECT i, i FROM generate_series(1, 20) i;
+CREATE FUNCTION to_audit() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO public.audit VALUES (NEW.id, NEW.v); RETURN NULL; END';
+CREATE FUNCTION really_writes(v int) RETURNS int LANGUAGE plpgsql AS 'BEGIN INSERT INTO public.called VALUES (v); RETURN v; END';
+CREATE FUNCTION lies(v int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS 'BEGIN RETURN public.really_writes(v); END';
+SELECT dyntable_create('bases', 'SELECT id, v FROM base', '1 day', 'incremental');
+SELECT dyntable_create('audits', 'SELECT id, v FROM audit', '1 day', 'incremental');
+SELECT dyntable_create('calls', 'SELECT v FROM called', '1 day', 'incremental');
+UPDATE base SET v = -v WHERE id <= 5;
+SQL
+is_refreshed('bases', 'INCREMENTAL', 'a table without triggers');
+is(run(q{SELECT count(*) FROM pg_logical_slot_peek_changes('watcher', NULL, NULL, 'only-local', '1') WHERE data LIKE 'table public.bases:%'}), 0,
+	'what refreshes write carries an origin');
+is(run(q{SELECT count(*) FROM pg_logical_slot_get_changes('watcher', NULL, NULL) WHERE data LIKE 'table public.bases:%'}), 25,
+	'and reaches subscribers');
+run(q{SELECT pg_drop_replication_slot('watcher');
+CREATE TRIGGER audit AFTER INSERT OR UPDATE ON bases FOR EACH ROW EXECUTE FUNCTION to_audit();
+UPDATE base SET v = v + 100 WHERE id <= 7});
+is_refreshed('bases', 'INCREMENTAL', 'a table with a trigger');
+is_refreshed('audits', 'INCREMENTAL', 'a table over what the trigger writes');
+is(run('SELECT count(*) FROM audits'), 7, 'it has what the trigger wrote');
+run(q{SELECT dyntable_create('liars', 'SELECT id, lies(v) AS v FROM base', '1 day', 'incremental')});
+my $before_call = run('SELECT count(*) FROM called');
+cmp_ok($before_call, '>', 0, 'a function that lies about itself writes');
+is_refreshed('calls', 'INCREMENTAL', 'a table over what it writes');
+run(q{SELECT dyntable_drop(n) FROM unnest(ARRAY['liars', 'calls', 'audits', 'bases']) n; DROP TABLE base, audit, called});
+
 # ---- the log is emptied ----
 run(q{INSERT INTO plain SELECT i, 'many' FROM generate_series(100, 60000) i});
 is_refreshed('plains', 'INCREMENTAL', 'many rows');
