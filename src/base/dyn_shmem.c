@@ -186,6 +186,8 @@ dyn_shmem_database_add(Oid dboid)
 	db->generation = 0;
 	db->slot_wanted = db->housekeeping = db->slot_given_up = false;
 	db->slot_overdue = 0;
+	db->confirmed_lsn = db->failed_lsn = InvalidXLogRecPtr;
+	db->failures = 0;
 	db->slot_name[0] = db->reason[0] = db->last_error[0] = '\0';
 	pg_atomic_write_u64(&db->captured_lsn, 0);
 	pg_atomic_write_u64(&db->log_bytes, 0);

@@ -56,6 +56,9 @@ typedef struct DynDatabase
 	RepOriginId origin;			/* of the same */
 	bool		slot_wanted;	/* somebody asked for a slot */
 	bool		slot_given_up;	/* the last one held back too much WAL */
+	XLogRecPtr	confirmed_lsn;	/* up to here we have confirmed the slot; 0: not known */
+	XLogRecPtr	failed_lsn;		/* the WAL record that could not be decoded ... */
+	int			failures;		/* ... so often in a row */
 	TimestampTz slot_overdue;	/* since when nobody does anything about that; 0: not so */
 	bool		housekeeping;	/* somebody asked for trimming */
 	uint64		horizon;		/* snapshots with an xmax up to this may lack what no log has (any more) */

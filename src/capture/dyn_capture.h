@@ -85,6 +85,9 @@ typedef void (*DynChangeEmit) (TupleTableSlot *slot, int weight, void *arg);
 extern bool dyn_changelog_scan(const DynSource *source, const DynSnapshot *since,
 							   const DynSnapshot *upto, DynChangeEmit emit, void *arg);
 
+/* Whether the log is there; where it is not, capture makes another when woken. */
+extern bool dyn_changelog_exists(const DynSource *source);
+
 /* Attribute number in the log table of a source's column. */
 extern AttrNumber dyn_changelog_attnum(const DynSource *source, AttrNumber column);
 

@@ -95,6 +95,9 @@ extern void dyn_slot_make(DynSlot *slot);
 extern void dyn_slot_discard(void);
 extern bool dyn_slot_exists(void);
 extern bool dyn_slot_room(void);
+extern void dyn_slot_note_confirmed(XLogRecPtr lsn);
+extern void dyn_slot_note_failure(XLogRecPtr record, int sqlerrcode);
+extern bool dyn_slot_hopeless(void);
 extern void dyn_slot_name(Oid dboid, char *name);
 
 /* Begin and commit a transaction in one of our processes. */
@@ -122,6 +125,7 @@ extern void dyn_registrar_start(void);	/* for all that is missing; unless one ru
 /* dyn_trim.c: housekeeping by the capture worker */
 extern bool dyn_trim_touched(void);
 extern bool dyn_trim_sources(void);
+extern void dyn_trim_forget(Oid relid);
 extern bool dyn_trim_logs(int64 generation, int64 *total);
 extern List *dyn_sources_to_register(void);	/* of DynSource *, with the columns wanted */
 

@@ -143,6 +143,14 @@ dyn_changelog_create(Relation source, DynSource *row)
 	row->other_log = create_table(name, desc);
 }
 
+/* Whether both of its tables are there: a superuser can drop anything. */
+bool
+dyn_changelog_exists(const DynSource *source)
+{
+	return SearchSysCacheExists1(RELOID, ObjectIdGetDatum(source->log)) &&
+		SearchSysCacheExists1(RELOID, ObjectIdGetDatum(source->other_log));
+}
+
 /*
  * Whether the log has these columns in the types that the source has today.
  * Columns that the source has dropped do not count.

@@ -414,6 +414,12 @@ register_source(Oid relid, List *columns)
 				 errdetail_internal("%s.", detail)));
 	columns = live_columns(rel, columns);
 	source = dyn_source_get(relid);
+	if (source && !dyn_changelog_exists(source))
+	{
+		columns = live_columns(rel, list_union_int(source->columns, columns));
+		dyn_source_forget(relid);
+		source = NULL;
+	}
 	if (source == NULL)
 	{
 		source = palloc0(sizeof(DynSource));

@@ -41,6 +41,9 @@
 
 #define PLUGIN "dyntable"
 
+/* A record that failed to be decoded so often in a row is passed over, with the slot. */
+#define MOST_FAILURES	3
+
 /* How long a slot may be over the bound before the launcher takes a hand. */
 #define OVERDUE_MS	5000
 
@@ -50,13 +53,55 @@ dyn_slot_name(Oid dboid, char *name)
 	snprintf(name, NAMEDATALEN, "dyntable_%u", dboid);
 }
 
+/* Whether there is a slot of ours.  Another's under our name is left alone. */
 bool
 dyn_slot_exists(void)
 {
 	char		name[NAMEDATALEN];
+	ReplicationSlot *slot;
 
 	dyn_slot_name(MyDatabaseId, name);
-	return SearchNamedReplicationSlot(name, true) != NULL;
+	slot = SearchNamedReplicationSlot(name, true);
+	return slot != NULL && slot->data.database == MyDatabaseId &&
+		strcmp(NameStr(slot->data.plugin), PLUGIN) == 0;
+}
+
+static void
+check_name_is_free(const char *name)
+{
+	if (SearchNamedReplicationSlot(name, true) != NULL && !dyn_slot_exists())
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("replication slot \"%s\" exists and is not dyntable's", name),
+				 errhint("Drop it with pg_drop_replication_slot(); change capture then begins by itself.")));
+}
+
+/* Note how far we have confirmed the slot ourselves; 0: there is none. */
+void
+dyn_slot_note_confirmed(XLogRecPtr lsn)
+{
+	DynDatabase *db;
+
+	LWLockAcquire(dyn_shmem->lock, LW_EXCLUSIVE);
+	db = dyn_shmem_database(MyDatabaseId);
+	if (db)
+		db->confirmed_lsn = lsn;
+	LWLockRelease(dyn_shmem->lock);
+}
+
+/* Whether the slot stands where we never confirmed it: changes were passed over. */
+static bool
+moved_by_others(void)
+{
+	DynDatabase *db;
+	bool		moved;
+
+	LWLockAcquire(dyn_shmem->lock, LW_SHARED);
+	db = dyn_shmem_database(MyDatabaseId);
+	moved = db && !XLogRecPtrIsInvalid(db->confirmed_lsn) &&
+		MyReplicationSlot->data.confirmed_flush > db->confirmed_lsn;
+	LWLockRelease(dyn_shmem->lock);
+	return moved;
 }
 
 /*
@@ -101,6 +146,53 @@ new_generation(void)
 		generation &= PG_INT64_MAX;
 	} while (generation == 0);
 	return generation;
+}
+
+/*
+ * Take note of a record that could not be decoded, unless for want of memory,
+ * disk or the like: the error would come back with it after every restart.
+ */
+void
+dyn_slot_note_failure(XLogRecPtr record, int sqlerrcode)
+{
+	int			category = ERRCODE_TO_CATEGORY(sqlerrcode);
+	DynDatabase *db;
+
+	if (category == ERRCODE_INSUFFICIENT_RESOURCES ||
+		category == ERRCODE_OPERATOR_INTERVENTION || category == ERRCODE_SYSTEM_ERROR)
+		return;
+	LWLockAcquire(dyn_shmem->lock, LW_EXCLUSIVE);
+	db = dyn_shmem_database(MyDatabaseId);
+	if (db)
+	{
+		db->failures = db->failed_lsn == record ? db->failures + 1 : 1;
+		db->failed_lsn = record;
+	}
+	LWLockRelease(dyn_shmem->lock);
+}
+
+/* Whether the slot is to be given up, since the same record failed again and again. */
+bool
+dyn_slot_hopeless(void)
+{
+	DynDatabase *db;
+	XLogRecPtr	record = InvalidXLogRecPtr;
+
+	LWLockAcquire(dyn_shmem->lock, LW_EXCLUSIVE);
+	db = dyn_shmem_database(MyDatabaseId);
+	if (db && db->failures >= MOST_FAILURES)
+	{
+		record = db->failed_lsn;
+		db->failures = 0;
+	}
+	LWLockRelease(dyn_shmem->lock);
+	if (XLogRecPtrIsInvalid(record))
+		return false;
+	ereport(LOG,
+			(errmsg("the replication slot is given up: the record at %X/%X could not be decoded %d times in a row",
+					LSN_FORMAT_ARGS(record), MOST_FAILURES),
+			 errdetail("Incremental dynamic tables of database %u will be initialised again.", MyDatabaseId)));
+	return true;
 }
 
 /* Detach this process from the origin. */
@@ -166,8 +258,9 @@ dyn_slot_discard(void)
 	dyn_slot_name(MyDatabaseId, name);
 	if (MyReplicationSlot != NULL)
 		ReplicationSlotRelease();
-	if (SearchNamedReplicationSlot(name, true) != NULL)
+	if (dyn_slot_exists())
 		ReplicationSlotDrop(name, true);
+	dyn_slot_note_confirmed(InvalidXLogRecPtr);
 	origin_release();
 	dyn_own_begin();
 	if (OidIsValid(dyn_extension_oid()))
@@ -216,16 +309,16 @@ dyn_slot_open(DynSlot *slot, XLogRecPtr *progress)
 		return false;
 	allow_plugin();
 	dyn_slot_acquire(name);
-	if (SlotIsPhysical(MyReplicationSlot) ||
-		MyReplicationSlot->data.database != MyDatabaseId ||
-		strcmp(NameStr(MyReplicationSlot->data.plugin), PLUGIN) != 0 ||
-		dyn_slot_invalidated(MyReplicationSlot))
+	if (dyn_slot_invalidated(MyReplicationSlot))
+		slot->cause = "the replication slot was invalidated";
+	else if (moved_by_others())
+		slot->cause = "the replication slot was advanced by somebody else";
+	if (slot->cause)
 	{
 		ereport(LOG,
 				(errmsg("replication slot \"%s\" can no longer be used for change capture", name),
-				 errdetail("It will be made anew, and incremental dynamic tables initialised again.")));
+				 errdetail_internal("%s.", slot->cause)));
 		ReplicationSlotRelease();
-		slot->cause = "the replication slot was invalidated or is not ours";
 		return false;
 	}
 	origin_attach(origin);
@@ -301,6 +394,7 @@ void
 dyn_slot_make(DynSlot *slot)
 {
 	const char *cause = slot->cause;
+	char		name[NAMEDATALEN];
 	LogicalDecodingContext *ctx;
 	RepOriginId origin;
 	XLogReaderRoutine routine = {
@@ -309,9 +403,11 @@ dyn_slot_make(DynSlot *slot)
 		.segment_close = wal_segment_close
 	};
 
+	dyn_slot_name(MyDatabaseId, name);
+	check_name_is_free(name);
 	dyn_slot_discard();
 	memset(slot, 0, sizeof(DynSlot));
-	dyn_slot_name(MyDatabaseId, slot->name);
+	strlcpy(slot->name, name, NAMEDATALEN);
 	slot->generation = new_generation();
 	slot->systemid = GetSystemIdentifier();
 	slot->timeline = GetWALInsertionTimeLine();

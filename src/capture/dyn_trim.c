@@ -77,13 +77,55 @@ restore_identity(Oid relid, Oid leaving)
 		dyn_identity_give_back(relid, identity);
 }
 
+static bool
+lock_logs(const DynSource *source)
+{
+	return ConditionalLockRelationOid(source->log, AccessExclusiveLock) &&
+		ConditionalLockRelationOid(source->other_log, AccessExclusiveLock);
+}
+
+/* Forget a source and its logs, which are locked. */
+static void
+forget_source(const DynSource *source)
+{
+	Oid			logs[] = {source->log, source->other_log};
+
+	dyn_source_forget(source->relid);
+	dyn_changes_forget(source->relid);
+	for (int i = 0; i < lengthof(logs); i++)
+		if (SearchSysCacheExists1(RELOID, ObjectIdGetDatum(logs[i])))
+			dyn_changelog_drop(logs[i]);
+	dyn_shmem_count_registration_at_commit();
+}
+
+/*
+ * The log of a source is damaged: have the source registered anew, with
+ * another log.  Whoever reads it initialises again.
+ */
+void
+dyn_trim_forget(Oid relid)
+{
+	DynSource  *source;
+
+	dyn_own_begin();
+	source = dyn_source_get(relid);
+	if (source && lock_logs(source))
+	{
+		forget_source(source);
+		ereport(LOG,
+				(errmsg("the change log of table \"%s\" is damaged and is made anew", get_rel_name(relid)),
+				 errdetail("Incremental dynamic tables that read it will be initialised again.")));
+	}
+	dyn_own_commit();
+	touched = true;
+}
+
 /* Take a source out of capture unless somebody uses it just now. */
 static void
 release_source(Oid relid)
 {
 	DynSource  *source = dyn_source_get(relid);
 	bool		exists = SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid));
-	bool		logs_exist;
 	ListCell   *lc;
 
 	/* a hold goes when its transaction is visible, and with it a reader */
@@ -92,25 +134,14 @@ release_source(Oid relid)
 		return;
 	if (exists && !dyn_source_lock(relid, ShareRowExclusiveLock))
 		return;
-	logs_exist = SearchSysCacheExists1(RELOID, ObjectIdGetDatum(source->log)) &&
-		SearchSysCacheExists1(RELOID, ObjectIdGetDatum(source->other_log));
-	if (logs_exist &&
-		(!ConditionalLockRelationOid(source->log, AccessExclusiveLock) ||
-		 !ConditionalLockRelationOid(source->other_log, AccessExclusiveLock)))
+	if (!lock_logs(source))
 		return;
 	if (exists)
 		foreach(lc, dyn_source_relations(relid, NoLock))
 			restore_identity(lfirst_oid(lc), relid);
 	else
 		dyn_identity_forget(relid);
-	dyn_source_forget(relid);
-	dyn_changes_forget(relid);
-	if (logs_exist)
-	{
-		dyn_changelog_drop(source->log);
-		dyn_changelog_drop(source->other_log);
-	}
-	dyn_shmem_count_registration_at_commit();
+	forget_source(source);
 }
 
 /* Partitions that were detached or dropped since. */
@@ -194,7 +225,8 @@ registration_decayed(DynSource *source)
 	foreach(lc, dyn_source_relations(source->relid, NoLock))
 		if (dyn_identity_now(lfirst_oid(lc)) != REPLICA_IDENTITY_FULL)
 			return true;
-	return !dyn_changelog_fits(source->relid, source->log, source->columns);
+	return !dyn_changelog_exists(source) ||
+		!dyn_changelog_fits(source->relid, source->log, source->columns);
 }
 
 /*
@@ -383,6 +415,32 @@ trim_log(DynTracked *tracked, int64 generation)
 	let_laggards_go(tracked, readers);
 }
 
+static void
+try_trim_log(DynTracked *tracked, int64 generation)
+{
+	volatile bool damaged = false;
+
+	PG_TRY();
+	{
+		dyn_own_begin();
+		trim_log(tracked, generation);
+		dyn_own_commit();
+	}
+	PG_CATCH();
+	{
+		if (geterrcode() != ERRCODE_DATA_CORRUPTED)
+			PG_RE_THROW();
+		EmitErrorReport();
+		FlushErrorState();
+		AbortCurrentTransaction();
+		MemoryContextSwitchTo(TopMemoryContext);
+		damaged = true;
+	}
+	PG_END_TRY();
+	if (damaged)
+		dyn_trim_forget(tracked->relid);
+}
+
 /* Cut logs that are worth it and consumed, and add up all.  False when no log is worth it. */
 bool
 dyn_trim_logs(int64 generation, int64 *total)
@@ -397,9 +455,7 @@ dyn_trim_logs(int64 generation, int64 *total)
 
 		if (Max(tracked->bytes[0], tracked->bytes[1]) >= DYN_TRUNCATE_BYTES)
 		{
-			dyn_own_begin();
-			trim_log(tracked, generation);
-			dyn_own_commit();
+			try_trim_log(tracked, generation);
 			any = true;
 		}
 		*total += tracked->bytes[0] + tracked->bytes[1];

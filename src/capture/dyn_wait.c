@@ -29,6 +29,9 @@
 /* How long a worker that ended may take to come back before waits give up. */
 #define RESTART_GRACE_MS	10000
 
+/* For how long an error explains that the worker is not there. */
+#define ERROR_GRACE_MS		60000
+
 /* What dyn_capture_generation last returned in this backend. */
 static int64 known_generation = 0;
 
@@ -73,10 +76,16 @@ dyn_capture_report(DynDatabase *db, DynCaptureState state, const char *reason)
 	ConditionVariableBroadcast(&db->progress);
 }
 
-/* Why there is no generation, in words; the caller holds the lock. */
+/*
+ * Why there is no generation, or capture is behind, in words; the caller holds
+ * the lock.  A worker that keeps failing is seen between two attempts as well:
+ * then its last error tells more than its state.
+ */
 static char *
 why_not_ready(const DynDatabase *db)
 {
+	const char *state = "the capture worker is starting";
+
 	if (db == NULL)
 		return pstrdup("dyntable is at its limit of databases; increase max_worker_processes");
 	switch (db->state)
@@ -86,11 +95,20 @@ why_not_ready(const DynDatabase *db)
 		case DYN_CAPTURE_CREATING:
 			return pstrdup(db->reason);
 		case DYN_CAPTURE_OFF:
-			return db->reason[0] ? pstrdup(db->reason) :
-				pstrdup("the capture worker has not started");
+			if (db->reason[0])
+				return pstrdup(db->reason);
+			state = "the capture worker has not started";
+			break;
+		case DYN_CAPTURE_RUNNING:
+			state = "capture is behind";
+			break;
 		default:
-			return pstrdup("the capture worker is starting");
+			break;
 	}
+	if (db->last_error[0] &&
+		!TimestampDifferenceExceeds(db->last_error_time, GetCurrentTimestamp(), ERROR_GRACE_MS))
+		return psprintf("%s, after an error: %s", state, db->last_error);
+	return pstrdup(state);
 }
 
 /* Whether capture is out of the question on this server as it runs now. */
@@ -270,7 +288,7 @@ dyn_capture_wait(XLogRecPtr lsn)
 			SetLatch(db->capture_latch);
 		gone = db == NULL || db->state == DYN_CAPTURE_CREATING || db->state == DYN_CAPTURE_IDLE ||
 			db->state == DYN_CAPTURE_UNABLE;
-		why = db && db->state == DYN_CAPTURE_RUNNING ? "capture is behind" : why_not_ready(db);
+		why = captured < lsn ? why_not_ready(db) : NULL;
 		LWLockRelease(dyn_shmem->lock);
 		if (captured >= lsn)
 			break;

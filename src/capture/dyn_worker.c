@@ -99,6 +99,7 @@ static LogicalDecodingContext *decoder = NULL;
 static ReadLocalXLogPageNoWaitPrivate page_state;
 static XLogRecPtr last_commit_end = InvalidXLogRecPtr;	/* of a batch */
 static XLogRecPtr confirmed = InvalidXLogRecPtr;
+static XLogRecPtr decoding = InvalidXLogRecPtr; /* the record that is being decoded */
 static uint64 known_registrations = 0;
 static bool sources_loaded = false;
 static bool look_at_extension = false;
@@ -235,6 +236,7 @@ decoder_open(XLogRecPtr start)
 	page_state.end_of_wal = false;
 	XLogBeginRead(decoder->reader, MyReplicationSlot->data.restart_lsn);
 	confirmed = MyReplicationSlot->data.confirmed_flush;
+	dyn_slot_note_confirmed(confirmed);
 	sources_loaded = false;
 }
 
@@ -290,8 +292,9 @@ static void
 begin_capture(void)
 {
 	XLogRecPtr	progress;
+	bool		hopeless = dyn_slot_hopeless();
 
-	if (!dyn_slot_open(&my_slot, &progress))
+	if (hopeless || !dyn_slot_open(&my_slot, &progress))
 	{
 		publish_slot(0, InvalidXLogRecPtr);
 		if (!dyn_slot_room())
@@ -302,6 +305,8 @@ begin_capture(void)
 			look_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), LOOK_AGAIN_MS);
 			return;
 		}
+		if (hopeless)
+			my_slot.cause = "a transaction could not be decoded";
 		if (slot_given_up())
 		{
 			my_slot.cause = "the replication slot held back more WAL than dyntable.max_retained_wal";
@@ -375,6 +380,7 @@ write_batch(XLogRecPtr upto)
 {
 	int64		rows = dyn_batch_rows();
 	volatile bool failed = false;
+	volatile bool damaged = false;
 	ListCell   *lc;
 
 	if (rows == 0)
@@ -385,7 +391,8 @@ write_batch(XLogRecPtr upto)
 	}
 	PG_CATCH();
 	{
-		if (!lies_in_rows(geterrcode()))
+		damaged = geterrcode() == ERRCODE_DATA_CORRUPTED;
+		if (!damaged && !lies_in_rows(geterrcode()))
 			PG_RE_THROW();
 		EmitErrorReport();
 		FlushErrorState();
@@ -394,6 +401,10 @@ write_batch(XLogRecPtr upto)
 		failed = true;
 	}
 	PG_END_TRY();
+	if (damaged)
+		foreach(lc, dyn_batch_sources())
+			if (((DynTracked *) lfirst(lc))->nrows > 0)
+				dyn_trim_forget(((DynTracked *) lfirst(lc))->relid);
 	if (failed)
 		write_transaction(upto, true);
 	last_commit_end = XactLastCommitEnd;
@@ -473,7 +484,9 @@ drain(TimestampTz until)
 			return true;
 		}
 		follow_registrations(done);
+		decoding = decoder->reader->ReadRecPtr;
 		LogicalDecodingProcessRecord(decoder, decoder->reader);
+		decoding = InvalidXLogRecPtr;
 		MemoryContextSwitchTo(TopMemoryContext);
 		done = decoder->reader->EndRecPtr;
 		if (dyn_batch_rows() >= BATCH_ROWS)
@@ -502,6 +515,7 @@ confirm(void)
 		return;
 	if (!XLogRecPtrIsInvalid(last_commit_end))
 		XLogFlush(last_commit_end);
+	dyn_slot_note_confirmed(done);
 	LogicalConfirmReceivedLocation(done);
 	confirmed = done;
 }
@@ -784,11 +798,18 @@ worker_loop_reporting(void)
 	{
 		ErrorData  *error;
 		char		reason[DYN_REASON_LENGTH];
+		size_t		length;
 
 		MemoryContextSwitchTo(TopMemoryContext);
 		error = CopyErrorData();
+		if (!XLogRecPtrIsInvalid(decoding))
+			dyn_slot_note_failure(decoding, error->sqlerrcode);
 		snprintf(reason, sizeof(reason), "%s%s%s", error->message,
 				 error->hint ? ": " : "", error->hint ? error->hint : "");
+		/* it becomes part of sentences */
+		length = strlen(reason);
+		if (length > 0 && reason[length - 1] == '.')
+			reason[length - 1] = '\0';
 		dyn_capture_report(my_database, DYN_CAPTURE_FAILED, reason);
 		PG_RE_THROW();
 	}

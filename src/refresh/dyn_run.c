@@ -385,19 +385,23 @@ refresh_one(DynRun *run, Oid relid, bool catch_errors)
 			return result;
 	}
 
-	/* our own state was wrong: say so, and compute everything anew */
-	if (error->sqlerrcode == ERRCODE_DYN_STATE_DIVERGED)
+	/* our own state was wrong or cannot be read: say so, and compute everything anew */
+	if (error->sqlerrcode == ERRCODE_DYN_STATE_DIVERGED ||
+		error->sqlerrcode == ERRCODE_DATA_CORRUPTED || error->sqlerrcode == ERRCODE_INDEX_CORRUPTED)
 	{
+		bool		diverged = error->sqlerrcode == ERRCODE_DYN_STATE_DIVERGED;
+
 		ereport(WARNING,
-				errcode(ERRCODE_DYN_STATE_DIVERGED),
+				errcode(error->sqlerrcode),
 				errmsg("%s", error->message),
 				errdetail("%s%sThe run of transaction %llu with data timestamp %s computes the table anew.",
 						  error->detail ? error->detail : "", error->detail ? " " : "",
 						  (unsigned long long) U64FromFullTransactionId(GetTopFullTransactionId()),
 						  timestamptz_to_str(run->upto)),
-				errhint("This is a fault of dyntable; please report it with the table's definition."));
+				diverged ? errhint("This is a fault of dyntable; please report it with the table's definition.") : 0);
 		memset(result, 0, sizeof(DynResult));
-		retry.reason = psprintf("the stored state did not fit the changes: %s", error->message);
+		retry.reason = psprintf(diverged ? "the stored state did not fit the changes: %s" :
+								"what was stored cannot be read: %s", error->message);
 		retry.by_image = false;
 		if (try_refresh(run, relid, &retry, result, &error))
 			return result;

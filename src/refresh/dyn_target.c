@@ -355,6 +355,12 @@ source_reason(Target *target, DynEdge *edge)
 		target->next_reinit = "a source was not yet captured at the refresh before";
 		return "a source is not yet captured";
 	}
+	if (!dyn_changelog_exists(source))
+	{
+		dyn_capture_wake_at_end();
+		target->next_reinit = "the change log of a source was missing at the refresh before";
+		return "the change log of a source is missing";
+	}
 	foreach(lc, edge->columns)
 		if (!list_member_int(source->columns, lfirst_int(lc)))
 		{

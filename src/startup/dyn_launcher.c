@@ -69,6 +69,7 @@ typedef struct LaunchedWorker
 	TimestampTz started;
 	TimestampTz not_before;
 	int			retry_ms;
+	uint64		progress;		/* when it last ended */
 } LaunchedWorker;
 
 typedef struct LaunchedDatabase
@@ -160,8 +161,12 @@ list_databases(void)
 
 /* ---- workers ---- */
 
+/*
+ * progress: of the kind of worker's own.  One that made some before it failed
+ * is tried again soon: what it fails of is new.
+ */
 static bool
-worker_running(LaunchedWorker *worker)
+worker_running(LaunchedWorker *worker, uint64 progress)
 {
 	pid_t		pid;
 	TimestampTz now = GetCurrentTimestamp();
@@ -180,6 +185,9 @@ worker_running(LaunchedWorker *worker)
 	worker->handle = NULL;
 	if (TimestampDifferenceExceeds(worker->started, now, STEADY_MS))
 		worker->retry_ms = 0;
+	else if (progress > worker->progress)
+		worker->retry_ms = Min(worker->retry_ms, FIRST_RETRY_MS);
+	worker->progress = progress;
 	worker->not_before = TimestampTzPlusMilliseconds(now, worker->retry_ms);
 	worker->retry_ms = Min(Max(worker->retry_ms * 2, FIRST_RETRY_MS), LAST_RETRY_MS);
 	return false;
@@ -258,6 +266,7 @@ typedef struct Wish
 	bool		dropped;
 	bool		paused;
 	DynCaptureState state;
+	uint64		captured;
 } Wish;
 
 static Wish
@@ -275,6 +284,7 @@ look_up(Oid dboid)
 		wish.dropped = db->dropped;
 		wish.paused = db->paused_until > GetCurrentTimestamp();
 		wish.state = db->state;
+		wish.captured = pg_atomic_read_u64(&db->captured_lsn);
 	}
 	LWLockRelease(dyn_shmem->lock);
 	return wish;
@@ -402,8 +412,8 @@ tend(LaunchedDatabase *database, int *probes)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	Wish		wish = look_up(database->dboid);
-	bool		capture_runs = worker_running(&database->capture);
-	bool		scheduler_runs = worker_running(&database->scheduler);
+	bool		capture_runs = worker_running(&database->capture, wish.captured);
+	bool		scheduler_runs = worker_running(&database->scheduler, 0);
 
 	if (!database->exists || wish.dropped || !wish.confirmed)
 	{

@@ -51,12 +51,14 @@ use Test::More;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 
-# A node that is initialised and not started; options: extra lines of configuration.
+# A node that is initialised and not started; options for initdb, if any, by
+# reference, then extra lines of configuration.
 sub configured_node
 {
 	my ($name, @conf) = @_;
+	my $initdb = ref $conf[0] ? shift @conf : [];
 	my $node = PostgreSQL::Test::Cluster->new($name);
-	$node->init(allows_streaming => 'logical');
+	$node->init(allows_streaming => 'logical', extra => $initdb);
 	$node->append_conf('postgresql.conf', <<'CONF');
 shared_preload_libraries = 'dyntable'
 wal_level = logical
