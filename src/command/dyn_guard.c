@@ -32,7 +32,6 @@
 #include <utils/lsyscache.h>
 
 #include "capture/dyn_capture.h"
-#include "capture/dyn_capture.h"
 #include "catalog/dyn_catalog.h"
 #include "command/dyn_command.h"
 #include "command/dyn_cycle.h"
