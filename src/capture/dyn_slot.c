@@ -5,7 +5,7 @@
  * Slot and origin are both called dyntable_<database oid>.  The slot keeps the
  * WAL, the origin's progress (moved by the commit record of each batch) says up
  * to where the log holds it.  The row of dyntable.slot gives this pair a random
- * generation and says to which system, timeline and database it belongs; a
+ * generation and says to which system, timeline, database and tablespace it belongs; a
  * position is only worth something under the generation it was stored with.
  *
  * The row is committed while the slot is still ephemeral, then the slot is made
@@ -280,6 +280,10 @@ row_misfit(const DynSlot *slot, const char *name)
 		return "the database is a copy";
 	if (slot->timeline != GetWALInsertionTimeLine())
 		return "the server was promoted or restored";
+
+	/* WAL from before the move names files that no relation of today has */
+	if (slot->tablespace != MyDatabaseTableSpace)
+		return "the database was moved to another tablespace";
 	return NULL;
 }
 
@@ -412,6 +416,7 @@ dyn_slot_make(DynSlot *slot)
 	slot->systemid = GetSystemIdentifier();
 	slot->timeline = GetWALInsertionTimeLine();
 	slot->dboid = MyDatabaseId;
+	slot->tablespace = MyDatabaseTableSpace;
 	slot->cause = cause;
 
 	allow_plugin();

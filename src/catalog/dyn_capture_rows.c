@@ -19,7 +19,7 @@ bool
 dyn_slot_get(DynSlot *slot)
 {
 	static DynStatement select = {
-		"SELECT name::text, generation, systemid, timeline, dboid FROM dyntable.slot", 0, {0}
+		"SELECT name::text, generation, systemid, timeline, dboid, tablespace FROM dyntable.slot", 0, {0}
 	};
 	DynCall		call;
 	bool		found;
@@ -33,6 +33,7 @@ dyn_slot_get(DynSlot *slot)
 		slot->systemid = (uint64) dyn_spi_int8(0, 3);
 		slot->timeline = (uint32) dyn_spi_int8(0, 4);
 		slot->dboid = dyn_spi_oid(0, 5);
+		slot->tablespace = dyn_spi_oid(0, 6);
 	}
 	dyn_spi_end(&call);
 	return found;
@@ -42,14 +43,16 @@ void
 dyn_slot_store(const DynSlot *slot)
 {
 	static DynStatement insert = {
-		"INSERT INTO dyntable.slot (name, generation, systemid, timeline, dboid, cause) "
-		"VALUES ($1, $2, $3, $4, $5, $6)", 6, {TEXTOID, INT8OID, INT8OID, INT8OID, OIDOID, TEXTOID}
+		"INSERT INTO dyntable.slot (name, generation, systemid, timeline, dboid, cause, "
+		"tablespace) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+		7, {TEXTOID, INT8OID, INT8OID, INT8OID, OIDOID, TEXTOID, OIDOID}
 	};
-	char		nulls[6] = {' ', ' ', ' ', ' ', ' ', ' '};
+	char		nulls[7] = {' ', ' ', ' ', ' ', ' ', ' ', ' '};
 	Datum		values[] = {
 		CStringGetTextDatum(slot->name), Int64GetDatum(slot->generation),
 		Int64GetDatum((int64) slot->systemid), Int64GetDatum((int64) slot->timeline),
-		ObjectIdGetDatum(slot->dboid), dyn_text_value(slot->cause, &nulls[5])
+		ObjectIdGetDatum(slot->dboid), dyn_text_value(slot->cause, &nulls[5]),
+		ObjectIdGetDatum(slot->tablespace)
 	};
 
 	dyn_slot_forget();

@@ -15,6 +15,7 @@ typedef struct DynSlot
 	uint64		systemid;
 	uint32		timeline;
 	Oid			dboid;
+	Oid			tablespace;		/* of the database */
 	const char *cause;			/* why it took the place of another, or NULL; not read by dyn_slot_get */
 } DynSlot;
 

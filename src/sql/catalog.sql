@@ -111,6 +111,7 @@ CREATE TABLE dyntable.slot (
     systemid   bigint NOT NULL,
     timeline   bigint NOT NULL,
     dboid      oid NOT NULL,
+    tablespace oid NOT NULL,
     cause      text
 );
 COMMENT ON TABLE dyntable.slot IS 'the replication slot of this database and its generation';

@@ -143,8 +143,9 @@ wait_for_capture(Oid dboid)
 	}
 }
 
+/* moved: no slot made before will be used again, so nobody shall wait for it */
 static void
-resume_database(Oid dboid)
+resume_database(Oid dboid, bool moved)
 {
 	DynDatabase *db;
 
@@ -152,6 +153,8 @@ resume_database(Oid dboid)
 	db = dyn_shmem_database(dboid);
 	if (db)
 		db->paused_until = 0;
+	if (db && moved)
+		db->generation = 0;
 	if (db && !db->confirmed && db->capture_pid == 0)
 		db->dboid = InvalidOid;
 	LWLockRelease(dyn_shmem->lock);
@@ -195,7 +198,7 @@ database_utility(PlannedStmt *statement, const char *query, bool read_only,
 	}
 	PG_FINALLY();
 	{
-		resume_database(dboid);
+		resume_database(dboid, IsA(statement->utilityStmt, AlterDatabaseStmt));
 	}
 	PG_END_TRY();
 }
