@@ -122,7 +122,15 @@ dyn_pool_dispatch(const DynTask *task, const DynWarehouse *warehouse, Oid owner)
 	LWLockAcquire(&dyn_queue->lock, LW_EXCLUSIVE);
 	census = pool_census(name);
 	worker = census.ready;
-	if (worker != NULL)
+	if (worker != NULL && census.total > dyn_max_workers)
+	{
+		/* the bound was lowered */
+		worker->quit = true;
+		SetLatch(worker->latch);
+		worker = NULL;
+		pool_await_worker();
+	}
+	else if (worker != NULL)
 	{
 		worker->task = *task;
 		worker->state = DYN_WORKER_BUSY;

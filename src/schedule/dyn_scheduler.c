@@ -697,7 +697,7 @@ scheduler_sleep(TimestampTz until)
 	{
 		ConfigReloadPending = false;
 		ProcessConfigFile(PGC_SIGHUP);
-		self.purge_at = 0;		/* the history may be kept for less time now */
+		self.purge_at = self.wake = 0;	/* the history may be kept for less time now */
 	}
 	AcceptInvalidationMessages();
 }

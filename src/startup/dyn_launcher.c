@@ -422,7 +422,10 @@ tend(LaunchedDatabase *database, int *probes)
 			TerminateBackgroundWorker(database->scheduler.handle);
 		if (!capture_runs && wish.entry && (wish.dropped || !database->exists))
 		{
+			/* who left because there was nothing to do has not failed */
 			database->probing = false;
+			database->capture.retry_ms = database->scheduler.retry_ms = 0;
+			database->capture.not_before = database->scheduler.not_before = 0;
 			forget_entry(database->dboid, database->exists);
 		}
 	}
