@@ -11,7 +11,8 @@
  *		is seen;
  *	 4. the WAL position of now, which the capture worker must have passed:
  *		what the snapshot sees has its commit record before it;
- *	 5. each table in a subtransaction of its own, so that one that fails
+ *	 5. each table in a subtransaction of its own (those of a large run
+ *		share them as long as nothing goes wrong), so that one that fails
  *		spares those that do not read it.
  */
 #include <postgres.h>
@@ -36,6 +37,9 @@
 #include "refresh/dyn_own_log.h"
 #include "refresh/dyn_target.h"
 
+/* With more than 64 subtransactions a transaction makes every backend's snapshots slow. */
+#define MAX_SUBTRANSACTIONS 60
+
 /* How long a run waits for a capture worker that is starting. */
 #define CAPTURE_START_MS 3000
 
@@ -46,8 +50,9 @@ static void begin_run(DynRun *run, List *order);
 static void wait_for_capture(DynRun *run);
 static bool run_captures(List *order);
 static DynResult *refresh_one(DynRun *run, Oid relid, bool catch_errors);
-static bool try_refresh(DynRun *run, Oid relid, const DynRetry *retry, DynResult *result,
-						ErrorData **error);
+static bool try_refresh(DynRun *run, List *relids, const DynRetry *retry, DynResult *results, ErrorData **error);
+static bool refresh_together(DynRun *run, List *relids, List **results);
+static DynResult *refresh_in_turn(DynRun *run, Oid relid, List *results, bool catch_errors);
 static bool upstream_failed(Oid relid, List *results);
 
 const char *
@@ -131,31 +136,59 @@ dyn_run_keeping(List *relids, DynTrigger trigger, bool catch_errors, Snapshot *s
 	DynRun		run = {.trigger = trigger};
 	List	   *order = dyn_run_order(relids);
 	List	   *results = NIL;
-	ListCell   *lc;
+	int			share = (list_length(order) + MAX_SUBTRANSACTIONS - 1) / MAX_SUBTRANSACTIONS;
 
 	dyn_run_check("dyntable_refresh()");
 	begin_run(&run, order);
-	foreach(lc, order)
+	for (int i = 0; i < list_length(order); i += share)
 	{
-		DynResult  *result;
+		List	   *relids = list_copy_head(list_copy_tail(order, i), share);
+		ListCell   *lc;
 
-		CHECK_FOR_INTERRUPTS();
-		if (upstream_failed(lfirst_oid(lc), results))
-		{
-			result = palloc0(sizeof(DynResult));
-			result->relid = lfirst_oid(lc);
-			result->failed = result->upstream_failed = true;
-			result->sqlstate = "UPSTREAM_FAILED";
-			result->message = "a table upstream failed";
-			result->data_timestamp = DT_NOBEGIN;
-			result->started = result->ended = GetCurrentTimestamp();
-		}
-		else
-			result = refresh_one(&run, lfirst_oid(lc), catch_errors);
-		results = lappend(results, result);
+		if (share > 1 && refresh_together(&run, relids, &results))
+			continue;
+		foreach(lc, relids)
+			results = lappend(results, refresh_in_turn(&run, lfirst_oid(lc), results, catch_errors));
 	}
 	*snapshot = run.snapshot;
 	return results;
+}
+
+/* Several tables in one subtransaction.  False, and nothing done, if one failed, now or upstream. */
+static bool
+refresh_together(DynRun *run, List *relids, List **results)
+{
+	DynResult  *all = palloc0(sizeof(DynResult) * list_length(relids));
+	ErrorData  *error = NULL;
+	ListCell   *lc;
+
+	foreach(lc, relids)
+		if (upstream_failed(lfirst_oid(lc), *results))
+			return false;
+	if (!try_refresh(run, relids, NULL, all, &error))
+		return false;
+	for (int i = 0; i < list_length(relids); i++)
+		*results = lappend(*results, &all[i]);
+	return true;
+}
+
+/* results: of the tables before it. */
+static DynResult *
+refresh_in_turn(DynRun *run, Oid relid, List *results, bool catch_errors)
+{
+	DynResult  *result;
+
+	CHECK_FOR_INTERRUPTS();
+	if (!upstream_failed(relid, results))
+		return refresh_one(run, relid, catch_errors);
+	result = palloc0(sizeof(DynResult));
+	result->relid = relid;
+	result->failed = result->upstream_failed = true;
+	result->sqlstate = "UPSTREAM_FAILED";
+	result->message = "a table upstream failed";
+	result->data_timestamp = DT_NOBEGIN;
+	result->started = result->ended = GetCurrentTimestamp();
+	return result;
 }
 
 static bool
@@ -372,7 +405,7 @@ refresh_one(DynRun *run, Oid relid, bool catch_errors)
 	DynRetry	retry;
 	ErrorData  *error = NULL;
 
-	if (try_refresh(run, relid, NULL, result, &error))
+	if (try_refresh(run, list_make1_oid(relid), NULL, result, &error))
 		return result;
 
 	/* a row that an index of ours cannot hold is no fault: another index will do */
@@ -381,7 +414,7 @@ refresh_one(DynRun *run, Oid relid, bool catch_errors)
 		retry.reason = "a value is too long for the index on a key";
 		retry.by_image = true;
 		memset(result, 0, sizeof(DynResult));
-		if (try_refresh(run, relid, &retry, result, &error))
+		if (try_refresh(run, list_make1_oid(relid), &retry, result, &error))
 			return result;
 	}
 
@@ -403,7 +436,7 @@ refresh_one(DynRun *run, Oid relid, bool catch_errors)
 		retry.reason = psprintf(diverged ? "the stored state did not fit the changes: %s" :
 								"what was stored cannot be read: %s", error->message);
 		retry.by_image = false;
-		if (try_refresh(run, relid, &retry, result, &error))
+		if (try_refresh(run, list_make1_oid(relid), &retry, result, &error))
 			return result;
 	}
 	if (!catch_errors)
@@ -418,9 +451,12 @@ refresh_one(DynRun *run, Oid relid, bool catch_errors)
 	return result;
 }
 
-/* In a subtransaction; on failure *error (in the caller's memory) tells what went wrong. */
+/*
+ * In a subtransaction; on failure *error (in the caller's memory) tells what
+ * went wrong.  results: one for each table.
+ */
 static bool
-try_refresh(DynRun *run, Oid relid, const DynRetry *retry, DynResult *result, ErrorData **error)
+try_refresh(DynRun *run, List *relids, const DynRetry *retry, DynResult *results, ErrorData **error)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -431,12 +467,14 @@ try_refresh(DynRun *run, Oid relid, const DynRetry *retry, DynResult *result, Er
 	MemoryContextSwitchTo(work);
 	PG_TRY();
 	{
-		dyn_target_refresh(run, relid, retry, result);
+		for (int i = 0; i < list_length(relids); i++)
+			dyn_target_refresh(run, list_nth_oid(relids, i), retry, &results[i]);
 		ReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(caller);
 		CurrentResourceOwner = owner;
-		if (result->reason)
-			result->reason = pstrdup(result->reason);
+		for (int i = 0; i < list_length(relids); i++)
+			if (results[i].reason)
+				results[i].reason = pstrdup(results[i].reason);
 		done = true;
 	}
 	PG_CATCH();
