@@ -102,6 +102,14 @@ SELECT subxact_count <= 60 AND NOT subxact_overflowed FROM pg_stat_get_backend_i
 		"200\nt", 'with subtransactions that every snapshot has room for');
 }
 
+# One of those that share a subtransaction is found to be wrong: the others are as if nothing had been.
+my ($log) = sql(q{SELECT log::regclass FROM dyntable.source WHERE relid = 's9'::regclass});
+sql("INSERT INTO $log (xid, w, a1, a2, a3) VALUES (pg_current_xact_id(), -1, 1000, 1, 9999); UPDATE s9 SET v = v + 1");
+my (undef, $all, $warning) = $node->psql('postgres', q{SELECT string_agg(name || ' ' || action, ',' ORDER BY name::text) FILTER (WHERE name::text IN ('a9', 'c8', 'a10')), count(*) FROM dyntable_refresh()});
+is($all, 'a10 NO_DATA,a9 REINITIALIZE,c8 INCREMENTAL|200', 'a table whose state contradicts its changes is computed anew, the others are not');
+like($warning, qr/WARNING:.*rows that are not there/, 'with a warning');
+is(sql("SELECT string_agg(v::text, ',') FROM (SELECT dyntable_verify(n)::text AS v FROM unnest(ARRAY['a9', 'c9', 'c8', 'd9']::regclass[]) n) x"), join(',', ('(0,0)') x 4), 'and all are right');
+
 # ---- a chain of 50 ----
 sql('CREATE TABLE links (id int PRIMARY KEY, v int); INSERT INTO links SELECT i, i FROM generate_series(1, 5) i');
 sql(join ';', map { sprintf q{SELECT dyntable_create('link%s', 'SELECT id, v + 1 AS v FROM %s', '%s', initialize => 'on_schedule')}, $_, $_ > 1 ? 'link' . ($_ - 1) : 'links', $_ < 50 ? 'downstream' : '1 day' } 1 .. 50);
