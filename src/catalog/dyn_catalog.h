@@ -133,7 +133,7 @@ extern DynTable *dyn_table_get(Oid relid, bool missing_ok);
 extern List *dyn_table_all(void);	/* of Oid, ordered */
 extern void dyn_table_insert(const DynTable *table);
 extern void dyn_table_update(const DynTable *table);
-extern void dyn_table_delete(Oid relid);	/* with position, edges, stages, history kept */
+extern void dyn_table_delete(Oid relid);	/* with position and edges, stages are left; history kept */
 extern char *dyn_tree_version(void);	/* what trees are written by on this server */
 extern bool dyn_tree_readable(const DynTable *table);	/* else analyse the definition again */
 extern DynRefreshMode dyn_mode_from_name(const char *name);
@@ -183,6 +183,14 @@ extern void dyn_member_add(Oid relid);	/* of the extension; drops go past the me
 extern void dyn_member_drop(Oid relid);
 extern List *dyn_stages_of(Oid relid);	/* of Oid */
 extern void dyn_stage_drop(Oid relid, Oid stage);
+
+/*
+ * While objects are dropped, state tables whose table goes are only left
+ * behind: their columns and indexes may be among what goes, by their types.
+ * Whoever has dropped objects then has them dropped.
+ */
+extern void dyn_stage_leave(Oid stage);
+extern void dyn_stages_left_drop(void);
 
 /* restored: definitions that came with a dump and are not yet taken over */
 typedef struct DynRestored

@@ -14,7 +14,9 @@
 #include <catalog/pg_extension.h>
 #include <catalog/pg_type.h>
 #include <utils/builtins.h>
+#include <utils/memutils.h>
 #include <utils/pg_lsn.h>
+#include <utils/syscache.h>
 #include <utils/xid8.h>
 
 #include "catalog/dyn_catalog.h"
@@ -239,6 +241,58 @@ dyn_stage_drop(Oid relid, Oid stage)
 
 	dyn_member_drop(stage);
 	dyn_spi_run(&delete, values, NULL);
+}
+
+static List *left = NIL;		/* of Oid: state tables whose table is dropped */
+
+/* What was dropped is back. */
+static void
+forget_left(void)
+{
+	list_free(left);
+	left = NIL;
+}
+
+static void
+left_at_end(XactEvent event, void *arg)
+{
+	forget_left();
+}
+
+static void
+left_at_subabort(SubXactEvent event, SubTransactionId id, SubTransactionId parent, void *arg)
+{
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		forget_left();
+}
+
+void
+dyn_stage_leave(Oid stage)
+{
+	static bool registered = false;
+	MemoryContext caller = MemoryContextSwitchTo(TopMemoryContext);
+
+	if (!registered)
+	{
+		RegisterXactCallback(left_at_end, NULL);
+		RegisterSubXactCallback(left_at_subabort, NULL);
+		registered = true;
+	}
+	left = lappend_oid(left, stage);
+	MemoryContextSwitchTo(caller);
+}
+
+void
+dyn_stages_left_drop(void)
+{
+	while (left != NIL)
+	{
+		Oid			stage = linitial_oid(left);
+
+		left = list_delete_first(left);
+		if (SearchSysCacheExists1(RELOID, ObjectIdGetDatum(stage)))
+			dyn_member_drop(stage);
+	}
 }
 
 /* Readers of a dynamic table that read on from where they stand. */

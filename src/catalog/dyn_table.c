@@ -501,7 +501,7 @@ dyn_table_delete(Oid relid)
 
 	if (!extension_being_dropped())
 		foreach(cell, dyn_stages_of(relid))
-			dyn_member_drop(lfirst_oid(cell));
+			dyn_stage_leave(lfirst_oid(cell));
 	for (int i = 0; i < lengthof(deletes); i++)
 		if (OidIsValid(get_relname_relid(tables[i], dyn_schema_oid())))
 			dyn_spi_run(&deletes[i], values, NULL);

@@ -203,6 +203,7 @@ dyn_replace(Oid relid, DynDefinition *definition, DynTableOptions *options)
 					definition->name, mismatch)));
 	ObjectAddressSet(address, RelationRelationId, relid);
 	performDeletion(&address, DROP_RESTRICT, 0);
+	dyn_stages_left_drop();
 	CommandCounterIncrement();
 	definition->relid = InvalidOid;
 	definition->owner = GetUserId();

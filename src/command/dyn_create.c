@@ -257,6 +257,7 @@ dyntable_drop(PG_FUNCTION_ARGS)
 	statement->behavior = dyn_argument_bool(fcinfo, 2, false) ? DROP_CASCADE : DROP_RESTRICT;
 	dyn_lock_doomed(statement);
 	RemoveRelations(statement);
+	dyn_stages_left_drop();
 	if (restored != NULL)
 		(void) dyn_restored_forget(restored->schema, restored->name);
 	PG_RETURN_VOID();

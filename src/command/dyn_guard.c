@@ -300,6 +300,8 @@ guard_process_utility(PlannedStmt *pstmt, const char *query_string, bool read_on
 		standard_ProcessUtility(pstmt, query_string, read_only_tree, context, params,
 								query_env, dest, qc);
 
+	dyn_stages_left_drop();
+
 	/* What the view reads now is known only afterwards. */
 	if (IsA(statement, ViewStmt) && ((ViewStmt *) statement)->replace)
 		dyn_check_view_cycle(((ViewStmt *) statement)->view);

@@ -63,7 +63,20 @@ my %TABLES = (
 			[ 'g', 'integer', 'int', 'g', 0 ],
 			[ 'k', 'integer', 'int', 'k', 0.15 ],
 			[ 'a', 'integer', 'int', 'x', 0.15 ],
-			[ 'big', 'bigint', 'big', 'x', 0.2 ] ] });
+			[ 'big', 'bigint', 'big', 'x', 0.2 ] ] },
+
+	# partitioned by k, with a leaf whose columns stand elsewhere; rows move
+	b6 => {
+		rows => 40,
+		key => [ 'id', 'k' ],
+		partitioned => 1,
+		cols => [
+			[ 'id', 'integer', 'int', 'id', 0 ],
+			[ 'k', '$s.natural_number', 'int', 'k', 0 ],
+			[ 'g', 'smallint', 'int', 'g', 0.15 ],
+			[ 's', 'char(12)', 'text', 's', 0.15 ],
+			[ 'x', 'real', 'float', 'f', 0.15 ],
+			[ 'w', '$s.words', 'text', 'x', 0.2 ] ] });
 
 my @NAMES = sort keys %TABLES;
 
@@ -136,31 +149,41 @@ sub setup
 	my ($self) = @_;
 	my $dice = $self->{dice};
 	my $s = $self->{schema};
-	my $sql = "CREATE SCHEMA $s;\n";
+	my $sql = "CREATE SCHEMA $s;\nCREATE DOMAIN $s.natural_number AS integer CHECK (VALUE >= 0);\nCREATE DOMAIN $s.words AS text;\n";
 	foreach my $name (@NAMES)
 	{
 		my $t = $TABLES{$name};
-		$sql .= "CREATE TABLE $s.$name (" . join(', ', map { "$_->[0] $_->[1]" } @{ $t->{cols} });
+		$sql .= "CREATE TABLE $s.$name (" . join(', ', map { "$_->[0] " . $_->[1] =~ s/\$s/$s/r } @{ $t->{cols} });
 		$sql .= ', PRIMARY KEY (' . join(', ', @{ $t->{key} }) . ')' if $t->{key};
-		$sql .= ");\n";
+		$sql .= ')' . ($t->{partitioned} ? ' PARTITION BY RANGE (k)' : '') . ";\n";
 		$sql .= "CREATE INDEX ON $s.$name (k);\n" if $dice->chance(0.5);
 	}
 	$sql .= "ALTER TABLE $s.b2 ALTER w SET STORAGE EXTERNAL;\n";
+	$sql .= <<"SQL";
+CREATE TABLE $s.b6_low (gone integer, w $s.words, x real, id integer NOT NULL, s char(12), gone2 integer, k $s.natural_number NOT NULL, g smallint);
+ALTER TABLE $s.b6_low DROP gone, DROP gone2;
+ALTER TABLE $s.b6 ATTACH PARTITION $s.b6_low FOR VALUES FROM (0) TO (8);
+CREATE TABLE $s.b6_mid PARTITION OF $s.b6 FOR VALUES FROM (8) TO (16);
+CREATE TABLE $s.b6_high PARTITION OF $s.b6 DEFAULT PARTITION BY HASH (id);
+CREATE TABLE $s.b6_high_0 PARTITION OF $s.b6_high FOR VALUES WITH (MODULUS 2, REMAINDER 0);
+CREATE TABLE $s.b6_high_1 PARTITION OF $s.b6_high FOR VALUES WITH (MODULUS 2, REMAINDER 1);
+SQL
 
 	# a column number that is not its position
 	$sql .= "ALTER TABLE $s.b4 ADD gone integer;\nALTER TABLE $s.b4 DROP gone;\n" if $dice->chance(0.5);
 	$sql .= $self->insert($_, $TABLES{$_}{rows}) foreach @NAMES;
-	return $sql . "ANALYZE $s.b1, $s.b2, $s.b3, $s.b4, $s.b5;\n";
+	return $sql . 'ANALYZE ' . join(', ', map { "$s.$_" } @NAMES) . ";\n";
 }
 
 # The ctids of n rows chosen by what they hold (but for the clock's columns).
 sub chosen
 {
-	my ($self, $name, $n) = @_;
+	my ($self, $name, $n, $leaf) = @_;
 	my $salt = $self->{dice}->range(1, 1000000);
 	my @cols = map { $_->[0] } grep { $_->[2] ne 'ts' } @{ $TABLES{$name}{cols} };
 	my $row = join(', ', map { "t.$_" } @cols);
-	return "ctid = ANY (ARRAY(SELECT t.ctid FROM $self->{schema}.$name t ORDER BY md5(ROW($row)::text || '$salt'), $row LIMIT $n))";
+	return "(tableoid, ctid) IN (SELECT t.tableoid, t.ctid FROM $self->{schema}." . ($leaf // $name)
+	  . " t ORDER BY md5(ROW($row)::text || '$salt'), $row LIMIT $n)";
 }
 
 sub assignment
@@ -190,7 +213,8 @@ sub update
 	  if $name eq 'b5' && $dice->chance(0.1);
 	@cols = ($dice->shuffle(@cols))[ 0 .. ($dice->chance(0.4) && @cols > 1 ? 1 : 0) ];
 	my $set = join(', ', map { $self->assignment($name, $_) } @cols);
-	return "UPDATE $self->{schema}.$name SET $set WHERE " . $self->chosen($name, $n) . ";\n";
+	my $leaf = $TABLES{$name}{partitioned} && $dice->chance(0.3) ? "${name}_low" : $name;
+	return "UPDATE $self->{schema}.$leaf SET $set WHERE " . $self->chosen($name, $n, $leaf) . ";\n";
 }
 
 sub delete

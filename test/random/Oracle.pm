@@ -1,6 +1,6 @@
 # Oracle.pm: the randomised oracle.
 #
-# Works in passes.  A pass makes five base tables with random rows, two views
+# Works in passes.  A pass makes six base tables, one of them partitioned, with random rows, two views
 # and two dynamic tables over them, and random definitions over all of these.
 # Each definition becomes a dynamic table dt_<i> (mode incremental), and a
 # second one, cp_<i> (mode auto), with a dynamic table dn_<i> over it.  Then

@@ -291,6 +291,24 @@ are_refreshed('its TRUNCATE', 'REINITIALIZE', 'subscribed');
 run('DROP SUBSCRIPTION sub');
 $publisher->stop;
 
+# ---- types and tables that go together, and come back when it is undone ----
+run(<<'SQL');
+CREATE SCHEMA apart;
+CREATE DOMAIN apart.small AS int;
+CREATE TABLE apart.t (k apart.small, n int);
+INSERT INTO apart.t SELECT i % 3, i FROM generate_series(1, 9) i;
+SELECT dyntable_create('apart.sums', 'SELECT k, sum(n) AS s FROM apart.t GROUP BY k', '1 day');
+SELECT dyntable_create('apart.over', 'SELECT s, max(k) AS k FROM apart.sums GROUP BY s', '1 day');
+SQL
+run('BEGIN; DROP SCHEMA apart CASCADE; ROLLBACK');
+run('DO $$ BEGIN DROP SCHEMA apart CASCADE; RAISE EXCEPTION $x$undo$x$; EXCEPTION WHEN raise_exception THEN END $$');
+run('UPDATE apart.t SET n = 7 WHERE n = 5; SELECT dyntable_refresh()');
+are_refreshed('a schema that was not dropped', 'NO_DATA', 'apart.sums', 'apart.over');
+my $states = q{SELECT count(*) FROM pg_class WHERE relname ~ '^stage_' AND relkind = 'r'};
+my $before = run($states);
+run('DROP SCHEMA apart CASCADE');
+is($before - run($states), 3, 'state tables go with a schema of tables and types');
+
 # ---- and all is put back ----
 run(q{SELECT dyntable_drop(n) FROM unnest(ARRAY[} . join(', ', map { "'of_$_'" } @identities) . q{, 'leaf', 'twice', 'branch', 'whole']) n});
 ok($node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM dyntable.source WHERE relid::regclass::text ~ '^(ident|tree)'}), 'sources that nobody reads leave capture');
