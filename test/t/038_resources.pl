@@ -205,6 +205,15 @@ run(q{ROLLBACK PREPARED 'long'});
 starts_anew('an invalidated slot', 'the replication slot was (invalidated|missing)');
 run('ALTER SYSTEM RESET ALL');
 
+# ---- the library of another version ----
+run(q{UPDATE pg_extension SET extversion = '0.9' WHERE extname = 'dyntable'});
+($status, $out, $error) = $node->psql('postgres', q{SELECT dyntable_refresh('grouped')});
+like($error, qr/loaded in version \S+, but installed in this database in version 0.9.*ALTER EXTENSION dyntable UPDATE/s, 'another version: says so');
+run(q{UPDATE pg_extension SET extversion = '1.0' WHERE extname = 'dyntable'});
+is_refreshed('the same version again', 'INCREMENTAL');
+run('ALTER EXTENSION dyntable UPDATE');
+is_refreshed('an update to the version that is there', 'INCREMENTAL');
+
 # ---- no process is free ----
 run('ALTER SYSTEM SET max_worker_processes = 4');
 $node->restart;
