@@ -15,7 +15,7 @@ OBJS        = $(patsubst %.c,%.o,$(sort $(wildcard src/*/*.c)))
 SQL_PARTS   = $(addprefix src/sql/,header.sql catalog.sql types.sql command.sql refresh.sql schedule.sql capture.sql restore.sql monitor.sql)
 
 PG_CONFIG  ?= $(firstword $(wildcard /usr/lib/postgresql/15/bin/pg_config) pg_config)
-PG_CPPFLAGS = -I$(CURDIR)/src -DDYN_VERSION='"$(EXTVERSION)"'
+PG_CPPFLAGS = -I$(CURDIR)/src
 PG_CFLAGS   = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers \
               -Wno-declaration-after-statement
 # The server's own flags may be another compiler's.
@@ -64,11 +64,14 @@ test-long: prepared
 bench: prepared
 	@bench/run $(BENCH)
 
-# Prepares each version for itself.
+# These prepare each server for itself.
 test-matrix:
 	@test/matrix
+
+test-sanitize:
+	@test/sanitize
 
 check-regress check-isolation check-pgtap check-tap: check-%: prepared
 	@test/run $*
 
-.PHONY: tree prepared demo bench test test-long test-matrix check-regress check-isolation check-pgtap check-tap
+.PHONY: tree prepared demo bench test test-long test-matrix test-sanitize check-regress check-isolation check-pgtap check-tap
