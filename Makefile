@@ -15,7 +15,7 @@ OBJS        = $(patsubst %.c,%.o,$(sort $(wildcard src/*/*.c)))
 SQL_PARTS   = $(addprefix src/sql/,header.sql catalog.sql types.sql command.sql refresh.sql schedule.sql capture.sql restore.sql monitor.sql)
 
 PG_CONFIG  ?= $(firstword $(wildcard /usr/lib/postgresql/15/bin/pg_config) pg_config)
-PG_CPPFLAGS = -I$(CURDIR)/src
+PG_CPPFLAGS = -I$(CURDIR)/src -DDYN_VERSION='"$(EXTVERSION)"'
 PG_CFLAGS   = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers \
               -Wno-declaration-after-statement
 # The server's own flags may be another compiler's.

@@ -125,6 +125,7 @@ extern void dyn_alter_table(Oid relid, List *commands);
 extern void dyn_depend_record(Oid relid, Query *query);
 
 /* the extension itself */
+extern void dyn_extension_check_version(void);	/* error where it is not of the library's version */
 extern Oid	dyn_extension_oid(void);	/* InvalidOid where it is not installed */
 extern Oid	dyn_schema_oid(void);	/* schema dyntable */
 

@@ -155,6 +155,27 @@ dyn_extension_oid(void)
 	return known.extension;
 }
 
+/* Its tables are those of the script that made them, until it is updated. */
+void
+dyn_extension_check_version(void)
+{
+	static DynStatement select = {
+		"SELECT extversion FROM pg_catalog.pg_extension WHERE extname = 'dyntable'", 0, {0}
+	};
+	DynCall		call;
+	char	   *version;
+
+	dyn_spi_begin(&call, &select, NULL, NULL);
+	version = call.nrows > 0 ? dyn_spi_text(0, 1) : NULL;
+	if (version && strcmp(version, DYN_VERSION) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("dyntable is loaded in version %s, but installed in this database in version %s",
+						DYN_VERSION, version),
+				 errhint("Run ALTER EXTENSION dyntable UPDATE, or restart the server if it runs an older library.")));
+	dyn_spi_end(&call);
+}
+
 Oid
 dyn_schema_oid(void)
 {

@@ -106,7 +106,7 @@ visit(Oid relid, List **order, List **path)
 /*
  * A function of a user that a refresh, VACUUM, ANALYZE or an index build calls
  * acts for somebody else: it must not bring tables to a state that its caller
- * does not know of.
+ * does not * know of.
  */
 void
 dyn_run_check(const char *command)
@@ -118,6 +118,7 @@ dyn_run_check(const char *command)
 		ereport(ERROR,
 				errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				errmsg("cannot execute %s within security-restricted operation", command));
+	dyn_extension_check_version();
 }
 
 List *

@@ -79,18 +79,14 @@ foreach my $n (1 .. 5)
 }
 is_running_again('others reached for the slot');
 is_refreshed('others reached for the slot', 'INCREMENTAL');
-foreach my $foreign (q{pg_create_physical_replication_slot('%s')}, q{pg_create_logical_replication_slot('%s', 'test_decoding')})
-{
-	my ($status, $out, $error);
-	DynFaults::without_worker($node, "SELECT pg_drop_replication_slot('$slot'); SELECT " . sprintf($foreign, $slot));
-	says('a slot of others under our name', q{exists and is not dyntable''s: Drop it with});
-	($status, $out, $error) = $node->psql('postgres', q{SET dyntable.capture_timeout = '300ms'; SELECT dyntable_create('more', 'SELECT id FROM src')});
-	like($error, qr/WARNING.*exists and is not dyntable's: Drop it with/s, 'a create says it too');
-	run(q{SELECT dyntable_drop('more')});
-	is(run('SELECT count(*) FROM pg_replication_slots'), 1, 'the slot of others is left alone');
-	run("SELECT pg_drop_replication_slot('$slot')");
-	starts_anew('then dropped', 'the replication slot was missing');
-}
+DynFaults::without_worker($node, "SELECT pg_drop_replication_slot('$slot'); SELECT pg_create_physical_replication_slot('$slot')");
+says('a slot of others under our name', q{exists and is not dyntable''s: Drop it with});
+my ($status, $out, $error) = $node->psql('postgres', q{SET dyntable.capture_timeout = '300ms'; SELECT dyntable_create('more', 'SELECT id FROM src')});
+like($error, qr/WARNING.*exists and is not dyntable's: Drop it with/s, 'a create says it too');
+run(q{SELECT dyntable_drop('more')});
+is(run('SELECT count(*) FROM pg_replication_slots'), 1, 'the slot of others is left alone');
+run("SELECT pg_drop_replication_slot('$slot')");
+starts_anew('then dropped', 'the replication slot was missing');
 
 # ---- no place for a slot ----
 DynFaults::without_worker($node, "SELECT pg_drop_replication_slot('$slot'); SELECT count(pg_create_physical_replication_slot('taken_' || i)) FROM generate_series(1, 10) i");
@@ -142,7 +138,7 @@ run(q{ALTER SYSTEM SET temp_file_limit = '64kB'; ALTER SYSTEM SET logical_decodi
 run('SELECT pg_reload_conf()');
 run('UPDATE src SET v = v + 1; UPDATE src SET v = v + i FROM generate_series(1, 40) i WHERE src.id > i');
 is_refreshed('temp_file_limit', 'INCREMENTAL');
-my ($status, $out, $error) = $node->psql('postgres', q{SET work_mem = '64kB'; SELECT dyntable_create('sorted', 'SELECT a.id, b.v FROM src a JOIN src b ON a.v = b.v')});
+($status, $out, $error) = $node->psql('postgres', q{SET work_mem = '64kB'; SELECT dyntable_create('sorted', 'SELECT a.id, b.v FROM src a JOIN src b ON a.v = b.v')});
 like($error, qr/temporary file size exceeds/, 'a create over temp_file_limit fails');
 is(run(q{SELECT count(*) FROM dyntable.dynamic_tables WHERE name = 'sorted'}), 0, 'and leaves nothing');
 run('ALTER SYSTEM RESET temp_file_limit; ALTER SYSTEM RESET logical_decoding_work_mem');
@@ -208,6 +204,15 @@ comes_true(q{SELECT count(*) = 0 FROM pg_replication_slots WHERE wal_status <> '
 run(q{ROLLBACK PREPARED 'long'});
 starts_anew('an invalidated slot', 'the replication slot was (invalidated|missing)');
 run('ALTER SYSTEM RESET ALL');
+
+# ---- the library of another version ----
+run(q{UPDATE pg_extension SET extversion = '0.9' WHERE extname = 'dyntable'});
+($status, $out, $error) = $node->psql('postgres', q{SELECT dyntable_refresh('grouped')});
+like($error, qr/loaded in version \S+, but installed in this database in version 0.9.*ALTER EXTENSION dyntable UPDATE/s, 'another version: says so');
+run(q{UPDATE pg_extension SET extversion = '1.0' WHERE extname = 'dyntable'});
+is_refreshed('the same version again', 'INCREMENTAL');
+run('ALTER EXTENSION dyntable UPDATE');
+is_refreshed('an update to the version that is there', 'INCREMENTAL');
 
 # ---- no process is free ----
 run('ALTER SYSTEM SET max_worker_processes = 4');
