@@ -75,6 +75,9 @@ extern List *dyn_batch_changed(void);	/* those that have rows in the batch */
 extern void dyn_batch_clear(void);
 extern bool dyn_batch_reshaped; /* a source changed shape: its registration may be out of date */
 
+/* dyn_batch.c */
+extern XLogRecPtr dyn_batch_write(XLogRecPtr upto);	/* batch not empty; returns the end of its commit */
+
 /* dyn_changelog.c */
 extern void dyn_changelog_create(Relation source, DynSource *row);	/* row: columns given, logs set */
 extern void dyn_changelog_extend(Relation source, const DynSource *row);

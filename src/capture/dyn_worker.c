@@ -27,33 +27,24 @@
 #include <postgres.h>
 
 #include <access/xact.h>
-#include <access/xlog.h>
 #include <access/xlogutils.h>
-#include <commands/extension.h>
-#include <executor/spi.h>
-#include <fmgr.h>
 #include <miscadmin.h>
 #include <pgstat.h>
 #include <postmaster/bgworker.h>
 #include <postmaster/interrupt.h>
 #include <replication/decode.h>
 #include <replication/logical.h>
-#include <replication/origin.h>
 #include <replication/slot.h>
 #include <storage/ipc.h>
 #include <storage/latch.h>
 #include <tcop/tcopprot.h>
-#include <storage/proc.h>
 #include <storage/procarray.h>
 #include <storage/standby.h>
-#include <utils/guc.h>
 #include <utils/inval.h>
 #include <utils/memutils.h>
-#include <utils/snapmgr.h>
 #include <utils/timestamp.h>
 #include <utils/wait_event.h>
 
-#include "base/dyn_freshness.h"
 #include "base/dyn_queue.h"
 #include "base/dyn_settings.h"
 #include "capture/dyn_capture_internal.h"
@@ -345,78 +336,14 @@ wake_scheduler(void)
 	LWLockRelease(&dyn_queue->lock);
 }
 
-/* One transaction with the whole batch, or with the events that stand for it. */
-static void
-write_transaction(XLogRecPtr upto, bool events_only)
-{
-	ListCell   *lc;
-
-	if (MyProc->statusFlags & PROC_IN_LOGICAL_DECODING)
-		elog(ERROR, "capture worker must not be marked as decoding only");
-	dyn_own_begin();
-	foreach(lc, dyn_batch_changed())
-		dyn_changelog_append(lfirst(lc), events_only);
-	PopActiveSnapshot();
-	replorigin_session_origin_lsn = upto;
-	replorigin_session_origin_timestamp = GetCurrentTimestamp();
-	CommitTransactionCommand();
-	MemoryContextSwitchTo(TopMemoryContext);
-}
-
-/*
- * Whether an error lies in the rows, such as a row too long for its two
- * columns more: it would come back after every restart.
- */
-static bool
-lies_in_rows(int sqlerrcode)
-{
-	return ERRCODE_TO_CATEGORY(sqlerrcode) == ERRCODE_PROGRAM_LIMIT_EXCEEDED ||
-		ERRCODE_TO_CATEGORY(sqlerrcode) == ERRCODE_DATA_EXCEPTION;
-}
-
-/* Write what was collected; the log is then complete up to upto. */
 static void
 write_batch(XLogRecPtr upto)
 {
 	int64		rows = dyn_batch_rows();
-	volatile bool failed = false;
-	volatile bool damaged = false;
-	ListCell   *lc;
 
 	if (rows == 0)
 		return;
-	PG_TRY();
-	{
-		write_transaction(upto, false);
-	}
-	PG_CATCH();
-	{
-		damaged = geterrcode() == ERRCODE_DATA_CORRUPTED;
-		if (!damaged && !lies_in_rows(geterrcode()))
-			PG_RE_THROW();
-		EmitErrorReport();
-		FlushErrorState();
-		AbortCurrentTransaction();
-		MemoryContextSwitchTo(TopMemoryContext);
-		failed = true;
-	}
-	PG_END_TRY();
-	if (damaged)
-		foreach(lc, dyn_batch_sources())
-			if (((DynTracked *) lfirst(lc))->nrows > 0)
-				dyn_trim_forget(((DynTracked *) lfirst(lc))->relid);
-	if (failed)
-		write_transaction(upto, true);
-	last_commit_end = XactLastCommitEnd;
-	foreach(lc, dyn_batch_changed())
-	{
-		DynTracked *tracked = lfirst(lc);
-
-		if (OidIsValid(tracked->written_storage))
-			dyn_changelog_mark(tracked);
-		dyn_changes_add(tracked->relid, tracked->nrows);
-	}
-	dyn_batch_clear();
+	last_commit_end = dyn_batch_write(upto);
 	pg_atomic_fetch_add_u64(&my_database->changes, rows);
 }
 
