@@ -17,7 +17,7 @@ SQL_PARTS   = $(addprefix src/sql/,header.sql catalog.sql types.sql command.sql 
 PG_CONFIG  ?= $(firstword $(wildcard /usr/lib/postgresql/15/bin/pg_config) pg_config)
 PG_CPPFLAGS = -I$(CURDIR)/src -DDYN_VERSION='"$(EXTVERSION)"'
 PG_CFLAGS   = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers \
-              -Wno-declaration-after-statement
+              -Wno-declaration-after-statement -Wshadow=compatible-local
 # The server's own flags may be another compiler's.
 PG_CFLAGS  += $(if $(findstring clang,$(CC)),-Wno-ignored-optimization-argument -Wno-unknown-warning-option -Wno-ignored-attributes)
 SHLIB_LINK  = -Wl,--version-script=$(CURDIR)/src/dyntable.map

@@ -143,12 +143,12 @@ dyn_run_keeping(List *relids, DynTrigger trigger, bool catch_errors, Snapshot *s
 	begin_run(&run, order);
 	for (int i = 0; i < list_length(order); i += share)
 	{
-		List	   *relids = list_copy_head(list_copy_tail(order, i), share);
+		List	   *some = list_copy_head(list_copy_tail(order, i), share);
 		ListCell   *lc;
 
-		if (share > 1 && refresh_together(&run, relids, &results))
+		if (share > 1 && refresh_together(&run, some, &results))
 			continue;
-		foreach(lc, relids)
+		foreach(lc, some)
 			results = lappend(results, refresh_in_turn(&run, lfirst_oid(lc), results, catch_errors));
 	}
 	*snapshot = run.snapshot;
