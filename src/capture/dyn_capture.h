@@ -61,6 +61,13 @@ extern void dyn_capture_hold(Oid relid);
  */
 extern bool dyn_capture_outran(const DynSnapshot *snapshot);
 
+/*
+ * Raise a serialization failure where a source, locked by the caller, was
+ * rewritten since the snapshot of a REPEATABLE READ transaction was taken: its
+ * rows are not to be had under that snapshot.
+ */
+extern void dyn_source_check_snapshot(Oid relid, Snapshot snapshot);
+
 /* The position up to which capture must have come for a snapshot just taken; WAL is flushed to it. */
 extern XLogRecPtr dyn_capture_target(void);
 

@@ -453,6 +453,19 @@ dyn_changelog_event(Oid relid, AttrNumber column)
 
 /* ---- reading ---- */
 
+/*
+ * What the server reads under an old snapshot shows some DDL at once (a
+ * partition attached or detached), and its event is not in that snapshot.
+ */
+static void
+raise_older_snapshot(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+			 errmsg("could not serialize access to a source due to concurrent change of its definition"),
+			 errhint("The transaction might succeed if retried.")));
+}
+
 static bool
 scan_log(Oid logid, Snapshot snapshot, const DynSnapshot *since,
 		 const DynSnapshot *upto, DynChangeEmit emit, void *arg)
@@ -470,12 +483,16 @@ scan_log(Oid logid, Snapshot snapshot, const DynSnapshot *since,
 	{
 		bool		isnull;
 		uint64		xid = DatumGetUInt64(slot_getattr(slot, DYN_LOG_XID, &isnull));
+		int			weight;
 
 		CHECK_FOR_INTERRUPTS();
 		if (dyn_snapshot_sees(since, xid))
 			continue;
+		weight = DatumGetInt16(slot_getattr(slot, DYN_LOG_WEIGHT, &isnull));
 		if (dyn_snapshot_sees(upto, xid))
-			emit(slot, DatumGetInt16(slot_getattr(slot, DYN_LOG_WEIGHT, &isnull)), arg);
+			emit(slot, weight, arg);
+		else if (weight == 0 && IsolationUsesXactSnapshot())
+			raise_older_snapshot();
 		else
 			complete = false;
 	}

@@ -19,6 +19,7 @@
 #include <miscadmin.h>
 #include <storage/lmgr.h>
 #include <utils/builtins.h>
+#include <utils/fmgroids.h>
 #include <utils/inval.h>
 #include <utils/lsyscache.h>
 #include <utils/rel.h>
@@ -202,6 +203,54 @@ dyn_capture_caller_wrote(Oid relid)
 				return true;
 	}
 	return false;
+}
+
+/* The file of a relation as a snapshot sees it; InvalidOid where it sees no such relation. */
+static Oid
+storage_seen(Relation catalog, Oid relid, Snapshot snapshot)
+{
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	Oid			storage = InvalidOid;
+
+	ScanKeyInit(&key, Anum_pg_class_oid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(relid));
+	scan = systable_beginscan(catalog, ClassOidIndexId, true, snapshot, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+		storage = ((Form_pg_class) GETSTRUCT(tuple))->relfilenode;
+	systable_endscan(scan);
+	return storage;
+}
+
+/*
+ * TRUNCATE and the forms of ALTER TABLE that rewrite a table are the server's
+ * exception from MVCC: to a snapshot taken before them the table looks empty.
+ * Read committed takes its snapshots under the locks that keep them away.
+ */
+void
+dyn_source_check_snapshot(Oid relid, Snapshot snapshot)
+{
+	Relation	catalog;
+	ListCell   *lc;
+
+	if (dyn_capture_caller_wrote(relid))
+		return;
+	catalog = table_open(RelationRelationId, AccessShareLock);
+	foreach(lc, dyn_source_relations(relid, NoLock))
+	{
+		Oid			then = storage_seen(catalog, lfirst_oid(lc), snapshot);
+		Oid			now = storage_seen(catalog, lfirst_oid(lc), NULL);
+
+		if (OidIsValid(then) && then != now)
+			ereport(ERROR,
+					(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+					 errmsg("could not serialize access to table \"%s\" due to concurrent rewrite",
+							get_rel_name(lfirst_oid(lc))),
+					 errdetail("It was rewritten or truncated after the transaction's snapshot was taken."),
+					 errhint("The transaction might succeed if retried.")));
+	}
+	table_close(catalog, AccessShareLock);
 }
 
 /*

@@ -311,6 +311,19 @@ dyn_run_lock(List *relids)
 	lock_tables(dyn_run_order(relids));
 }
 
+/* The snapshot may be older than the locks. */
+static void
+check_sources(DynRun *run, List *order)
+{
+	ListCell   *lc;
+	ListCell   *le;
+
+	foreach(lc, order)
+		foreach(le, dyn_edges_of(lfirst_oid(lc)))
+			if (((DynEdge *) lfirst(le))->kind == DYN_EDGE_BASE)
+				dyn_source_check_snapshot(((DynEdge *) lfirst(le))->source, run->snapshot);
+}
+
 static void
 begin_run(DynRun *run, List *order)
 {
@@ -344,6 +357,7 @@ begin_run(DynRun *run, List *order)
 	{
 		run->upto = GetCurrentTransactionStartTimestamp();
 		run->snapshot = RegisterSnapshot(GetTransactionSnapshot());
+		check_sources(run, order);
 	}
 	else
 	{
