@@ -467,7 +467,7 @@ put_text(TupleTableSlot *slot, void *arg)
 {
 	slot_getallattrs(slot);
 	if (!slot->tts_isnull[0])
-		*(char **) arg = TextDatumGetCString(slot->tts_values[0]);
+		appendStringInfoString((StringInfo) arg, TextDatumGetCString(slot->tts_values[0]));
 }
 
 /* In words, the first row of those to be changed that was not there before the statement. */
@@ -476,8 +476,10 @@ missing_row(DynExecution *execution, DynSink *sink, DynRows *rows)
 {
 	List	   *mine = key_names(sink, false);
 	List	   *theirs = key_names(sink, true);
-	char	   *values = NULL;
+	StringInfoData values;
 
+	/* in our memory: the statement's goes with it */
+	initStringInfo(&values);
 	if (sink->key == NIL)
 	{
 		dyn_execute_before(execution,
@@ -487,14 +489,14 @@ missing_row(DynExecution *execution, DynSink *sink, DynRows *rows)
 									sink->hash, dyn_identity_stored(sink, "x"),
 									sink->hash, dyn_identity_row(sink, "d")),
 						   put_text, &values);
-		return values ? psprintf("Row %s is not there as often as it would go.", values) : NULL;
+		return values.len ? psprintf("Row %s is not there as often as it would go.", values.data) : NULL;
 	}
 	dyn_execute_before(execution,
 					   psprintf("SELECT left(ROW(%s)::text, 1000) FROM %s d WHERE NOT EXISTS (SELECT FROM %s t WHERE %s) LIMIT 1",
 								listed(theirs), rows->name, sink->name,
 								dyn_sql_match("t", mine, "d", theirs, key_types(sink), true)),
 					   put_text, &values);
-	return values ? psprintf("Key (%s)=%s is not there.", listed(mine), values) : NULL;
+	return values.len ? psprintf("Key (%s)=%s is not there.", listed(mine), values.data) : NULL;
 }
 
 static List *
