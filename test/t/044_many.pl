@@ -193,7 +193,7 @@ becomes("SELECT string_agg(DISTINCT datname, ',' ORDER BY datname) = '$served' A
 	'with 8 worker processes two databases are served');
 becomes("SELECT reason LIKE 'max_worker_processes has room for the workers of 2 databases%' FROM dyntable.capture", 'the others are told in dyntable.capture', $unserved);
 $node->wait_for_log(qr/WARNING:  dynamic tables of database "five"/, $position);
-my $log = log_since($position);
+$log = log_since($position);
 is(join(',', sort $log =~ /WARNING:  dynamic tables of database "(\w+)" are not refreshed for want of background workers/g), 'five,four,three', 'and once in the log');
 like($log, qr/There is room for the workers of 2 databases, and 5 have the extension dyntable.*Increase max_worker_processes to at least 14\./s, 'which says what it takes');
 sql('INSERT INTO s1 VALUES (51, 1, 51)');
