@@ -181,12 +181,17 @@ present_extension(void)
 	return extension;
 }
 
-/* A generation is for those alone who see the same extension. */
+/*
+ * A generation is for those alone who see the same extension.  One may be left
+ * from a worker that failed as the extension before went.
+ */
 static void
 serve_extension(Oid extension)
 {
 	my_extension = extension;
 	LWLockAcquire(dyn_shmem->lock, LW_EXCLUSIVE);
+	if (my_database->extension != extension)
+		my_database->generation = 0;
 	my_database->extension = extension;
 	LWLockRelease(dyn_shmem->lock);
 }
