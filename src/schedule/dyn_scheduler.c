@@ -58,6 +58,9 @@ PGDLLEXPORT void dyntable_scheduler_main(Datum arg);
 /* See this often whether the extension is still there. */
 #define LOOK_INTERVAL (60 * SECOND)
 
+/* After statements, so soon whether somebody set the latch meanwhile. */
+#define DOUBT_MS 50
+
 /* While waiting for capture to come to the noted position. */
 #define PROBE_INTERVAL (10 * INT64CONST(1000))
 
@@ -125,12 +128,16 @@ capture_state(bool wake)
 	return state;
 }
 
+/* Statements ran since the last sleep. */
+static bool latch_doubtful = false;
+
 static void
 commit_transaction(void)
 {
 	PopActiveSnapshot();
 	CommitTransactionCommand();
 	MemoryContextSwitchTo(self.tick_context);
+	latch_doubtful = true;
 }
 
 /* Start a transaction; the extension may have gone, and then so do we. */
@@ -686,6 +693,15 @@ scheduler_sleep(TimestampTz until)
 
 	/* Should the clock be set back, this much later we notice. */
 	timeout = Min(timeout, LOOK_INTERVAL / 1000);
+
+	/*
+	 * A statement may have waited on a condition variable, as for I/O by a
+	 * worker from PostgreSQL 18 on, which resets the latch: whoever set it
+	 * meanwhile would not be heard.  So look once more soon.
+	 */
+	if (latch_doubtful)
+		timeout = Min(timeout, DOUBT_MS);
+	latch_doubtful = false;
 	(void) pgstat_report_stat(false);
 	pgstat_report_activity(STATE_IDLE, NULL);
 	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, timeout,
