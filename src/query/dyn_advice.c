@@ -19,8 +19,8 @@
 #include <utils/ruleutils.h>
 
 #include "query/dyn_advice.h"
-#include "query/dyn_build.h"
 #include "query/dyn_expr.h"
+#include "query/dyn_vars.h"
 
 static void describe(DynNode *node, int depth, List **lines);
 static void add_lookups(DynNode *node, List **lookups);

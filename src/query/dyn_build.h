@@ -10,6 +10,7 @@
 
 #include "catalog/dyn_catalog.h"
 #include "query/dyn_node.h"
+#include "query/dyn_vars.h"
 
 typedef struct DynContext
 {
@@ -34,6 +35,14 @@ typedef struct DynLevel
 	Query	   *query;
 	DynPlace   *places;			/* by range-table index */
 	DynNode   **ctes;			/* by position in cteList; NULL: not built */
+
+	/*
+	 * The last so many columns of the target list are not the query's own:
+	 * the level stands once for each of their values, as in a subquery for each
+	 * row outside.  They are in its GROUP BY, PARTITION BY and DISTINCT already;
+	 * LIMIT counts within them.
+	 */
+	int			ncarried;
 } DynLevel;
 
 /* Inner-joined inputs with conditions; quals are over the level's own Vars. */
@@ -44,13 +53,56 @@ typedef struct DynBlock
 	Relids		rels;
 } DynBlock;
 
+/* What a level's expressions are over, and the expressions. */
+typedef struct DynUpper
+{
+	DynContext *ctx;
+	Query	   *query;
+	List	   *inputs;
+	List	   *quals;
+	List	   *tlist;			/* of TargetEntry */
+	List	   *having;
+} DynUpper;
+
+/* Expressions that have become columns of a node: each is Var(1, its position). */
+typedef struct DynExprColumns
+{
+	List	   *exprs;			/* NULL entries never match */
+	Index		depth;			/* of the subquery they are looked for in */
+} DynExprColumns;
+
 extern DynNode *dyn_refuse(DynContext *ctx, const char *code, const char *format,...) pg_attribute_printf(3, 4);
-extern DynNode *dyn_build_query(DynContext *ctx, Query *query, DynLevel *parent);
+extern DynNode *dyn_build_query(DynContext *ctx, Query *query, DynLevel *parent, int ncarried);
+
+/* dyn_build_from.c */
 extern bool dyn_build_from(DynLevel *level, Node *item, DynBlock *block);
+extern DynNode *dyn_build_leaf(DynLevel *level, int rti);
+
+/* dyn_build_source.c */
+extern DynNode *dyn_build_scan(DynLevel *level, RangeTblEntry *rte);
+extern DynNode *dyn_build_constant(DynLevel *level, RangeTblEntry *rte);
+
+/* dyn_build_setop.c */
+extern DynNode *dyn_build_setop(DynLevel *level, SetOperationStmt *setop);
 
 /* dyn_build_upper.c */
 extern DynNode *dyn_build_select(DynLevel *level);
 extern DynNode *dyn_build_distinct(DynContext *ctx, DynNode *node);
+
+/* The column (from 1) that computes expr, added when there is none. */
+extern int	dyn_column_for(List **targets, Node *expr);
+
+/* The expression (a copy) with those of DynExprColumns replaced by Vars of input 1. */
+extern Node *dyn_as_columns(Node *expr, void *columns);
+
+/* The entries of a target list that sorting and partitioning refer to, not to be printed. */
+extern List *dyn_sorting_tlist(List *tlist);
+
+/* dyn_build_group.c, dyn_build_window.c: false when refused */
+extern bool dyn_build_aggregate(DynUpper *upper);
+extern bool dyn_build_windows(DynUpper *upper);
+extern DynNode *dyn_build_window(DynContext *ctx, DynNode *input, WindowClause *clause,
+								 List *functions, List *tlist);
 
 /* dyn_build_node.c */
 extern DynNode *dyn_node_new(DynNodeKind kind, int ncolumns);
@@ -62,12 +114,6 @@ extern List *dyn_column_vars(DynNode *node, int input);
 
 /* Vars of the level's relations → Vars of the block's inputs (a copy). */
 extern Node *dyn_relocate(DynLevel *level, Node *expr);
-
-/* Vars of input number from become Vars of input number to (a copy). */
-extern Node *dyn_renumber_input(Node *expr, int from, int to);
-
-/* The varnos (of this level) in an expression. */
-extern Relids dyn_expr_relations(Node *expr);
 
 /* A condition must not depend on when a row was written: refuses and returns false. */
 extern bool dyn_check_written_at(DynContext *ctx, Node *expr, List *inputs);

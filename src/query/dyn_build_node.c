@@ -23,14 +23,14 @@ typedef struct Substitution
 	List	   *inputs;			/* of List of Expr */
 } Substitution;
 
-static Node *relocate_mutator(Node *node, void *context);
-static Node *substitute_mutator(Node *node, void *context);
+static Node *relocate(Var *var, void *arg);
+static Node *substitute(Node *expr, Substitution *substitution);
 static void merge_selects(List **inputs, List **quals, List **targets);
 static void recognise_first(List *inputs, List **quals);
 static bool is_first_row_test(Node *qual, List *inputs, int *input);
 static bool is_identity(List *inputs, List *quals, List *targets);
 static DynColumn column_of(Node *expr, List *inputs);
-static bool uses_written_at_walker(Node *node, void *context);
+static bool uses_written_at(Node *expr, List *inputs);
 static void note_not_null(List *quals, DynNode *node);
 
 DynNode *
@@ -104,9 +104,9 @@ dyn_make_select(DynContext *ctx, List *inputs, List *quals, List *targets)
 		}
 		node = dyn_make_select(ctx, inputs, quals, all);
 		foreach(lc, moving)
-			node = dyn_make_moving(ctx, node, substitute_mutator(lfirst(lc), &whole));
+			node = dyn_make_moving(ctx, node, substitute(lfirst(lc), &whole));
 		return dyn_make_select(ctx, list_make1(node), NIL,
-							   (List *) substitute_mutator((Node *) targets, &whole));
+							   (List *) substitute((Node *) targets, &whole));
 	}
 
 	if (is_identity(inputs, quals, targets))
@@ -152,28 +152,29 @@ merge_selects(List **inputs, List **quals, List **targets)
 			shift.inputs = lappend(shift.inputs,
 								   dyn_column_vars(lfirst(li), list_length(merged)));
 		}
-		extra = list_concat(extra, (List *) substitute_mutator((Node *) input->quals, &shift));
+		extra = list_concat(extra, (List *) substitute((Node *) input->quals, &shift));
 		substitution.inputs = lappend(substitution.inputs,
-									  substitute_mutator((Node *) input->targets, &shift));
+									  substitute((Node *) input->targets, &shift));
 	}
 	if (!any)
 		return;
-	*quals = list_concat(extra, (List *) substitute_mutator((Node *) *quals, &substitution));
-	*targets = (List *) substitute_mutator((Node *) *targets, &substitution);
+	*quals = list_concat(extra, (List *) substitute((Node *) *quals, &substitution));
+	*targets = (List *) substitute((Node *) *targets, &substitution);
 	*inputs = merged;
 }
 
 static Node *
-substitute_mutator(Node *node, void *context)
+substitute_var(Var *var, void *arg)
 {
-	Substitution *substitution = context;
+	Substitution *substitution = arg;
 
-	if (node == NULL)
-		return NULL;
-	if (IsA(node, Var))
-		return copyObject(list_nth(list_nth(substitution->inputs, ((Var *) node)->varno - 1),
-								   ((Var *) node)->varattno - 1));
-	return expression_tree_mutator(node, substitute_mutator, context);
+	return copyObject(list_nth(list_nth(substitution->inputs, var->varno - 1), var->varattno - 1));
+}
+
+static Node *
+substitute(Node *expr, Substitution *substitution)
+{
+	return dyn_vars_map(expr, substitute_var, substitution);
 }
 
 /*
@@ -312,7 +313,7 @@ column_of(Node *expr, List *inputs)
 			->columns[((Var *) expr)->varattno - 1].nullable;
 	else if (IsA(expr, Const))
 		column.nullable = ((Const *) expr)->constisnull;
-	column.written_at = dyn_expr_has_now(expr) || uses_written_at_walker(expr, inputs);
+	column.written_at = dyn_expr_has_now(expr) || uses_written_at(expr, inputs);
 	return column;
 }
 
@@ -369,104 +370,56 @@ dyn_block_node(DynLevel *level, DynBlock *block)
 Node *
 dyn_relocate(DynLevel *level, Node *expr)
 {
-	return relocate_mutator(expr, level);
+	return dyn_vars_map(expr, relocate, level);
 }
 
 static Node *
-relocate_mutator(Node *node, void *context)
+relocate(Var *var, void *arg)
 {
-	DynLevel   *level = context;
+	DynLevel   *level = arg;
+	DynPlace   *place = &level->places[var->varno];
+	int			column = var->varattno;
 
-	if (node == NULL)
-		return NULL;
-	if (IsA(node, Var))
+	if (column > 0 && place->scan)
 	{
-		Var		   *var = (Var *) node;
-		DynPlace   *place;
-		int			column = var->varattno;
+		ListCell   *lc;
 
-		if (var->varlevelsup > 0)
-		{
-			dyn_refuse(level->ctx, "LATERAL", "the query uses LATERAL");
-			return node;
-		}
-		place = &level->places[var->varno];
-		if (column > 0 && place->scan)
-		{
-			ListCell   *lc;
-
-			column = 0;
-			foreach(lc, place->scan->attnums)
-				if (lfirst_int(lc) == var->varattno)
-					column = foreach_current_index(lc) + 1;
-		}
-		if (column <= 0)
-		{
-			dyn_refuse(level->ctx, var->varattno == 0 ? "WHOLE_ROW" : "SYSTEM_COLUMN",
-					   var->varattno == 0 ? "the query uses a row of a table as a whole; name its columns" :
-					   "the query uses a system column");
-			return node;
-		}
-		return (Node *) makeVar(place->input, place->offset + column, var->vartype,
-								var->vartypmod, var->varcollid, 0);
+		column = 0;
+		foreach(lc, place->scan->attnums)
+			if (lfirst_int(lc) == var->varattno)
+				column = foreach_current_index(lc) + 1;
 	}
-	return expression_tree_mutator(node, relocate_mutator, context);
-}
-
-typedef struct Renumbering
-{
-	int			from;
-	int			to;
-} Renumbering;
-
-static Node *
-renumber_mutator(Node *node, void *context)
-{
-	Renumbering *numbers = context;
-
-	if (node == NULL)
-		return NULL;
-	if (IsA(node, Var))
+	if (column <= 0)
 	{
-		Var		   *var = copyObject((Var *) node);
-
-		if (var->varno == numbers->from)
-			var->varno = var->varnosyn = numbers->to;
+		dyn_refuse(level->ctx, var->varattno == 0 ? "WHOLE_ROW" : "SYSTEM_COLUMN",
+				   var->varattno == 0 ? "the query uses a row of a table as a whole; name its columns" :
+				   "the query uses a system column");
 		return (Node *) var;
 	}
-	return expression_tree_mutator(node, renumber_mutator, context);
-}
-
-Node *
-dyn_renumber_input(Node *expr, int from, int to)
-{
-	Renumbering numbers = {from, to};
-
-	return renumber_mutator(expr, &numbers);
-}
-
-Relids
-dyn_expr_relations(Node *expr)
-{
-	return pull_varnos(NULL, expr);
+	return (Node *) makeVar(place->input, place->offset + column, var->vartype,
+							var->vartypmod, var->varcollid, 0);
 }
 
 /* Does the expression use a column whose value is a row's time of writing? */
 static bool
-uses_written_at_walker(Node *node, void *context)
+uses_written_at(Node *expr, List *inputs)
 {
-	if (node == NULL)
-		return false;
-	if (IsA(node, Var))
-		return ((DynNode *) list_nth((List *) context, ((Var *) node)->varno - 1))
-			->columns[((Var *) node)->varattno - 1].written_at;
-	return expression_tree_walker(node, uses_written_at_walker, context);
+	ListCell   *lc;
+
+	foreach(lc, dyn_vars_of(expr))
+	{
+		Var		   *var = lfirst_node(Var, lc);
+
+		if (((DynNode *) list_nth(inputs, var->varno - 1))->columns[var->varattno - 1].written_at)
+			return true;
+	}
+	return false;
 }
 
 bool
 dyn_check_written_at(DynContext *ctx, Node *expr, List *inputs)
 {
-	if (!uses_written_at_walker(expr, inputs))
+	if (!uses_written_at(expr, inputs))
 		return true;
 	dyn_refuse(ctx, "NOW_COLUMN_IN_CONDITION",
 			   "a column computed from now() in a select list is used in a condition, key, window or aggregate");

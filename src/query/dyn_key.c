@@ -20,8 +20,8 @@
 #include <utils/relcache.h>
 #include <utils/typcache.h>
 
-#include "query/dyn_build.h"
 #include "query/dyn_plan.h"
+#include "query/dyn_vars.h"
 
 static void scan_key(DynNode *node);
 static void select_key(DynNode *node);

@@ -23,9 +23,9 @@
 #include <utils/syscache.h>
 #include <utils/typcache.h>
 
-#include "query/dyn_build.h"
 #include "query/dyn_expr.h"
 #include "query/dyn_sql.h"
+#include "query/dyn_vars.h"
 
 static char *scan_content(DynNode *node);
 static char *constant_content(DynNode *node);

@@ -1,0 +1,87 @@
+/*
+ * dyn_build_source.c
+ *	  Sources of rows: relations, VALUES, functions in FROM.
+ */
+#include <postgres.h>
+
+#include <access/table.h>
+#include <utils/lsyscache.h>
+
+#include "compat/dyn_compat_planner.h"
+#include "query/dyn_build.h"
+#include "query/dyn_expr.h"
+
+DynNode *
+dyn_build_scan(DynLevel *level, RangeTblEntry *rte)
+{
+	DynContext *ctx = level->ctx;
+	DynEdge    *edge = NULL;
+	DynNode    *node;
+	Relation	rel;
+	ListCell   *lc;
+	int			i = 0;
+
+	foreach(lc, ctx->scans)
+		if (((DynNode *) lfirst(lc))->relid == rte->relid)
+			return lfirst(lc);
+	foreach(lc, ctx->sources)
+		if (((DynEdge *) lfirst(lc))->source == rte->relid)
+			edge = lfirst(lc);
+	if (edge == NULL)
+		elog(ERROR, "relation %u is not among the sources of its query", rte->relid);
+	if (edge->kind == DYN_EDGE_FULL)
+		return dyn_refuse(ctx, "SOURCE_NOT_CAPTURED", "changes of \"%s\" cannot be captured",
+						  get_rel_name(rte->relid));
+	if (edge->kind == DYN_EDGE_DYNAMIC && get_attname(rte->relid, DYN_OWN_LOG_COLUMNS + 1, true))
+		return dyn_refuse(ctx, "TOO_MANY_COLUMNS", "a log of the changes of \"%s\" can have %d of its columns",
+						  get_rel_name(rte->relid), DYN_OWN_LOG_COLUMNS);
+	if (rte->tablesample)
+		return dyn_refuse(ctx, "TABLESAMPLE", "the query uses TABLESAMPLE, whose result is not determined");
+
+	node = dyn_node_new(DYN_NODE_SCAN, list_length(edge->columns));
+	node->relid = rte->relid;
+	node->dynamic = edge->kind == DYN_EDGE_DYNAMIC;
+	node->inherits = rte->inh;
+	node->attnums = edge->columns;
+	node->shared = true;
+	rel = table_open(rte->relid, NoLock);
+	foreach(lc, edge->columns)
+	{
+		DynColumn  *column = &node->columns[i++];
+
+		get_atttypetypmodcoll(rte->relid, lfirst_int(lc),
+							  &column->type, &column->typmod, &column->collation);
+		column->nullable = !dyn_compat_not_null(rel, lfirst_int(lc));
+	}
+	table_close(rel, NoLock);
+	ctx->scans = lappend(ctx->scans, node);
+	return node;
+}
+
+/* VALUES and functions in FROM: rows that depend on no table. */
+DynNode *
+dyn_build_constant(DynLevel *level, RangeTblEntry *rte)
+{
+	DynNode    *node;
+	List	   *names;
+	List	   *vars;
+	ListCell   *lc;
+	int			i = 0;
+
+	if (dyn_expr_has_now((Node *) rte->functions) || dyn_expr_has_now((Node *) rte->values_lists))
+		return dyn_refuse(level->ctx, "NOW_IN_ROW_SOURCE",
+						  "now() stands in VALUES or in a function in FROM");
+	dyn_expand_rte(rte, 1, &names, &vars);
+	node = dyn_node_new(DYN_NODE_CONSTANT, list_length(vars));
+	node->rte = rte;
+	foreach(lc, vars)
+	{
+		Var		   *var = lfirst_node(Var, lc);
+
+		node->columns[i++] = (DynColumn) {
+			.type = var->vartype, .typmod = var->vartypmod,
+			.collation = var->varcollid, .nullable = true
+		};
+	}
+	return node;
+}
