@@ -109,7 +109,6 @@ extern void dyn_own_commit(void);
 
 /* dyn_source.c */
 extern List *dyn_source_relations(Oid relid, LOCKMODE lockmode);	/* itself and its partitions */
-extern bool dyn_source_lock(Oid relid, LOCKMODE lockmode);	/* conditionally, with its partitions */
 extern char dyn_identity_now(Oid relid);
 extern void dyn_identity_give_back(Oid relid, char identity);	/* relation locked */
 extern bool dyn_identity_require(Oid relid);	/* itself and partitions, locked; whether any was not FULL */

@@ -42,20 +42,6 @@ dyn_source_relations(Oid relid, LOCKMODE lockmode)
 	return find_all_inheritors(relid, lockmode, NULL);
 }
 
-/* Lock a relation and its partitions without waiting; whether it came off (else some may be locked). */
-bool
-dyn_source_lock(Oid relid, LOCKMODE lockmode)
-{
-	ListCell   *lc;
-
-	if (!ConditionalLockRelationOid(relid, lockmode))
-		return false;
-	foreach(lc, dyn_source_relations(relid, NoLock))
-		if (!ConditionalLockRelationOid(lfirst_oid(lc), lockmode))
-			return false;
-	return true;
-}
-
 static bool
 refuse(const char **code, char **detail, const char *why, char *text)
 {

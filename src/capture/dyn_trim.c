@@ -5,7 +5,8 @@
  *	  capture come under it.
  *
  * Done by the capture worker, which everybody waits for: locks are taken
- * conditionally or not at all.  And nothing is done without a reason, for
+ * conditionally or, where a source leaves capture, waited for a moment, since a
+ * table that is always being written is never free.  And nothing is done without a reason, for
  * there may be hundreds of sources: all of them are looked at when a command
  * says that something changed, or an invalidation message does of one of them;
  * otherwise only logs that are large enough to be cut.
@@ -29,6 +30,7 @@
 #include <miscadmin.h>
 #include <storage/bufmgr.h>
 #include <storage/lmgr.h>
+#include <utils/guc.h>
 #include <utils/hsearch.h>
 #include <utils/inval.h>
 #include <utils/lsyscache.h>
@@ -42,6 +44,9 @@
 #include "base/dyn_settings.h"
 #include "capture/dyn_capture_internal.h"
 #include "compat/dyn_compat.h"
+
+/* How long writers may have to wait for a source to leave capture. */
+#define RELEASE_LOCK_MS 50
 
 /* Sources and their partitions, as of the last look at all of them. */
 static HTAB *watched = NULL;
@@ -120,7 +125,26 @@ dyn_trim_forget(Oid relid)
 	touched = true;
 }
 
-/* Take a source out of capture unless somebody uses it just now. */
+/* Lock a relation and its partitions, with this long a wait for all of them together. */
+static void
+lock_to_release(Oid relid)
+{
+	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RELEASE_LOCK_MS);
+	List	   *relations = list_make1_oid(relid);
+
+	for (int i = 0; i < list_length(relations); i++)
+	{
+		long		rest = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until);
+
+		(void) set_config_option("lock_timeout", psprintf("%ld", Max(rest, 1)), PGC_SUSET, PGC_S_OVERRIDE,
+								 GUC_ACTION_LOCAL, true, 0, false);
+		LockRelationOid(list_nth_oid(relations, i), ShareRowExclusiveLock);
+		if (i == 0)
+			relations = list_concat_unique_oid(relations, dyn_source_relations(relid, NoLock));
+	}
+}
+
+/* Take a source out of capture; raises ERRCODE_LOCK_NOT_AVAILABLE when it is not to be had. */
 static void
 release_source(Oid relid)
 {
@@ -132,10 +156,12 @@ release_source(Oid relid)
 	if (source == NULL || dyn_hold_exists(relid, 0) ||
 		dyn_readers_of(relid) != NIL)
 		return;
-	if (exists && !dyn_source_lock(relid, ShareRowExclusiveLock))
-		return;
+	if (exists)
+		lock_to_release(relid);
 	if (!lock_logs(source))
-		return;
+		ereport(ERROR,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("the change log of table \"%s\" is in use", get_rel_name(relid))));
 	if (exists)
 		foreach(lc, dyn_source_relations(relid, NoLock))
 			restore_identity(lfirst_oid(lc), relid);
@@ -173,22 +199,46 @@ copy_oids(List *list)
 	return copy;
 }
 
-static void
+/* The same in a transaction of its own; false when it has to be tried again. */
+static bool
+try_release_source(Oid relid)
+{
+	volatile bool released = true;
+
+	PG_TRY();
+	{
+		dyn_own_begin();
+		release_source(relid);
+		dyn_own_commit();
+	}
+	PG_CATCH();
+	{
+		if (geterrcode() != ERRCODE_LOCK_NOT_AVAILABLE)
+			PG_RE_THROW();
+		FlushErrorState();
+		AbortCurrentTransaction();
+		MemoryContextSwitchTo(TopMemoryContext);
+		released = false;
+	}
+	PG_END_TRY();
+	return released;
+}
+
+/* True when some are left to be tried again. */
+static bool
 release_unread_sources(void)
 {
 	List	   *unread;
+	bool		left = false;
 	ListCell   *lc;
 
 	dyn_own_begin();
 	unread = copy_oids(dyn_sources_unread());
 	dyn_own_commit();
 	foreach(lc, unread)
-	{
-		dyn_own_begin();
-		release_source(lfirst_oid(lc));
-		dyn_own_commit();
-	}
+		left |= !try_release_source(lfirst_oid(lc));
 	list_free(unread);
+	return left;
 }
 
 /* Whether the source is under capture, or one who owns it has a dynamic table over it. */
@@ -475,14 +525,15 @@ bool
 dyn_trim_sources(void)
 {
 	static bool registered = false;
+	bool		left;
 
 	if (!registered)
 		CacheRegisterRelcacheCallback(source_touched, (Datum) 0);
 	registered = true;
 	touched = dyn_batch_reshaped = false;
 	dyn_hold_sweep();
-	release_unread_sources();
+	left = release_unread_sources();
 	restore_left_identities();
 	watch_sources();
-	return register_missing_sources();
+	return register_missing_sources() || left;
 }
