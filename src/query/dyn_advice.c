@@ -41,15 +41,18 @@ static void
 describe(DynNode *node, int depth, List **lines)
 {
 	static const char *const kinds[] = {
-		"scan of", "constant rows", "select", "moving filter", "left join", "union all",
+		"scan of", "constant rows", "select", "moving filter", "join", "union all",
 		"aggregate", "window", "first row per partition",
+	};
+	static const char *const joins[] = {
+		"left join", "full join", "semi join", "anti join", "mark join",
 	};
 	StringInfoData buf;
 	ListCell   *lc;
 
 	initStringInfo(&buf);
 	appendStringInfo(&buf, "%*s%s %s", depth * 2 + 2, "", depth ? "->" : "  ",
-					 node->kind == DYN_NODE_OUTER && node->full ? "full join" : kinds[node->kind]);
+					 node->kind == DYN_NODE_JOIN ? joins[node->join] : kinds[node->kind]);
 	if (node->kind == DYN_NODE_SCAN)
 		appendStringInfo(&buf, " %s%s", get_rel_name(node->relid),
 						 node->dynamic ? " (dynamic table)" : "");
@@ -100,7 +103,7 @@ add_lookups(DynNode *node, List **lookups)
 	bool		reads = node->kind == DYN_NODE_WINDOW || node->kind == DYN_NODE_FIRST;
 	ListCell   *lc;
 
-	if (node->kind == DYN_NODE_OUTER)
+	if (node->kind == DYN_NODE_JOIN)
 	{
 		foreach(lc, node->left_keys)
 			add_expr(node, lfirst(lc), lookups);
@@ -159,10 +162,12 @@ add_column(DynNode *node, int column, List **lookups)
 			node = dyn_input(node, var->varno);
 			column = var->varattno;
 		}
-		else if (node->kind == DYN_NODE_OUTER)
+		else if (node->kind == DYN_NODE_JOIN)
 		{
 			int			nleft = dyn_input(node, 1)->ncolumns;
 
+			if (column > nleft && !dyn_join_is_outer(node->join))
+				return;
 			node = dyn_input(node, column <= nleft ? 1 : 2);
 			column -= column <= nleft ? 0 : nleft;
 		}
@@ -201,6 +206,27 @@ dyn_plan_missing_indexes(DynPlan *plan)
 										quote_identifier(get_attname(relid, attnum, false))));
 	}
 	return commands;
+}
+
+bool
+dyn_node_indexed(DynNode *node, int input, List *exprs)
+{
+	List	   *lookups = NIL;
+	ListCell   *lc;
+
+	foreach(lc, exprs)
+		add_expr(node, dyn_renumber_input(lfirst(lc), 1, input), &lookups);
+	foreach(lc, lookups)
+	{
+		DynLookup  *lookup = lfirst(lc);
+		DynNode    *found = lookup->node;
+
+		/* state tables have one for each lookup */
+		if (found->kind != DYN_NODE_SCAN ||
+			has_index(found->relid, list_nth_int(found->attnums, lookup->column - 1)))
+			return true;
+	}
+	return false;
 }
 
 static bool

@@ -19,6 +19,9 @@ typedef struct DynLookup
 
 extern List *dyn_plan_lookups(DynPlan *plan);
 
+/* Has what stands behind one of these expressions over an input (as varno 1) an index on it? */
+extern bool dyn_node_indexed(DynNode *node, int input, List *exprs);
+
 /* List of char *: commands that create the indexes a small delta would use. */
 extern List *dyn_plan_missing_indexes(DynPlan *plan);
 

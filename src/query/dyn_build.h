@@ -78,6 +78,11 @@ extern DynNode *dyn_build_query(DynContext *ctx, Query *query, DynLevel *parent,
 extern bool dyn_build_from(DynLevel *level, Node *item, DynBlock *block);
 extern DynNode *dyn_build_leaf(DynLevel *level, int rti);
 
+/* dyn_build_join.c */
+extern bool dyn_build_outer(DynLevel *level, JoinExpr *join, DynBlock *block);
+extern DynNode *dyn_make_existence(DynContext *ctx, DynJoin join, DynNode *left, DynNode *right,
+								   List *quals);
+
 /* dyn_build_source.c */
 extern DynNode *dyn_build_scan(DynLevel *level, RangeTblEntry *rte);
 extern DynNode *dyn_build_constant(DynLevel *level, RangeTblEntry *rte);

@@ -29,7 +29,8 @@ static bool determined_elsewhere(DynNode *node, int input, Relids dropped);
 static int	target_for(DynNode *node, int input, int column);
 static int	equated(DynNode *node, int input, int column, int skip, Relids dropped);
 static bool never_all_null(DynNode *node);
-static void outer_key(DynNode *node);
+static void join_key(DynNode *node);
+static bool is_right_key(DynNode *node, int column);
 static int	coalesced_key(DynNode *node);
 
 /*
@@ -88,8 +89,8 @@ dyn_node_derive_key(DynNode *node)
 		case DYN_NODE_SELECT:
 			select_key(node);
 			break;
-		case DYN_NODE_OUTER:
-			outer_key(node);
+		case DYN_NODE_JOIN:
+			join_key(node);
 			break;
 		case DYN_NODE_MOVING:
 		case DYN_NODE_WINDOW:
@@ -309,39 +310,46 @@ never_all_null(DynNode *node)
 }
 
 /*
- * An outer join has the keys of both sides; the right one is not needed where
- * the condition fixes it for each left row and unmatched right rows are not
- * kept.
+ * Where right rows are shown, they have their key as well; it is not needed
+ * where the condition fixes it for each left row and unmatched right rows are
+ * not kept.
  */
 static void
-outer_key(DynNode *node)
+join_key(DynNode *node)
 {
 	DynNode    *left = dyn_input(node, 1);
 	DynNode    *right = dyn_input(node, 2);
-	bool		fixed = !node->full;
+	bool		outer = dyn_join_is_outer(node->join);
+	bool		fixed = node->join != DYN_JOIN_FULL;
 	ListCell   *lc;
 
-	if (!left->has_key || !right->has_key)
+	if (!left->has_key || (outer && !right->has_key))
 		return;
 
 	/* an unmatched row of either side could show nothing but NULLs */
-	if (node->full && !never_all_null(left) && !never_all_null(right))
+	if (node->join == DYN_JOIN_FULL && !never_all_null(left) && !never_all_null(right))
 		return;
-	foreach(lc, right->key)
-	{
-		bool		found = false;
-		ListCell   *lk;
-
-		foreach(lk, node->right_keys)
-			if (IsA(lfirst(lk), Var) && ((Var *) lfirst(lk))->varattno == lfirst_int(lc))
-				found = true;
-		fixed &= found;
-	}
 	node->has_key = true;
 	node->key = list_copy(left->key);
+	if (!outer)
+		return;
+	foreach(lc, right->key)
+		fixed &= is_right_key(node, lfirst_int(lc));
 	if (!fixed)
 		foreach(lc, right->key)
 			node->key = lappend_int(node->key, left->ncolumns + lfirst_int(lc));
+}
+
+/* Does the condition equate the right input's column with something of the left one? */
+static bool
+is_right_key(DynNode *node, int column)
+{
+	ListCell   *lc;
+
+	foreach(lc, node->right_keys)
+		if (IsA(lfirst(lc), Var) && ((Var *) lfirst(lc))->varattno == column)
+			return true;
+	return false;
 }
 
 /*
@@ -356,7 +364,7 @@ coalesced_key(DynNode *node)
 	DynNode    *right;
 	ListCell   *lc;
 
-	if (join->kind != DYN_NODE_OUTER || !join->full || list_length(join->left_keys) != 1 ||
+	if (join->kind != DYN_NODE_JOIN || join->join != DYN_JOIN_FULL || list_length(join->left_keys) != 1 ||
 		!join->keys_only)
 		return 0;
 	left = dyn_input(join, 1);

@@ -22,12 +22,25 @@ typedef enum DynNodeKind
 	DYN_NODE_CONSTANT,			/* VALUES or a function: never changes */
 	DYN_NODE_SELECT,			/* inner join of inputs, filter, projection */
 	DYN_NODE_MOVING,			/* filter whose condition contains now() */
-	DYN_NODE_OUTER,				/* left or full join of two inputs */
+	DYN_NODE_JOIN,				/* join of two inputs that is not inner */
 	DYN_NODE_UNION,				/* UNION ALL */
 	DYN_NODE_AGGREGATE,			/* GROUP BY, DISTINCT */
 	DYN_NODE_WINDOW,			/* window functions over one partitioning */
 	DYN_NODE_FIRST,				/* the first row of each partition */
 } DynNodeKind;
+
+/* Joins that are not inner, by what becomes of a row of the left input. */
+typedef enum DynJoin
+{
+	DYN_JOIN_LEFT,				/* with each partner; with NULLs when it has none */
+	DYN_JOIN_FULL,				/* the same on both sides */
+	DYN_JOIN_SEMI,				/* stays when it has a partner */
+	DYN_JOIN_ANTI,				/* stays when it has none */
+	DYN_JOIN_MARK,				/* stays; one column more says whether it has a partner */
+} DynJoin;
+
+/* Are the columns those of both sides? */
+#define dyn_join_is_outer(join) ((join) == DYN_JOIN_LEFT || (join) == DYN_JOIN_FULL)
 
 typedef struct DynColumn
 {
@@ -85,15 +98,17 @@ typedef struct DynNode
 	/* CONSTANT */
 	RangeTblEntry *rte;
 
-	/* SELECT: targets and quals.  MOVING: quals (one).  OUTER: quals of ON. */
+	/* SELECT: targets and quals.  MOVING: quals (one).  JOIN: quals of ON. */
 	List	   *targets;
 	List	   *quals;
 
-	/* OUTER */
-	bool		full;
+	/* JOIN: a partner is a row for which quals are true */
+	DynJoin		join;
 	List	   *left_keys;		/* expressions over input 1 (as varno 1) ... */
 	List	   *right_keys;		/* ... equal to these over input 2 (as varno 1) ... */
-	List	   *key_operators;	/* ... by these operators (oid), left then right */
+	List	   *key_operators;	/* ... by these operators (oid), left then right, that agree with
+								 * the "=" of both keys */
+	List	   *key_collations;	/* ... and these collations (oid) */
 	bool		keys_only;		/* ON is nothing but these equalities */
 
 	/* AGGREGATE: the input's first nkeys columns are the group's */

@@ -24,7 +24,7 @@
 #include <utils/typcache.h>
 
 #include "query/dyn_expr.h"
-#include "query/dyn_sql.h"
+#include "query/dyn_sql_internal.h"
 #include "query/dyn_vars.h"
 
 static char *scan_content(DynNode *node);
@@ -35,19 +35,7 @@ static char *select_delta(DynSql *sql, DynNode *node);
 static char *moving_statement(DynSql *sql, DynNode *node, const char *source, const char *weight,
 							  TimestampTz t, bool and_not, TimestampTz not_t);
 static char *moving_delta(DynSql *sql, DynNode *node);
-static char *outer_content(DynSql *sql, DynNode *node);
-static char *outer_delta(DynSql *sql, DynNode *node);
-static void add_existence(DynSql *sql, DynNode *node, int side, StringInfo buf);
-static char *existence_by_key(DynSql *sql, DynNode *node, int side, const char *mine);
-static char *existence_by_scan(DynSql *sql, DynNode *node, int side, const char *mine);
 static char *union_delta(DynSql *sql, DynNode *node);
-static List *old_parts(DynSql *sql, DynNode *node);
-static char *node_expr_text(DynNode *node, Node *expr, TimestampTz t);
-static char *quals_text(DynSql *sql, DynNode *node);
-static char *key_text(DynNode *node, int side, int i);
-static char *qualified_operator(Oid operator);
-static char *padded_columns(DynNode *node, int side, const char *alias);
-static void add_term(StringInfo buf, char *term);
 
 char *
 dyn_sql_content(DynSql *sql, DynNode *node)
@@ -70,12 +58,12 @@ dyn_sql_content(DynSql *sql, DynNode *node)
 			return moving_statement(sql, node,
 									psprintf("(%s)", dyn_sql_content(sql, dyn_input(node, 1))),
 									NULL, sql->upto, false, 0);
-		case DYN_NODE_OUTER:
-			return outer_content(sql, node);
+		case DYN_NODE_JOIN:
+			return dyn_sql_join_content(sql, node);
 		case DYN_NODE_UNION:
 			initStringInfo(&buf);
 			foreach(lc, node->inputs)
-				add_term(&buf, psprintf("SELECT %s FROM (%s) i1",
+				dyn_sql_add_term(&buf, psprintf("SELECT %s FROM (%s) i1",
 										dyn_sql_columns("i1", node->ncolumns),
 										dyn_sql_content(sql, lfirst(lc))));
 			return buf.data;
@@ -96,8 +84,8 @@ dyn_sql_delta(DynSql *sql, DynNode *node)
 			return select_delta(sql, node);
 		case DYN_NODE_MOVING:
 			return moving_delta(sql, node);
-		case DYN_NODE_OUTER:
-			return outer_delta(sql, node);
+		case DYN_NODE_JOIN:
+			return dyn_sql_join_delta(sql, node);
 		case DYN_NODE_UNION:
 			return union_delta(sql, node);
 		default:
@@ -189,10 +177,10 @@ select_statement(DynSql *sql, DynNode *node, char **sources, bool weighted)
 		appendStringInfo(&buf, "%s AS w", weight.data);
 	foreach(lc, node->targets)
 		appendStringInfo(&buf, "%s%s AS c%d", weighted || foreach_current_index(lc) ? ", " : "",
-						 node_expr_text(node, lfirst(lc), sql->upto), foreach_current_index(lc) + 1);
+						 dyn_sql_expr(node, lfirst(lc), sql->upto), foreach_current_index(lc) + 1);
 	appendStringInfoString(&buf, from.data);
 	if (node->quals)
-		appendStringInfo(&buf, " WHERE %s", quals_text(sql, node));
+		appendStringInfo(&buf, " WHERE %s", dyn_sql_quals(sql, node));
 	return buf.data;
 }
 
@@ -224,7 +212,7 @@ select_terms(DynSql *sql, DynNode *node, int i, char **sources, StringInfo buf)
 
 	if (i > list_length(node->inputs))
 	{
-		add_term(buf, select_statement(sql, node, sources, true));
+		dyn_sql_add_term(buf, select_statement(sql, node, sources, true));
 		return;
 	}
 	if (!sql->changed[dyn_input(node, i)->no])
@@ -232,7 +220,7 @@ select_terms(DynSql *sql, DynNode *node, int i, char **sources, StringInfo buf)
 		select_terms(sql, node, i + 1, sources, buf);
 		return;
 	}
-	foreach(lc, old_parts(sql, dyn_input(node, i)))
+	foreach(lc, dyn_sql_old_parts(sql, dyn_input(node, i)))
 	{
 		sources[i] = psprintf("(%s)", (char *) lfirst(lc));
 		select_terms(sql, node, i + 1, sources, buf);
@@ -255,9 +243,9 @@ moving_statement(DynSql *sql, DynNode *node, const char *source, const char *wei
 	appendStringInfo(&buf, "SELECT %s%s%s FROM %s i1 WHERE %s",
 					 weight ? weight : "", weight ? " AS w, " : "",
 					 dyn_sql_columns("i1", node->ncolumns), source,
-					 node_expr_text(node, qual, t));
+					 dyn_sql_expr(node, qual, t));
 	if (and_not)
-		appendStringInfo(&buf, " AND %s", node_expr_text(node, dyn_expr_not(qual), not_t));
+		appendStringInfo(&buf, " AND %s", dyn_sql_expr(node, dyn_expr_not(qual), not_t));
 	return buf.data;
 }
 
@@ -269,188 +257,18 @@ moving_delta(DynSql *sql, DynNode *node)
 
 	initStringInfo(&buf);
 	if (sql->changed[input->no])
-		add_term(&buf, moving_statement(sql, node, psprintf("d%d", input->no), "i1.w",
+		dyn_sql_add_term(&buf, moving_statement(sql, node, psprintf("d%d", input->no), "i1.w",
 										sql->since, false, 0));
 	if (sql->since != sql->upto)
 	{
 		char	   *content = psprintf("(%s)", dyn_sql_content(sql, input));
 
-		add_term(&buf, moving_statement(sql, node, content, "1::bigint",
+		dyn_sql_add_term(&buf, moving_statement(sql, node, content, "1::bigint",
 										sql->upto, true, sql->since));
-		add_term(&buf, moving_statement(sql, node, content, "(-1)::bigint",
+		dyn_sql_add_term(&buf, moving_statement(sql, node, content, "(-1)::bigint",
 										sql->since, true, sql->upto));
 	}
 	return buf.len ? buf.data : NULL;
-}
-
-/* ------------------------------------------------------------------------
- * OUTER
- *
- * L ⟕ R is linear in L, and in R but for the left rows that have no partner:
- *	 Δ(L ⟕ R) = ΔL ⟕ R'  +  L° ⋈ ΔR  +  (those of L° that gained or lost their
- *				only partners) × NULL.
- * A full join adds the right rows without partner, Δ(R ▷ L) × NULL:
- *	 ΔR ▷ L'  +  (those of R° that gained or lost their only partners).
- * ------------------------------------------------------------------------
- */
-static char *
-outer_content(DynSql *sql, DynNode *node)
-{
-	StringInfoData buf;
-	DynNode    *left = dyn_input(node, 1);
-	DynNode    *right = dyn_input(node, 2);
-
-	initStringInfo(&buf);
-	appendStringInfoString(&buf, "SELECT ");
-	for (int i = 1; i <= node->ncolumns; i++)
-		appendStringInfo(&buf, "%si%d.c%d AS c%d", i > 1 ? ", " : "",
-						 i <= left->ncolumns ? 1 : 2,
-						 i <= left->ncolumns ? i : i - left->ncolumns, i);
-	appendStringInfo(&buf, " FROM (%s) i1 %s JOIN (%s) i2 ON %s",
-					 dyn_sql_content(sql, left), node->full ? "FULL" : "LEFT",
-					 dyn_sql_content(sql, right), quals_text(sql, node));
-	return buf.data;
-}
-
-static char *
-outer_delta(DynSql *sql, DynNode *node)
-{
-	DynNode    *left = dyn_input(node, 1);
-	DynNode    *right = dyn_input(node, 2);
-	char	   *quals = quals_text(sql, node);
-	char	   *both = dyn_sql_columns("i1", left->ncolumns);
-	StringInfoData buf;
-	ListCell   *lc;
-
-	if (right->ncolumns > 0)
-		both = psprintf("%s%s%s", both, left->ncolumns ? ", " : "",
-						dyn_sql_columns("i2", right->ncolumns));
-	initStringInfo(&buf);
-	if (sql->changed[left->no])
-		add_term(&buf, psprintf("SELECT i1.w AS w, %s FROM d%d i1 LEFT JOIN (%s) i2 ON %s",
-								both, left->no, dyn_sql_content(sql, right), quals));
-	if (sql->changed[right->no])
-	{
-		foreach(lc, old_parts(sql, left))
-			add_term(&buf, psprintf("SELECT i1.w * i2.w AS w, %s FROM (%s) i1 JOIN d%d i2 ON %s",
-									both, (char *) lfirst(lc), right->no, quals));
-		add_existence(sql, node, 1, &buf);
-		if (node->full)
-			add_term(&buf, psprintf("SELECT i2.w AS w, %s FROM d%d i2 WHERE NOT EXISTS (SELECT FROM (%s) i1 WHERE %s)",
-									padded_columns(node, 2, "i2"), right->no,
-									dyn_sql_content(sql, left), quals));
-	}
-	if (node->full && sql->changed[left->no])
-		add_existence(sql, node, 2, &buf);
-	return buf.len ? buf.data : NULL;
-}
-
-/*
- * add_existence writes the rows of one side's old content (1: left, 2:
- * right) whose number of partners on the other side became, or ceased to be,
- * zero by the other side's delta, with NULLs for the other side.
- *
- * Where ON is nothing but equalities, partners are counted per key of the
- * delta: n now, n − Σw before.
- */
-static void
-add_existence(DynSql *sql, DynNode *node, int side, StringInfo buf)
-{
-	ListCell   *lc;
-
-	foreach(lc, old_parts(sql, dyn_input(node, side)))
-		add_term(buf, node->keys_only ? existence_by_key(sql, node, side, lfirst(lc)) :
-				 existence_by_scan(sql, node, side, lfirst(lc)));
-}
-
-static char *
-existence_by_key(DynSql *sql, DynNode *node, int side, const char *mine)
-{
-	DynNode    *other = dyn_input(node, 3 - side);
-	int			nkeys = list_length(node->key_operators);
-	StringInfoData keys,
-				names,
-				join,
-				match;
-
-	initStringInfo(&keys);
-	initStringInfo(&names);
-	initStringInfo(&join);
-	initStringInfo(&match);
-	appendStringInfoString(&join, "true");
-	appendStringInfoString(&match, "true");
-	for (int i = 0; i < nkeys; i++)
-	{
-		char	   *operator = qualified_operator(list_nth_oid(node->key_operators, i));
-		Node	   *other_key = list_nth(side == 1 ? node->right_keys : node->left_keys, i);
-		char	   *mine_text = key_text(node, side, i);
-
-		appendStringInfo(&keys, "%s AS k%d, ", key_text(node, 3 - side, i), i + 1);
-		appendStringInfo(&names, "%sk.k%d", i ? ", " : "", i + 1);
-		appendStringInfo(&join, " AND n.k%d %s k.k%d", i + 1,
-						 dyn_sql_equality(exprType(other_key)), i + 1);
-		if (side == 1)
-			appendStringInfo(&match, " AND %s %s f.k%d", mine_text, operator, i + 1);
-		else
-			appendStringInfo(&match, " AND f.k%d %s %s", i + 1, operator, mine_text);
-	}
-	return psprintf("SELECT i%d.w * f.flip AS w, %s FROM (%s) i%d JOIN ("
-					"SELECT %s%s(count(n.one) = 0)::int - (count(n.one) - k.dw = 0)::int AS flip"
-					" FROM (SELECT %s, sum(k.w) AS dw FROM (SELECT %sw FROM d%d i%d) k%s%s HAVING count(*) > 0) k"
-					" LEFT JOIN (SELECT %s1 AS one FROM (%s) i%d) n ON %s"
-					" GROUP BY %s%sk.dw) f ON %s WHERE f.flip <> 0",
-					side, padded_columns(node, side, psprintf("i%d", side)),
-					mine, side,
-					names.data, nkeys ? ", " : "",
-					nkeys ? names.data : "1 AS one", keys.data, other->no, 3 - side,
-					nkeys ? " GROUP BY " : "", names.data,
-					keys.data, dyn_sql_content(sql, other), 3 - side, join.data,
-					names.data, nkeys ? ", " : "", match.data);
-}
-
-/* The same for any condition: the candidates are the rows that meet a row of the delta. */
-static char *
-existence_by_scan(DynSql *sql, DynNode *node, int side, const char *mine)
-{
-	DynNode    *other = dyn_input(node, 3 - side);
-	char	   *quals = quals_text(sql, node);
-	int			there = 3 - side;
-
-	return psprintf("SELECT x.w * ((x.n = 0)::int - (x.n - x.dn = 0)::int) AS w, %s FROM ("
-					"SELECT i%d.*, (SELECT count(*) FROM (%s) i%d WHERE %s) AS n,"
-					" (SELECT sum(i%d.w) FROM d%d i%d WHERE %s) AS dn"
-					" FROM (%s) i%d WHERE EXISTS (SELECT FROM d%d i%d WHERE %s) OFFSET 0) x"
-					" WHERE (x.n = 0) <> (x.n - x.dn = 0)",
-					padded_columns(node, side, "x"),
-					side, dyn_sql_content(sql, other), there, quals,
-					there, other->no, there, quals,
-					mine, side, other->no, there, quals);
-}
-
-/* One side's columns and NULLs in place of the other's: of the base type, for a domain may refuse them. */
-static char *
-padded_columns(DynNode *node, int side, const char *alias)
-{
-	int			nleft = dyn_input(node, 1)->ncolumns;
-	StringInfoData buf;
-
-	initStringInfo(&buf);
-	for (int i = 1; i <= node->ncolumns; i++)
-	{
-		int32		typmod = node->columns[i - 1].typmod;
-		Oid			type = getBaseTypeAndTypmod(node->columns[i - 1].type, &typmod);
-
-		if (i > 1)
-			appendStringInfoString(&buf, ", ");
-		if ((i <= nleft) == (side == 1))
-			appendStringInfo(&buf, "%s.c%d", alias, i <= nleft ? i : i - nleft);
-		else
-			appendStringInfo(&buf, "NULL::%s",
-							 format_type_extended(type, typmod,
-												  FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY));
-		appendStringInfo(&buf, " AS c%d", i);
-	}
-	return buf.data;
 }
 
 /* ------------------------------------------------------------------------
@@ -466,7 +284,7 @@ union_delta(DynSql *sql, DynNode *node)
 	initStringInfo(&buf);
 	foreach(lc, node->inputs)
 		if (sql->changed[((DynNode *) lfirst(lc))->no])
-			add_term(&buf, psprintf("SELECT i1.w AS w, %s FROM d%d i1",
+			dyn_sql_add_term(&buf, psprintf("SELECT i1.w AS w, %s FROM d%d i1",
 									dyn_sql_columns("i1", node->ncolumns),
 									((DynNode *) lfirst(lc))->no));
 	return buf.len ? buf.data : NULL;
@@ -507,8 +325,8 @@ dyn_sql_window(DynSql *sql, DynNode *node, const char *source)
  * sum it is.  Every rule is linear in it, so that the parts may stand in terms
  * of their own.
  */
-static List *
-old_parts(DynSql *sql, DynNode *node)
+List *
+dyn_sql_old_parts(DynSql *sql, DynNode *node)
 {
 	char	   *columns = psprintf("%s%s", node->ncolumns ? ", " : "",
 								   dyn_sql_columns("i1", node->ncolumns));
@@ -531,8 +349,8 @@ old_parts(DynSql *sql, DynNode *node)
 }
 
 /* An expression over a node's inputs, which stand in FROM as i1 .. in. */
-static char *
-node_expr_text(DynNode *node, Node *expr, TimestampTz t)
+char *
+dyn_sql_expr(DynNode *node, Node *expr, TimestampTz t)
 {
 	int			n = list_length(node->inputs);
 	int		   *ncolumns = palloc(sizeof(int) * (n + 1));
@@ -542,8 +360,8 @@ node_expr_text(DynNode *node, Node *expr, TimestampTz t)
 	return dyn_expr_text(dyn_expr_at(expr, t), "i", n, ncolumns, NIL, NIL);
 }
 
-static char *
-quals_text(DynSql *sql, DynNode *node)
+char *
+dyn_sql_quals(DynSql *sql, DynNode *node)
 {
 	StringInfoData buf;
 	ListCell   *lc;
@@ -551,27 +369,12 @@ quals_text(DynSql *sql, DynNode *node)
 	initStringInfo(&buf);
 	foreach(lc, node->quals)
 		appendStringInfo(&buf, "%s(%s)", buf.len ? " AND " : "",
-						 node_expr_text(node, lfirst(lc), sql->upto));
+						 dyn_sql_expr(node, lfirst(lc), sql->upto));
 	return buf.len ? buf.data : pstrdup("true");
 }
 
-/* The i-th join key of a side, over that side under its alias. */
-static char *
-key_text(DynNode *node, int side, int i)
-{
-	Node	   *key = list_nth(side == 1 ? node->left_keys : node->right_keys, i);
-	int			ncolumns[2];
-
-	/* keys are stored as over input 1 */
-	ncolumns[0] = dyn_input(node, 1)->ncolumns;
-	ncolumns[1] = dyn_input(node, 2)->ncolumns;
-	if (side == 2)
-		key = dyn_renumber_input(key, 1, 2);
-	return psprintf("(%s)", dyn_expr_text(key, "i", 2, ncolumns, NIL, NIL));
-}
-
-static char *
-qualified_operator(Oid operator)
+char *
+dyn_sql_operator(Oid operator)
 {
 	HeapTuple	tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(operator));
 	Form_pg_operator form;
@@ -593,7 +396,7 @@ dyn_sql_equality(Oid type)
 
 	if (!OidIsValid(entry->eq_opr))
 		elog(ERROR, "type %u has no equality operator", type);
-	return qualified_operator(entry->eq_opr);
+	return dyn_sql_operator(entry->eq_opr);
 }
 
 char *
@@ -704,8 +507,8 @@ dyn_sql_restrict(const char *content, int ncolumns, List *names, List *types,
 					dyn_sql_not_null("k", key_names, types));
 }
 
-static void
-add_term(StringInfo buf, char *term)
+void
+dyn_sql_add_term(StringInfo buf, char *term)
 {
 	if (buf->len)
 		appendStringInfoString(buf, " UNION ALL ");
