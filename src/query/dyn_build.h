@@ -115,6 +115,9 @@ extern DynNode *dyn_make_select(DynContext *ctx, List *inputs, List *quals, List
 extern DynNode *dyn_block_node(DynLevel *level, DynBlock *block);
 extern bool dyn_split_moving(DynContext *ctx, List **inputs, List **quals, List **moving);
 extern DynNode *dyn_make_moving(DynContext *ctx, DynNode *input, Node *qual);
+extern DynNode *dyn_make_union(List *inputs);
+extern DynNode *dyn_make_groups(DynContext *ctx, DynNode *input, int nkeys);
+extern void dyn_add_aggregate(DynNode *groups, DynAgg *agg, DynColumn column);
 extern List *dyn_column_vars(DynNode *node, int input);
 
 /* Vars of the level's relations → Vars of the block's inputs (a copy). */

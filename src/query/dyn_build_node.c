@@ -25,6 +25,7 @@ typedef struct Substitution
 
 static Node *relocate(Var *var, void *arg);
 static Node *substitute(Node *expr, Substitution *substitution);
+static void show_cast(Node *expr);
 static void merge_selects(List **inputs, List **quals, List **targets);
 static void recognise_first(List *inputs, List **quals);
 static bool is_first_row_test(Node *qual, List *inputs, int *input);
@@ -111,6 +112,8 @@ dyn_make_select(DynContext *ctx, List *inputs, List *quals, List *targets)
 
 	if (is_identity(inputs, quals, targets))
 		return linitial(inputs);
+	foreach(lc, targets)
+		show_cast(lfirst(lc));
 	node = dyn_node_new(DYN_NODE_SELECT, list_length(targets));
 	node->inputs = inputs;
 	node->quals = quals;
@@ -119,6 +122,31 @@ dyn_make_select(DynContext *ctx, List *inputs, List *quals, List *targets)
 		node->columns[i++] = column_of(lfirst(lc), inputs);
 	note_not_null(quals, node);
 	return node;
+}
+
+/*
+ * The deparser leaves an implicit cast to whoever reads the text.  A column's
+ * type is ours to say: print it.
+ */
+static void
+show_cast(Node *expr)
+{
+	CoercionForm *form = NULL;
+
+	if (IsA(expr, FuncExpr))
+		form = &((FuncExpr *) expr)->funcformat;
+	else if (IsA(expr, RelabelType))
+		form = &((RelabelType *) expr)->relabelformat;
+	else if (IsA(expr, CoerceViaIO))
+		form = &((CoerceViaIO *) expr)->coerceformat;
+	else if (IsA(expr, ArrayCoerceExpr))
+		form = &((ArrayCoerceExpr *) expr)->coerceformat;
+	else if (IsA(expr, ConvertRowtypeExpr))
+		form = &((ConvertRowtypeExpr *) expr)->convertformat;
+	else if (IsA(expr, CoerceToDomain))
+		form = &((CoerceToDomain *) expr)->coercionformat;
+	if (form && *form == COERCE_IMPLICIT_CAST)
+		*form = COERCE_EXPLICIT_CAST;
 }
 
 /* Put the inputs of unshared SELECTs in their place. */
@@ -279,6 +307,50 @@ dyn_make_moving(DynContext *ctx, DynNode *input, Node *qual)
 	node->inputs = list_make1(input);
 	node->quals = list_make1(qual);
 	return node;
+}
+
+/* UNION ALL of inputs that have the same columns; the first one's types are its own. */
+DynNode *
+dyn_make_union(List *inputs)
+{
+	DynNode    *first = linitial(inputs);
+	DynNode    *node = dyn_node_new(DYN_NODE_UNION, first->ncolumns);
+	ListCell   *lc;
+
+	node->inputs = inputs;
+	memcpy(node->columns, first->columns, sizeof(DynColumn) * first->ncolumns);
+	foreach(lc, inputs)
+		for (int i = 0; i < node->ncolumns; i++)
+		{
+			DynColumn  *column = &((DynNode *) lfirst(lc))->columns[i];
+
+			node->columns[i].nullable |= column->nullable;
+			node->columns[i].written_at |= column->written_at;
+		}
+	return node;
+}
+
+/* The groups of the input's rows by its first nkeys columns, without aggregates. */
+DynNode *
+dyn_make_groups(DynContext *ctx, DynNode *input, int nkeys)
+{
+	DynNode    *node = dyn_node_new(DYN_NODE_AGGREGATE, nkeys);
+
+	if (!dyn_check_written_at(ctx, (Node *) list_truncate(dyn_column_vars(input, 1), nkeys), list_make1(input)))
+		return NULL;
+	node->inputs = list_make1(input);
+	node->nkeys = nkeys;
+	memcpy(node->columns, input->columns, sizeof(DynColumn) * nkeys);
+	return node;
+}
+
+/* An aggregate and its column, behind those that the groups have. */
+void
+dyn_add_aggregate(DynNode *groups, DynAgg *agg, DynColumn column)
+{
+	groups->aggs = lappend(groups->aggs, agg);
+	groups->columns = repalloc(groups->columns, sizeof(DynColumn) * (groups->ncolumns + 1));
+	groups->columns[groups->ncolumns++] = column;
 }
 
 /* SELECT of all columns of one input, in order, without a condition. */

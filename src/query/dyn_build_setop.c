@@ -1,49 +1,51 @@
 /*
  * dyn_build_setop.c
  *	  UNION, INTERSECT and EXCEPT.
+ *
+ * UNION ALL is an operator, and UNION the groups of its rows.  How often a row
+ * is in an INTERSECT or EXCEPT is a function of l and r, how often it is in
+ * the left and in the right side: both are counted per row of the union of
+ * the sides, whose left rows are tagged, and a SELECT keeps the rows that the
+ * function keeps.  With ALL it repeats them by a set-returning function.
  */
 #include <postgres.h>
 
+#include <catalog/pg_operator.h>
+#include <catalog/pg_type.h>
 #include <nodes/makefuncs.h>
 #include <nodes/nodeFuncs.h>
 #include <parser/parse_coerce.h>
+#include <utils/fmgroids.h>
+#include <utils/lsyscache.h>
 
 #include "query/dyn_build.h"
 
 static void append_union_inputs(DynLevel *level, SetOperationStmt *setop, Node *arg, List **inputs);
+static DynNode *build_side(DynLevel *level, SetOperationStmt *setop, Node *arg);
 static DynNode *coerce_columns(DynContext *ctx, DynNode *node, SetOperationStmt *setop);
+static DynNode *union_of(List *inputs, SetOperationStmt *setop);
+static DynNode *build_counted(DynLevel *level, SetOperationStmt *setop);
+static DynNode *tagged(DynContext *ctx, DynNode *side, bool left);
+static DynNode *count_sides(DynContext *ctx, DynNode *rows);
+static DynNode *keep_rows(DynContext *ctx, SetOperationStmt *setop, DynNode *counts);
+static DynNode *repeat_rows(DynContext *ctx, SetOperationStmt *setop, DynNode *counts);
+static Expr *int8_test(Oid operator, Node *left, Node *right);
 
 DynNode *
 dyn_build_setop(DynLevel *level, SetOperationStmt *setop)
 {
-	DynNode    *node;
 	List	   *inputs = NIL;
-	int			i = 0;
-	ListCell   *lc;
+	DynNode    *node;
 
 	if (setop->op != SETOP_UNION)
-		return dyn_refuse(level->ctx, "SET_OPERATION", "the query uses INTERSECT or EXCEPT");
+		return build_counted(level, setop);
+	if (setop->colTypes == NIL && !setop->all)
+		return dyn_refuse(level->ctx, "SET_OPERATION", "the query uses UNION over no columns");
 	append_union_inputs(level, setop, setop->larg, &inputs);
 	append_union_inputs(level, setop, setop->rarg, &inputs);
 	if (level->ctx->refusal->code)
 		return NULL;
-	node = dyn_node_new(DYN_NODE_UNION, list_length(setop->colTypes));
-	node->inputs = inputs;
-	for (i = 0; i < node->ncolumns; i++)
-	{
-		DynColumn  *column = &node->columns[i];
-
-		column->type = list_nth_oid(setop->colTypes, i);
-		column->typmod = list_nth_int(setop->colTypmods, i);
-		column->collation = list_nth_oid(setop->colCollations, i);
-		foreach(lc, inputs)
-		{
-			DynColumn  *from = &((DynNode *) lfirst(lc))->columns[i];
-
-			column->nullable |= from->nullable;
-			column->written_at |= from->written_at;
-		}
-	}
+	node = union_of(inputs, setop);
 	return setop->all ? node : dyn_build_distinct(level->ctx, node);
 }
 
@@ -58,21 +60,30 @@ append_union_inputs(DynLevel *level, SetOperationStmt *setop, Node *arg, List **
 
 		/* (a UNION ALL b) UNION ALL c is one union of three, types being the same */
 		if (inner->op == SETOP_UNION && (inner->all || !setop->all) &&
-			equal(inner->colTypes, setop->colTypes) && equal(inner->colTypmods, setop->colTypmods))
+			equal(inner->colTypes, setop->colTypes) && equal(inner->colTypmods, setop->colTypmods) &&
+			equal(inner->colCollations, setop->colCollations))
 		{
 			append_union_inputs(level, setop, inner->larg, inputs);
 			append_union_inputs(level, setop, inner->rarg, inputs);
 			return;
 		}
-		node = dyn_build_setop(level, inner);
 	}
-	else
-		node = dyn_build_leaf(level, castNode(RangeTblRef, arg)->rtindex);
+	node = build_side(level, setop, arg);
 	if (node)
-		*inputs = lappend(*inputs, coerce_columns(level->ctx, node, setop));
+		*inputs = lappend(*inputs, node);
 }
 
-/* The columns of one side of a set operation in the operation's types. */
+static DynNode *
+build_side(DynLevel *level, SetOperationStmt *setop, Node *arg)
+{
+	DynNode    *node = IsA(arg, SetOperationStmt) ?
+		dyn_build_setop(level, (SetOperationStmt *) arg) :
+		dyn_build_leaf(level, castNode(RangeTblRef, arg)->rtindex);
+
+	return node ? coerce_columns(level->ctx, node, setop) : NULL;
+}
+
+/* The columns of one side of a set operation in the operation's types and collations. */
 static DynNode *
 coerce_columns(DynContext *ctx, DynNode *node, SetOperationStmt *setop)
 {
@@ -83,6 +94,7 @@ coerce_columns(DynContext *ctx, DynNode *node, SetOperationStmt *setop)
 	{
 		DynColumn  *column = &node->columns[i];
 		Oid			type = list_nth_oid(setop->colTypes, i);
+		Oid			collation = list_nth_oid(setop->colCollations, i);
 		Node	   *expr = (Node *) makeVar(1, i + 1, column->type, column->typmod,
 											column->collation, 0);
 
@@ -94,7 +106,143 @@ coerce_columns(DynContext *ctx, DynNode *node, SetOperationStmt *setop)
 			if (expr == NULL)
 				elog(ERROR, "could not cast type %u to %u", column->type, type);
 		}
+		if (OidIsValid(collation) && exprCollation(expr) != collation)
+		{
+			CollateExpr *collate = makeNode(CollateExpr);
+
+			same = false;
+			collate->arg = (Expr *) expr;
+			collate->collOid = collation;
+			collate->location = -1;
+			expr = (Node *) collate;
+		}
 		targets = lappend(targets, expr);
 	}
 	return same ? node : dyn_make_select(ctx, list_make1(node), NIL, targets);
+}
+
+static DynNode *
+union_of(List *inputs, SetOperationStmt *setop)
+{
+	DynNode    *node = dyn_make_union(inputs);
+
+	for (int i = 0; i < list_length(setop->colTypes); i++)
+	{
+		node->columns[i].type = list_nth_oid(setop->colTypes, i);
+		node->columns[i].typmod = list_nth_int(setop->colTypmods, i);
+		node->columns[i].collation = list_nth_oid(setop->colCollations, i);
+	}
+	return node;
+}
+
+/* INTERSECT and EXCEPT, with and without ALL. */
+static DynNode *
+build_counted(DynLevel *level, SetOperationStmt *setop)
+{
+	DynContext *ctx = level->ctx;
+	DynNode    *left = build_side(level, setop, setop->larg);
+	DynNode    *right = left ? build_side(level, setop, setop->rarg) : NULL;
+	DynNode    *rows;
+
+	if (left == NULL || right == NULL)
+		return NULL;
+	left = tagged(ctx, left, true);
+	right = tagged(ctx, right, false);
+	if (left == NULL || right == NULL)
+		return NULL;
+	rows = count_sides(ctx, union_of(list_make2(left, right), setop));
+	if (rows == NULL)
+		return NULL;
+	return setop->all ? repeat_rows(ctx, setop, rows) : keep_rows(ctx, setop, rows);
+}
+
+/* A side and one column more, NULL but for the left side. */
+static DynNode *
+tagged(DynContext *ctx, DynNode *side, bool left)
+{
+	Node	   *tag = left ? makeBoolConst(true, false) : (Node *) makeNullConst(BOOLOID, -1, InvalidOid);
+
+	return dyn_make_select(ctx, list_make1(side), NIL, lappend(dyn_column_vars(side, 1), tag));
+}
+
+/* The distinct rows of tagged sides, and behind them n = l + r, and l. */
+static DynNode *
+count_sides(DynContext *ctx, DynNode *rows)
+{
+	int			tag = rows->ncolumns;
+	DynNode    *node = dyn_make_groups(ctx, rows, tag - 1);
+
+	if (node == NULL)
+		return NULL;
+	for (int i = 0; i < 2; i++)
+	{
+		DynAgg	   *count = palloc0(sizeof(DynAgg));
+
+		count->kind = DYN_AGG_COUNT;
+		count->arg = i == 0 ? 0 : tag;
+		dyn_add_aggregate(node, count, (DynColumn) {.type = INT8OID, .typmod = -1});
+	}
+	return node;
+}
+
+/* The rows for which INTERSECT, l > 0 and r > 0, or EXCEPT, l > 0 and r = 0, holds. */
+static DynNode *
+keep_rows(DynContext *ctx, SetOperationStmt *setop, DynNode *counts)
+{
+	List	   *columns = dyn_column_vars(counts, 1);
+	Node	   *l = llast(columns);
+	Node	   *n = list_nth(columns, list_length(columns) - 2);
+	Node	   *zero = (Node *) makeConst(INT8OID, -1, InvalidOid, sizeof(int64), Int64GetDatum(0),
+										  false, FLOAT8PASSBYVAL);
+	List	   *quals = list_make2(int8_test(Int8LessOperator, zero, l),
+								   int8_test(setop->op == SETOP_INTERSECT ? Int8LessOperator :
+											 get_negator(Int8LessOperator), l, n));
+
+	return dyn_make_select(ctx, list_make1(counts), quals, list_truncate(columns, list_length(columns) - 2));
+}
+
+/* Each row min(l, r) times for INTERSECT ALL, max(l - r, 0) times for EXCEPT ALL. */
+static DynNode *
+repeat_rows(DynContext *ctx, SetOperationStmt *setop, DynNode *counts)
+{
+	List	   *columns = dyn_column_vars(counts, 1);
+	Node	   *l = llast(columns);
+	Node	   *n = list_nth(columns, list_length(columns) - 2);
+	Node	   *one = (Node *) makeConst(INT8OID, -1, InvalidOid, sizeof(int64), Int64GetDatum(1),
+										 false, FLOAT8PASSBYVAL);
+	Node	   *r = (Node *) makeFuncExpr(F_INT8MI, INT8OID, list_make2(n, l), InvalidOid, InvalidOid,
+										  COERCE_EXPLICIT_CALL);
+	Node	   *times;
+	FuncExpr   *series;
+	DynNode    *node;
+
+	if (setop->op == SETOP_INTERSECT)
+	{
+		MinMaxExpr *least = makeNode(MinMaxExpr);
+
+		least->minmaxtype = INT8OID;
+		least->op = IS_LEAST;
+		least->args = list_make2(l, r);
+		least->location = -1;
+		times = (Node *) least;
+	}
+	else
+		times = (Node *) makeFuncExpr(F_INT8MI, INT8OID, list_make2(l, r), InvalidOid, InvalidOid,
+									  COERCE_EXPLICIT_CALL);
+	series = makeFuncExpr(F_GENERATE_SERIES_INT8_INT8, INT8OID, list_make2(one, times),
+						  InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
+	series->funcretset = true;
+	columns = list_truncate(columns, list_length(columns) - 2);
+	node = dyn_make_select(ctx, list_make1(counts), NIL, lappend(list_copy(columns), series));
+	return dyn_make_select(ctx, list_make1(node), NIL, columns);
+}
+
+static Expr *
+int8_test(Oid operator, Node *left, Node *right)
+{
+	Expr	   *test = make_opclause(operator, BOOLOID, false, (Expr *) left, (Expr *) right,
+									 InvalidOid, InvalidOid);
+
+	set_opfuncid((OpExpr *) test);
+	return test;
 }

@@ -61,16 +61,7 @@ dyn_build_select(DynLevel *level)
 DynNode *
 dyn_build_distinct(DynContext *ctx, DynNode *input)
 {
-	DynNode    *node;
-
-	if (input == NULL ||
-		!dyn_check_written_at(ctx, (Node *) dyn_column_vars(input, 1), list_make1(input)))
-		return NULL;
-	node = dyn_node_new(DYN_NODE_AGGREGATE, input->ncolumns);
-	node->inputs = list_make1(input);
-	node->nkeys = input->ncolumns;
-	memcpy(node->columns, input->columns, sizeof(DynColumn) * input->ncolumns);
-	return node;
+	return input ? dyn_make_groups(ctx, input, input->ncolumns) : NULL;
 }
 
 /* DISTINCT ON (…) ORDER BY …: the first row of each partition. */
