@@ -20,6 +20,7 @@
 -- Rows are compared by "=", values of types without it as text.
 --
 SET client_min_messages = warning;
+SET jit = off;                                 -- its estimates of functions' rows cost more than they save
 CREATE TABLE definition (
     no      int GENERATED ALWAYS AS IDENTITY,
     name    text PRIMARY KEY,

@@ -92,14 +92,14 @@ dyn_compat_executor_run(QueryDesc *desc)
 #endif
 }
 
-/* The columns of a range-table entry; 18 can name OLD or NEW. */
+/* The columns of a range-table entry, NULL for what was dropped; 18 can name OLD or NEW. */
 static inline void
 dyn_expand_rte(RangeTblEntry *rte, int rtindex, List **names, List **vars)
 {
 #if PG_VERSION_NUM >= 180000
-	expandRTE(rte, rtindex, 0, VAR_RETURNING_DEFAULT, -1, false, names, vars);
+	expandRTE(rte, rtindex, 0, VAR_RETURNING_DEFAULT, -1, true, names, vars);
 #else
-	expandRTE(rte, rtindex, 0, -1, false, names, vars);
+	expandRTE(rte, rtindex, 0, -1, true, names, vars);
 #endif
 }
 

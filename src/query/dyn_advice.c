@@ -41,7 +41,7 @@ static void
 describe(DynNode *node, int depth, List **lines)
 {
 	static const char *const kinds[] = {
-		"scan of", "constant rows", "select", "moving filter", "join", "union all",
+		"scan of", "constant rows", "rows computed from each row", "select", "moving filter", "join", "union all",
 		"aggregate", "window", "first row per partition",
 	};
 	static const char *const joins[] = {
@@ -153,7 +153,8 @@ add_column(DynNode *node, int column, List **lookups)
 
 	while (node->kind != DYN_NODE_SCAN && !dyn_node_staged(node))
 	{
-		if (node->kind == DYN_NODE_MOVING)
+		if (node->kind == DYN_NODE_MOVING ||
+			(node->kind == DYN_NODE_APPLY && column <= dyn_input(node, 1)->ncolumns))
 			node = dyn_input(node, 1);
 		else if (node->kind == DYN_NODE_SELECT && IsA(list_nth(node->targets, column - 1), Var))
 		{

@@ -83,9 +83,16 @@ extern bool dyn_build_outer(DynLevel *level, JoinExpr *join, DynBlock *block);
 extern DynNode *dyn_make_existence(DynContext *ctx, DynJoin join, DynNode *left, DynNode *right,
 								   List *quals);
 
+/* dyn_build_apply.c: an item of FROM that is computed from the rows of others */
+extern bool dyn_build_apply(DynLevel *level, int rti, DynBlock *block, bool keeps, List *on);
+extern DynNode *dyn_build_constant(DynLevel *level, RangeTblEntry *rte);
+extern DynNode *dyn_build_one_row(void);
+extern bool dyn_item_is_lateral(RangeTblEntry *rte);
+extern bool dyn_item_is_row_local(RangeTblEntry *rte);
+extern bool dyn_reads_table(Node *node);
+
 /* dyn_build_source.c */
 extern DynNode *dyn_build_scan(DynLevel *level, RangeTblEntry *rte);
-extern DynNode *dyn_build_constant(DynLevel *level, RangeTblEntry *rte);
 
 /* dyn_build_setop.c */
 extern DynNode *dyn_build_setop(DynLevel *level, SetOperationStmt *setop);
@@ -113,6 +120,9 @@ extern DynNode *dyn_build_window(DynContext *ctx, DynNode *input, WindowClause *
 extern DynNode *dyn_node_new(DynNodeKind kind, int ncolumns);
 extern DynNode *dyn_make_select(DynContext *ctx, List *inputs, List *quals, List *targets);
 extern DynNode *dyn_block_node(DynLevel *level, DynBlock *block);
+
+/* Make one input of those that hold the relations, with the conditions on them; its number, 0 when refused. */
+extern int	dyn_block_gather(DynLevel *level, DynBlock *block, Relids rels);
 extern bool dyn_split_moving(DynContext *ctx, List **inputs, List **quals, List **moving);
 extern DynNode *dyn_make_moving(DynContext *ctx, DynNode *input, Node *qual);
 extern DynNode *dyn_make_union(List *inputs);

@@ -10,7 +10,8 @@
 #include "query/dyn_build.h"
 #include "query/dyn_expr.h"
 
-static DynNode *build_from_item(DynLevel *level, Node *item, DynBlock *block);
+static bool build_from_item(DynLevel *level, Node *item, DynBlock *block);
+static bool is_left_apply(DynLevel *level, JoinExpr *join);
 static DynNode *build_cte(DynLevel *level, RangeTblEntry *rte);
 
 /*
@@ -25,47 +26,62 @@ dyn_build_from(DynLevel *level, Node *item, DynBlock *block)
 
 	if (item == NULL)
 		return true;
+	/* conditions come first, so that what is joined early is restricted early */
 	if (IsA(item, FromExpr))
 	{
+		block->quals = list_concat(block->quals,
+								   dyn_expr_conjuncts(castNode(FromExpr, item)->quals));
 		foreach(lc, castNode(FromExpr, item)->fromlist)
 			if (!dyn_build_from(level, lfirst(lc), block))
 				return false;
-		block->quals = list_concat(block->quals,
-								   dyn_expr_conjuncts(castNode(FromExpr, item)->quals));
 		return true;
 	}
 	if (IsA(item, RangeTblRef))
-		return build_from_item(level, item, block) != NULL;
+		return build_from_item(level, item, block);
 	if (castNode(JoinExpr, item)->jointype == JOIN_INNER)
 	{
-		if (!dyn_build_from(level, castNode(JoinExpr, item)->larg, block) ||
-			!dyn_build_from(level, castNode(JoinExpr, item)->rarg, block))
-			return false;
 		block->quals = list_concat(block->quals,
 								   dyn_expr_conjuncts(castNode(JoinExpr, item)->quals));
-		return true;
+		return dyn_build_from(level, castNode(JoinExpr, item)->larg, block) &&
+			dyn_build_from(level, castNode(JoinExpr, item)->rarg, block);
 	}
+	if (is_left_apply(level, castNode(JoinExpr, item)))
+		return dyn_build_from(level, castNode(JoinExpr, item)->larg, block) &&
+			dyn_build_apply(level, castNode(RangeTblRef, castNode(JoinExpr, item)->rarg)->rtindex,
+							block, true, dyn_expr_conjuncts(castNode(JoinExpr, item)->quals));
 	return dyn_build_outer(level, castNode(JoinExpr, item), block);
 }
 
-static DynNode *
+/* item LEFT JOIN LATERAL something that is computed from item's rows */
+static bool
+is_left_apply(DynLevel *level, JoinExpr *join)
+{
+	return join->jointype == JOIN_LEFT && IsA(join->rarg, RangeTblRef) &&
+		dyn_item_is_row_local(rt_fetch(castNode(RangeTblRef, join->rarg)->rtindex,
+									   level->query->rtable));
+}
+
+static bool
 build_from_item(DynLevel *level, Node *item, DynBlock *block)
 {
 	int			rti = castNode(RangeTblRef, item)->rtindex;
+	RangeTblEntry *rte = rt_fetch(rti, level->query->rtable);
 	DynNode    *node;
 
-	if (rt_fetch(rti, level->query->rtable)->rtekind == RTE_RESULT)
-		return dyn_node_new(DYN_NODE_CONSTANT, 0);
+	if (rte->rtekind == RTE_RESULT)
+		return true;
+	if (dyn_item_is_row_local(rte))
+		return dyn_build_apply(level, rti, block, false, NIL);
 	node = dyn_build_leaf(level, rti);
 	if (node == NULL)
-		return NULL;
+		return false;
 	block->inputs = lappend(block->inputs, node);
 	block->rels = bms_add_member(block->rels, rti);
-	if (rt_fetch(rti, level->query->rtable)->rtekind == RTE_RELATION)
+	if (rte->rtekind == RTE_RELATION)
 		level->places[rti].scan = node;
 	level->places[rti].input = list_length(block->inputs);
 	level->places[rti].offset = 0;
-	return node;
+	return true;
 }
 
 DynNode *
@@ -73,7 +89,7 @@ dyn_build_leaf(DynLevel *level, int rti)
 {
 	RangeTblEntry *rte = rt_fetch(rti, level->query->rtable);
 
-	if (rte->lateral)
+	if (dyn_item_is_lateral(rte))
 		return dyn_refuse(level->ctx, "LATERAL", "the query uses LATERAL");
 	switch (rte->rtekind)
 	{
@@ -88,10 +104,10 @@ dyn_build_leaf(DynLevel *level, int rti)
 			return build_cte(level, rte);
 		case RTE_VALUES:
 		case RTE_FUNCTION:
+		case RTE_TABLEFUNC:
 			return dyn_build_constant(level, rte);
 		default:
-			return dyn_refuse(level->ctx, "ROW_SOURCE",
-							  "the query reads %s, for which there is no rule", rte->eref->aliasname);
+			elog(ERROR, "unexpected kind %d of item in FROM", rte->rtekind);
 	}
 }
 

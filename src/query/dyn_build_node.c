@@ -284,10 +284,7 @@ dyn_split_moving(DynContext *ctx, List **inputs, List **quals, List **moving)
 			lfirst(slot) = dyn_make_moving(ctx, lfirst(slot), dyn_renumber_input(qual, input, 1));
 		}
 		else if (*inputs == NIL)
-		{
-			dyn_refuse(ctx, "NOW_WITHOUT_SOURCE", "a condition on now() stands in a query without FROM");
-			return false;
-		}
+			*inputs = list_make1(dyn_make_moving(ctx, dyn_build_one_row(), qual));
 		else
 			*moving = lappend(*moving, qual);
 	}
@@ -435,6 +432,60 @@ dyn_block_node(DynLevel *level, DynBlock *block)
 	return dyn_make_select(level->ctx, block->inputs, quals, targets);
 }
 
+/*
+ * dyn_block_gather makes one input of those that hold the relations, joined by
+ * the conditions on them, which leave the block.
+ */
+int
+dyn_block_gather(DynLevel *level, DynBlock *block, Relids rels)
+{
+	DynBlock	part = {0};
+	DynBlock	rest = {0};
+	int		   *numbers = palloc0(sizeof(int) * (list_length(block->inputs) + 1));
+	DynNode    *node;
+	ListCell   *lc;
+	int			rti = -1;
+
+	while ((rti = bms_next_member(rels, rti)) >= 0)
+		numbers[level->places[rti].input] = 1;
+	foreach(lc, block->inputs)
+	{
+		int			i = foreach_current_index(lc) + 1;
+		DynBlock   *to = numbers[i] ? &part : &rest;
+
+		to->inputs = lappend(to->inputs, lfirst(lc));
+		numbers[i] = to == &part ? list_length(to->inputs) : -list_length(to->inputs);
+	}
+	rti = -1;
+	while ((rti = bms_next_member(block->rels, rti)) >= 0)
+	{
+		int			number = numbers[level->places[rti].input];
+		DynBlock   *to = number > 0 ? &part : &rest;
+
+		to->rels = bms_add_member(to->rels, rti);
+		level->places[rti].input = abs(number);
+	}
+	foreach(lc, block->quals)
+	{
+		Node	   *qual = lfirst(lc);
+		Relids		its = dyn_expr_relations(qual);
+		DynBlock   *to = !bms_is_empty(its) && bms_is_subset(its, part.rels) &&
+			!dyn_reads_table(qual) ? &part : &rest;
+
+		to->quals = lappend(to->quals, qual);
+	}
+	node = dyn_block_node(level, &part);
+	if (node == NULL)
+		return 0;
+	rest.inputs = lappend(rest.inputs, node);
+	rest.rels = bms_union(rest.rels, part.rels);
+	rti = -1;
+	while ((rti = bms_next_member(part.rels, rti)) >= 0)
+		level->places[rti].input = list_length(rest.inputs);
+	*block = rest;
+	return list_length(rest.inputs);
+}
+
 /* ------------------------------------------------------------------------
  * Vars
  * ------------------------------------------------------------------------
@@ -503,9 +554,20 @@ Query *
 dyn_flatten_join_aliases(Query *query)
 {
 	Query	   *result = copyObject(query);
+	ListCell   *lc;
 
 	result->targetList = (List *) dyn_compat_flatten_aliases(result, (Node *) result->targetList);
 	result->havingQual = dyn_compat_flatten_aliases(result, result->havingQual);
+	foreach(lc, result->rtable)
+	{
+		RangeTblEntry *rte = lfirst_node(RangeTblEntry, lc);
+
+		if (!rte->lateral)
+			continue;
+		rte->functions = (List *) dyn_compat_flatten_aliases(query, (Node *) rte->functions);
+		rte->tablefunc = (TableFunc *) dyn_compat_flatten_aliases(query, (Node *) rte->tablefunc);
+		rte->subquery = (Query *) dyn_compat_flatten_aliases(query, (Node *) rte->subquery);
+	}
 	if (result->jointree)
 		result->jointree = (FromExpr *) dyn_compat_flatten_aliases(result, (Node *) result->jointree);
 	return result;

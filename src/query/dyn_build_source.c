@@ -1,6 +1,6 @@
 /*
  * dyn_build_source.c
- *	  Sources of rows: relations, VALUES, functions in FROM.
+ *	  Sources of rows: relations.
  */
 #include <postgres.h>
 
@@ -9,7 +9,6 @@
 
 #include "compat/dyn_compat_planner.h"
 #include "query/dyn_build.h"
-#include "query/dyn_expr.h"
 
 DynNode *
 dyn_build_scan(DynLevel *level, RangeTblEntry *rte)
@@ -55,33 +54,5 @@ dyn_build_scan(DynLevel *level, RangeTblEntry *rte)
 	}
 	table_close(rel, NoLock);
 	ctx->scans = lappend(ctx->scans, node);
-	return node;
-}
-
-/* VALUES and functions in FROM: rows that depend on no table. */
-DynNode *
-dyn_build_constant(DynLevel *level, RangeTblEntry *rte)
-{
-	DynNode    *node;
-	List	   *names;
-	List	   *vars;
-	ListCell   *lc;
-	int			i = 0;
-
-	if (dyn_expr_has_now((Node *) rte->functions) || dyn_expr_has_now((Node *) rte->values_lists))
-		return dyn_refuse(level->ctx, "NOW_IN_ROW_SOURCE",
-						  "now() stands in VALUES or in a function in FROM");
-	dyn_expand_rte(rte, 1, &names, &vars);
-	node = dyn_node_new(DYN_NODE_CONSTANT, list_length(vars));
-	node->rte = rte;
-	foreach(lc, vars)
-	{
-		Var		   *var = lfirst_node(Var, lc);
-
-		node->columns[i++] = (DynColumn) {
-			.type = var->vartype, .typmod = var->vartypmod,
-			.collation = var->varcollid, .nullable = true
-		};
-	}
 	return node;
 }

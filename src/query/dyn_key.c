@@ -15,6 +15,7 @@
 #include <common/hashfn.h>
 #include <nodes/nodeFuncs.h>
 #include <optimizer/optimizer.h>
+#include <parser/parsetree.h>
 #include <utils/lsyscache.h>
 #include <utils/rel.h>
 #include <utils/relcache.h>
@@ -31,6 +32,9 @@ static int	equated(DynNode *node, int input, int column, int skip, Relids droppe
 static bool never_all_null(DynNode *node);
 static void join_key(DynNode *node);
 static bool is_right_key(DynNode *node, int column);
+static void apply_key(DynNode *node);
+static bool is_one_row(Query *query);
+static bool item_is_one_row(Query *query, Node *item);
 static int	coalesced_key(DynNode *node);
 
 /*
@@ -105,6 +109,9 @@ dyn_node_derive_key(DynNode *node)
 			node->has_key = true;
 			for (int i = 1; i <= node->nkeys; i++)
 				node->key = lappend_int(node->key, i);
+			break;
+		case DYN_NODE_APPLY:
+			apply_key(node);
 			break;
 		case DYN_NODE_CONSTANT:
 		case DYN_NODE_UNION:
@@ -392,6 +399,69 @@ coalesced_key(DynNode *node)
 			return foreach_current_index(lc) + 1;
 	}
 	return 0;
+}
+
+/* The input's key, and the ordinality of what it yields unless that is one row. */
+static void
+apply_key(DynNode *node)
+{
+	DynNode    *input = dyn_input(node, 1);
+	RangeTblEntry *rte = linitial_node(RangeTblEntry, node->source->rtable);
+
+	if (!input->has_key)
+		return;
+	node->key = list_copy(input->key);
+	node->has_key = is_one_row(node->source);
+	if (!node->has_key && rte->rtekind == RTE_FUNCTION && rte->funcordinality)
+	{
+		node->has_key = true;
+		node->key = lappend_int(node->key, node->ncolumns);
+	}
+}
+
+/* Does a query yield no more than one row? */
+static bool
+is_one_row(Query *query)
+{
+	ListCell   *lc;
+
+	if (query->setOperations || query->hasTargetSRFs || query->groupingSets)
+		return false;
+	if (query->hasAggs && query->groupClause == NIL)
+		return true;
+	if (query->limitOption == LIMIT_OPTION_COUNT && query->limitCount && IsA(query->limitCount, Const) &&
+		!castNode(Const, query->limitCount)->constisnull &&
+		DatumGetInt64(castNode(Const, query->limitCount)->constvalue) <= 1)
+		return true;
+	foreach(lc, query->jointree->fromlist)
+		if (!item_is_one_row(query, lfirst(lc)))
+			return false;
+	return true;
+}
+
+static bool
+item_is_one_row(Query *query, Node *item)
+{
+	RangeTblEntry *rte;
+	ListCell   *lc;
+
+	if (!IsA(item, RangeTblRef))
+		return false;
+	rte = rt_fetch(castNode(RangeTblRef, item)->rtindex, query->rtable);
+	switch (rte->rtekind)
+	{
+		case RTE_VALUES:
+			return list_length(rte->values_lists) == 1;
+		case RTE_SUBQUERY:
+			return is_one_row(rte->subquery);
+		case RTE_FUNCTION:
+			foreach(lc, rte->functions)
+				if (expression_returns_set(lfirst_node(RangeTblFunction, lc)->funcexpr))
+					return false;
+			return true;
+		default:
+			return rte->rtekind == RTE_RESULT;
+	}
 }
 
 /* Changes when a key of the plan's nodes does. */

@@ -19,7 +19,8 @@
 typedef enum DynNodeKind
 {
 	DYN_NODE_SCAN,				/* a relation */
-	DYN_NODE_CONSTANT,			/* VALUES or a function: never changes */
+	DYN_NODE_CONSTANT,			/* VALUES or a function: rows that depend on no table */
+	DYN_NODE_APPLY,				/* rows computed from each row of the input */
 	DYN_NODE_SELECT,			/* inner join of inputs, filter, projection */
 	DYN_NODE_MOVING,			/* filter whose condition contains now() */
 	DYN_NODE_JOIN,				/* join of two inputs that is not inner */
@@ -95,8 +96,13 @@ typedef struct DynNode
 	bool		inherits;		/* print without ONLY */
 	List	   *attnums;		/* of int, the columns in order */
 
-	/* CONSTANT */
-	RangeTblEntry *rte;
+	/*
+	 * CONSTANT, APPLY: the query for the rows, which reads no table.  In APPLY its
+	 * Vars of the level above (varlevelsup 1) are columns of the input, and its
+	 * columns stand behind the input's.
+	 */
+	Query	   *source;
+	bool		keeps;			/* APPLY: a row for which there is none stays, with NULLs */
 
 	/* SELECT: targets and quals.  MOVING: quals (one).  JOIN: quals of ON. */
 	List	   *targets;
@@ -149,6 +155,9 @@ typedef struct DynRefusal
 
 /* dyn_build.c: NULL and *refusal when it cannot be incremental.  query: rewritten; sources: its DynEdges. */
 extern DynPlan *dyn_plan_build(Query *query, List *sources, DynRefusal *refusal);
+
+/* dyn_sql_rows.c: does the content depend on the clock, whatever the inputs do? */
+extern bool dyn_node_moves(DynNode *node);
 
 /* dyn_key.c: fills in has_key and key, inputs being done. */
 extern void dyn_node_derive_key(DynNode *node);

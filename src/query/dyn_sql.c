@@ -28,7 +28,6 @@
 #include "query/dyn_vars.h"
 
 static char *scan_content(DynNode *node);
-static char *constant_content(DynNode *node);
 static char *select_statement(DynSql *sql, DynNode *node, char **sources, bool weighted);
 static void select_terms(DynSql *sql, DynNode *node, int i, char **sources, StringInfo buf);
 static char *select_delta(DynSql *sql, DynNode *node);
@@ -51,7 +50,8 @@ dyn_sql_content(DynSql *sql, DynNode *node)
 		case DYN_NODE_SCAN:
 			return scan_content(node);
 		case DYN_NODE_CONSTANT:
-			return constant_content(node);
+		case DYN_NODE_APPLY:
+			return dyn_sql_rows_content(sql, node);
 		case DYN_NODE_SELECT:
 			return select_statement(sql, node, NULL, false);
 		case DYN_NODE_MOVING:
@@ -79,7 +79,8 @@ dyn_sql_delta(DynSql *sql, DynNode *node)
 	switch (node->kind)
 	{
 		case DYN_NODE_CONSTANT:
-			return NULL;
+		case DYN_NODE_APPLY:
+			return dyn_sql_rows_delta(sql, node);
 		case DYN_NODE_SELECT:
 			return select_delta(sql, node);
 		case DYN_NODE_MOVING:
@@ -114,33 +115,6 @@ scan_content(DynNode *node)
 					 quote_qualified_identifier(get_namespace_name(get_rel_namespace(node->relid)),
 												get_rel_name(node->relid)));
 	return buf.data;
-}
-
-/* VALUES or a function, printed with the server's deparser as a query of its own. */
-static char *
-constant_content(DynNode *node)
-{
-	Query	   *query = makeNode(Query);
-	FromExpr   *from = makeNode(FromExpr);
-	RangeTblRef *ref = makeNode(RangeTblRef);
-	StringInfoData names;
-
-	query->commandType = CMD_SELECT;
-	query->rtable = list_make1(copyObject(node->rte));
-	ref->rtindex = 1;
-	from->fromlist = list_make1(ref);
-	query->jointree = from;
-	for (int i = 1; i <= node->ncolumns; i++)
-	{
-		DynColumn  *column = &node->columns[i - 1];
-		Var		   *var = makeVar(1, i, column->type, column->typmod, column->collation, 0);
-
-		query->targetList = lappend(query->targetList,
-									makeTargetEntry((Expr *) var, i, psprintf("c%d", i), false));
-	}
-	initStringInfo(&names);
-	appendStringInfo(&names, "SELECT * FROM (%s) i1", pg_get_querydef(query, false));
-	return names.data;
 }
 
 /* ------------------------------------------------------------------------

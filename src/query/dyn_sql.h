@@ -32,6 +32,10 @@ extern char *dyn_sql_content(DynSql *sql, DynNode *node);
  */
 extern char *dyn_sql_delta(DynSql *sql, DynNode *node);
 
+/* dyn_sql_rows.c: both for CONSTANT and APPLY */
+extern char *dyn_sql_rows_content(DynSql *sql, DynNode *node);
+extern char *dyn_sql_rows_delta(DynSql *sql, DynNode *node);
+
 /* SELECT c1, …: a window's or first's rows from the rows of its input that source yields. */
 extern char *dyn_sql_window(DynSql *sql, DynNode *node, const char *source);
 

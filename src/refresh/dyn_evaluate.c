@@ -65,7 +65,7 @@ static DynRows *
 node_delta(DynEvaluation *evaluation, DynNode *node)
 {
 	DynSql	   *sql = &evaluation->sql;
-	bool		changed = node->inputs == NIL || node->kind == DYN_NODE_MOVING;
+	bool		changed = node->inputs == NIL || dyn_node_moves(node);
 	char	   *statement;
 	ListCell   *lc;
 

@@ -1,0 +1,80 @@
+--
+-- Row sources: functions in FROM, LATERAL, VALUES.
+--
+CREATE SCHEMA sql_rows;
+SET search_path = sql_rows, public;
+\getenv srcdir PG_ABS_SRCDIR
+\set oracle :srcdir '/sql/include/oracle.sql'
+\i :oracle
+
+CREATE TYPE pair AS (gone int, a int, b text);
+ALTER TYPE pair DROP ATTRIBUTE gone;
+CREATE FUNCTION pairs(n int, t text) RETURNS SETOF pair LANGUAGE sql IMMUTABLE
+    AS $$ SELECT i, t || i FROM generate_series(1, n) i $$;
+CREATE FUNCTION one_pair(n int) RETURNS pair LANGUAGE sql IMMUTABLE RETURN row(n, n::text)::pair;
+CREATE FUNCTION records(n int) RETURNS SETOF record LANGUAGE sql IMMUTABLE
+    AS $$ SELECT i, i * i FROM generate_series(1, n) i $$;
+
+CREATE TABLE doc (id int PRIMARY KEY, grp int, tags text[], nums int[], j jsonb, x xml);
+CREATE TABLE bag (grp int, n int);                      -- no key, equal rows
+INSERT INTO doc SELECT i, i % 3, ARRAY['t' || i % 4, NULL, 't' || i % 2], ARRAY[i, i, i + 1],
+    jsonb_build_array(jsonb_build_object('k', 'k' || i % 3, 'v', i), jsonb_build_object('k', NULL, 'v', i * 2)),
+    xmlelement(name r, xmlelement(name v, i), xmlelement(name v, i % 3))
+FROM generate_series(1, 6) i;
+INSERT INTO doc VALUES (7, NULL, NULL, NULL, NULL, NULL), (8, 1, '{}', '{}', '[]', '<r/>');
+INSERT INTO bag VALUES (0, 2), (0, 2), (1, 1), (1, 0), (2, 3), (NULL, 2), (1, NULL);
+
+INSERT INTO definition (name, query) VALUES
+    ('unnested', 'SELECT id, t FROM doc, unnest(tags) t'),
+    ('ordinality', 'SELECT d.id, u.t, u.no FROM doc d, unnest(d.tags) WITH ORDINALITY u(t, no) WHERE d.grp < 2'),
+    ('left_unnested', 'SELECT d.id, u.t, u.no FROM doc d LEFT JOIN unnest(d.tags) WITH ORDINALITY u(t, no) ON u.t <> ''t0'' OR d.grp = 1'),
+    ('several_arrays', 'SELECT id, t, n FROM doc, unnest(tags, nums) u(t, n)'),
+    ('elements', 'SELECT d.id, e ->> ''k'' AS k, sum((e ->> ''v'')::int) AS s FROM doc d CROSS JOIN LATERAL jsonb_array_elements(d.j) e GROUP BY 1, 2'),
+    ('recordset', 'SELECT d.id, r.k, r.v FROM doc d JOIN LATERAL jsonb_to_recordset(d.j) AS r(v int, k text) ON r.v > 1'),
+    ('series', 'SELECT b.grp, g FROM bag b, generate_series(1, b.n) g'),
+    ('rows_from', 'SELECT b.grp, a, c, no FROM bag b, ROWS FROM (generate_series(1, b.n), generate_series(b.grp, 2)) WITH ORDINALITY r(a, c, no)'),
+    ('composite', 'SELECT d.id, p.a, p.b FROM doc d, pairs(d.grp + 1, d.id::text) p'),
+    ('one_composite', 'SELECT d.id, p.a, p.b FROM doc d LEFT JOIN one_pair(d.grp) p ON p.a > 0'),
+    ('column_list', 'SELECT d.id, r.n, r.q FROM doc d, records(d.grp) AS r(n int, q int)'),
+    ('xml_rows', 'SELECT d.id, v.no, v.v FROM doc d, XMLTABLE(''/r/v'' PASSING d.x COLUMNS no FOR ORDINALITY, v int PATH ''.'') v'),
+    ('xml_constant', 'SELECT d.id, v.v FROM doc d, XMLTABLE(''/r/v'' PASSING xml ''<r><v>1</v><v>2</v></r>'' COLUMNS v int PATH ''.'') v WHERE v.v = d.grp'),
+    ('lateral_values', 'SELECT d.id, v.kind, v.val FROM doc d, LATERAL (VALUES (''grp'', d.grp), (''len'', cardinality(d.nums))) v(kind, val)'),
+    ('computed', 'SELECT d.id, c.twice, e.more FROM doc d CROSS JOIN LATERAL (SELECT d.grp * 2 AS twice) c CROSS JOIN LATERAL (SELECT c.twice + d.id AS more) e WHERE c.twice IS NOT NULL'),
+    ('smallest', 'SELECT d.id, s.n, s.t FROM doc d LEFT JOIN LATERAL (SELECT min(t) AS t, count(*) AS n FROM unnest(d.tags) t WHERE t <> ''t'' || d.grp) s ON s.n > 0'),
+    ('last_two', 'SELECT d.id, s.n FROM doc d, LATERAL (SELECT n FROM unnest(d.nums) n ORDER BY n DESC LIMIT 2) s'),
+    ('over_two', 'SELECT d.id, b.n, g FROM doc d JOIN bag b ON b.grp = d.grp, generate_series(b.n, d.id) g'),
+    ('over_where', 'SELECT d.id, b.n, g FROM bag b, doc d, LATERAL generate_series(d.id, b.n + d.id) g WHERE b.grp = d.grp AND g % 2 = 0 AND d.id > 1'),
+    ('over_using', 'SELECT id, n, grp, u FROM doc JOIN bag USING (grp) CROSS JOIN LATERAL (VALUES (grp), (grp + n)) v(u)'),
+    ('over_outer', 'SELECT d.id, b.n, g FROM doc d LEFT JOIN bag b ON b.grp = d.grp LEFT JOIN generate_series(1, b.n) g ON g <> d.id'),
+    ('chain', 'SELECT d.id, e, f.key, f.value FROM doc d, jsonb_array_elements(d.j) e, jsonb_each_text(e) f WHERE f.value IS NOT NULL'),
+    ('over_group', 'SELECT s.grp, g FROM (SELECT grp, count(*) AS n FROM bag GROUP BY grp) s, generate_series(1, s.n) g'),
+    ('under_group', 'SELECT t, count(*) AS n, count(DISTINCT d.grp) AS g FROM doc d, unnest(d.tags) t GROUP BY t'),
+    ('under_window', 'SELECT id, n, row_number() OVER (PARTITION BY d.id ORDER BY u.no DESC) AS r FROM doc d, unnest(nums) WITH ORDINALITY u(n, no)'),
+    ('joined', 'SELECT d.id, u.n, b.n AS m FROM doc d, unnest(d.nums) u(n) JOIN bag b ON b.n = u.n'),
+    ('self_joined', 'WITH w AS (SELECT d.id, u.n FROM doc d, unnest(d.nums) u(n)) SELECT a.id, b.id AS other FROM w a JOIN w b ON a.n = b.n'),
+    ('right_side', 'SELECT b.grp, b.n, w.id FROM bag b LEFT JOIN (SELECT d.id, u.n FROM doc d, unnest(d.nums) u(n)) w ON w.n = b.n'),
+    ('nested_join', 'SELECT d.id, t, b.n FROM bag b LEFT JOIN (doc d CROSS JOIN unnest(d.tags) t) ON d.grp = b.grp'),
+    ('no_reference', 'SELECT b.n, g FROM bag b, LATERAL generate_series(1, 2) g'),
+    ('constants', 'SELECT b.n, v.name FROM bag b JOIN (VALUES (1, ''one''), (2, ''two'')) v(n, name) ON v.n = b.n');
+CALL create_all();
+
+CALL change('insert', $$INSERT INTO doc SELECT i, i % 3, ARRAY['t' || i % 4, 'new'], ARRAY[i, 2],
+    jsonb_build_array(jsonb_build_object('k', 'k1', 'v', i)), xmlelement(name r, xmlelement(name v, i)) FROM generate_series(9, 12) i;
+    INSERT INTO bag VALUES (1, 1), (2, 2), (NULL, 1), (0, 5)$$);
+CALL change('insert of equal rows', $$INSERT INTO bag VALUES (0, 2), (0, 2), (1, 1)$$);
+CALL change('update', $$UPDATE doc SET grp = coalesce(grp, 0) + 1, tags = tags || 't1'::text, nums = nums[2:], j = j || '{"k": "z", "v": 7}', x = '<r><v>8</v></r>' WHERE id % 2 = 1;
+    UPDATE bag SET n = n + 1 WHERE grp = 1$$);
+CALL change('one input only', $$UPDATE doc SET tags = array_reverse, nums = nums || 3 FROM (SELECT id AS no, array_agg(t ORDER BY o DESC) AS array_reverse FROM doc, unnest(tags) WITH ORDINALITY u(t, o) GROUP BY id) r WHERE no = id AND id < 4$$);
+CALL change('NULLs', $$UPDATE doc SET tags = NULL, grp = NULL WHERE id = 2; UPDATE doc SET nums = NULL, j = NULL, x = NULL WHERE id = 3; UPDATE bag SET grp = NULL WHERE grp = 2$$);
+CALL change('nothing', $$UPDATE doc SET grp = grp$$);
+CALL change('delete', $$DELETE FROM doc WHERE id IN (1, 5, 8, 9); DELETE FROM bag WHERE ctid IN (SELECT min(ctid) FROM bag GROUP BY grp)$$);
+CALL change('to nothing', $$DELETE FROM doc; DELETE FROM bag$$);
+CALL change('from nothing', $$INSERT INTO doc VALUES (3, 1, '{a,b,b}', '{1,2}', '[{"k": "x", "v": 3}]', '<r><v>1</v></r>'); INSERT INTO bag VALUES (1, 2), (1, 2)$$);
+
+-- keys: the input's, with the ordinality or where there is one row for each
+SELECT line FROM dyntable_explain('ordinality') line WHERE line ~ 'key';
+SELECT line FROM dyntable_explain('smallest') line WHERE line ~ 'key';
+-- conditions on the input come before
+SELECT line FROM dyntable_explain('over_where') line WHERE line ~ '^ +(->|select|rows)';
+
+DROP SCHEMA sql_rows CASCADE;

@@ -1,0 +1,220 @@
+/*
+ * dyn_build_apply.c
+ *	  Items of FROM that are computed from the rows of items before them:
+ *	  functions, VALUES, XMLTABLE and the like, and subqueries that read no
+ *	  table.
+ *
+ * What they yield for a row depends on that row alone, so that such an item is
+ * an operator on the input that it refers to (APPLY), and linear in it: however
+ * it aggregates, sorts or cuts off inside.
+ */
+#include <postgres.h>
+
+#include <nodes/makefuncs.h>
+#include <nodes/nodeFuncs.h>
+#include <parser/parsetree.h>
+#include <rewrite/rewriteManip.h>
+
+#include "compat/dyn_compat_planner.h"
+#include "query/dyn_build.h"
+
+static Query *query_of_item(RangeTblEntry *rte);
+static bool refers_beyond(Query *query, Relids *rels);
+static Node *lower_var(Var *var, void *arg);
+static DynNode *make_rows(Query *source);
+static bool reads_table_walker(Node *node, void *context);
+
+/*
+ * dyn_build_apply replaces the input of the block that the item refers to by an
+ * APPLY over it.  Under keeps (LEFT JOIN ... ON on) rows for which the item
+ * yields nothing stay.  False when refused.
+ */
+bool
+dyn_build_apply(DynLevel *level, int rti, DynBlock *block, bool keeps, List *on)
+{
+	RangeTblEntry *rte = rt_fetch(rti, level->query->rtable);
+	Query	   *query = query_of_item(rte);
+	Relids		rels = NULL;
+	DynNode    *input;
+	DynNode    *rows;
+	DynNode    *node;
+	int			i;
+
+	if (on != NIL)
+		query->jointree->quals = (Node *) make_ands_explicit((List *) dyn_vars_map((Node *) on, lower_var, &rti));
+	if (refers_beyond(query, &rels) || !bms_is_subset(rels, block->rels))
+		return dyn_refuse(level->ctx, "LATERAL", "%s refers to what is not joined to it directly",
+						  rte->eref->aliasname) != NULL;
+	i = dyn_block_gather(level, block, rels);
+	if (i == 0)
+		return false;
+	input = list_nth(block->inputs, i - 1);
+	query = (Query *) dyn_relocate(level, (Node *) query);
+	if (level->ctx->refusal->code ||
+		!dyn_check_written_at(level->ctx, (Node *) query, list_make1(input)))
+		return false;
+
+	rows = make_rows(query);
+	node = dyn_node_new(DYN_NODE_APPLY, input->ncolumns + rows->ncolumns);
+	memcpy(node->columns, input->columns, sizeof(DynColumn) * input->ncolumns);
+	memcpy(node->columns + input->ncolumns, rows->columns, sizeof(DynColumn) * rows->ncolumns);
+	node->inputs = list_make1(input);
+	node->source = query;
+	node->keeps = keeps;
+	lfirst(list_nth_cell(block->inputs, i - 1)) = node;
+	block->rels = bms_add_member(block->rels, rti);
+	level->places[rti] = (DynPlace) {.input = i, .offset = input->ncolumns};
+	return true;
+}
+
+/* VALUES and functions in FROM that refer to nothing beside them. */
+DynNode *
+dyn_build_constant(DynLevel *level, RangeTblEntry *rte)
+{
+	Query	   *query = query_of_item(rte);
+
+	if (dyn_reads_table((Node *) query))
+		return dyn_refuse(level->ctx, "SUBQUERY_EXPRESSION", "a subquery stands in %s", rte->eref->aliasname);
+	return make_rows(query);
+}
+
+/* One row, of one column that nobody reads: what a query without FROM selects from. */
+DynNode *
+dyn_build_one_row(void)
+{
+	Query	   *query = makeNode(Query);
+
+	query->commandType = CMD_SELECT;
+	query->canSetTag = true;
+	query->jointree = makeFromExpr(NIL, NULL);
+	query->targetList = list_make1(makeTargetEntry((Expr *) makeBoolConst(true, false), 1,
+												   pstrdup("c1"), false));
+	return make_rows(query);
+}
+
+static DynNode *
+make_rows(Query *source)
+{
+	DynNode    *node = dyn_node_new(DYN_NODE_CONSTANT, list_length(source->targetList));
+	ListCell   *lc;
+	int			i = 0;
+
+	node->source = source;
+	foreach(lc, source->targetList)
+	{
+		Node	   *expr = (Node *) lfirst_node(TargetEntry, lc)->expr;
+
+		node->columns[i++] = (DynColumn) {
+			.type = exprType(expr), .typmod = exprTypmod(expr),
+			.collation = exprCollation(expr), .nullable = true
+		};
+	}
+	return node;
+}
+
+/* SELECT all columns of an item of FROM; what it refers to beside it is of the level above. */
+static Query *
+query_of_item(RangeTblEntry *rte)
+{
+	Query	   *query = makeNode(Query);
+	RangeTblRef *ref = makeNode(RangeTblRef);
+	List	   *names;
+	List	   *columns;
+	ListCell   *lc;
+
+	dyn_expand_rte(rte, 1, &names, &columns);
+	ref->rtindex = 1;
+	query->commandType = CMD_SELECT;
+	query->canSetTag = true;
+	query->rtable = list_make1(copyObject(rte));
+	IncrementVarSublevelsUp_rtable(query->rtable, 1, 0);
+	query->jointree = makeFromExpr(list_make1(ref), NULL);
+	foreach(lc, columns)
+	{
+		int			i = foreach_current_index(lc) + 1;
+
+		query->targetList = lappend(query->targetList,
+									makeTargetEntry(lfirst(lc), i, psprintf("c%d", i), false));
+	}
+	return query;
+}
+
+/* ------------------------------------------------------------------------
+ * What an item refers to
+ * ------------------------------------------------------------------------
+ */
+
+/* Does the item refer to items beside it or above it? */
+bool
+dyn_item_is_lateral(RangeTblEntry *rte)
+{
+	return rte->lateral && dyn_vars_outer((Node *) query_of_item(rte)) != NIL;
+}
+
+/* Is the item to be computed from a row of the items beside it, and nothing else? */
+bool
+dyn_item_is_row_local(RangeTblEntry *rte)
+{
+	return dyn_item_is_lateral(rte) && !dyn_reads_table((Node *) query_of_item(rte));
+}
+
+/* Add the relations of the level above to *rels; true when there are others still further up. */
+static bool
+refers_beyond(Query *query, Relids *rels)
+{
+	ListCell   *lc;
+
+	foreach(lc, dyn_vars_outer((Node *) query))
+	{
+		Var		   *var = lfirst_node(Var, lc);
+
+		if (var->varlevelsup > 1)
+			return true;
+		*rels = bms_add_member(*rels, var->varno);
+	}
+	return false;
+}
+
+/* A condition's Vars as a query over the item alone sees them. */
+static Node *
+lower_var(Var *var, void *arg)
+{
+	if (var->varno == *(int *) arg)
+		var->varno = var->varnosyn = 1;
+	else
+		var->varlevelsup = 1;
+	return (Node *) var;
+}
+
+/* Does an expression or query read a table, or a WITH query from outside of it? */
+bool
+dyn_reads_table(Node *node)
+{
+	Index		depth = 0;
+
+	return reads_table_walker(node, &depth);
+}
+
+static bool
+reads_table_walker(Node *node, void *context)
+{
+	Index	   *depth = context;
+	bool		found = false;
+	ListCell   *lc;
+
+	if (node == NULL)
+		return false;
+	if (!IsA(node, Query))
+		return expression_tree_walker(node, reads_table_walker, context);
+	(*depth)++;
+	foreach(lc, castNode(Query, node)->rtable)
+	{
+		RangeTblEntry *rte = lfirst_node(RangeTblEntry, lc);
+
+		found |= rte->rtekind == RTE_RELATION || rte->rtekind == RTE_NAMEDTUPLESTORE ||
+			(rte->rtekind == RTE_CTE && rte->ctelevelsup >= *depth);
+	}
+	found = found || query_tree_walker((Query *) node, reads_table_walker, context, 0);
+	(*depth)--;
+	return found;
+}
