@@ -54,6 +54,9 @@ typedef struct DynTable
 	char	   *state_code;		/* USER_SUSPENDED ... or NULL */
 } DynTable;
 
+/* Deltas of how many different sizes, each four times the one before, have their cost recorded. */
+#define DYN_COST_STEPS 16
+
 /* One row of dyntable.position. */
 typedef struct DynPosition
 {
@@ -67,6 +70,11 @@ typedef struct DynPosition
 	List	   *basis;			/* of char *: functions and types that the rows rest on */
 	char	   *reinit_reason;	/* not NULL: next refresh reinitialises */
 	int			failures;
+
+	/* What refreshes cost, see dyn_choice.c; less than 0: not known. */
+	double		full_ms;
+	double		full_cost;
+	double		delta_ms[DYN_COST_STEPS];
 } DynPosition;
 
 /* One row of dyntable.edge. */

@@ -41,7 +41,8 @@ dyn_position_get(Oid relid)
 {
 	static DynStatement select = {
 		"SELECT generation, snapshot::text, data_timestamp, refresh_no, populated, plan_hash,"
-		" reinit_reason, failures, basis FROM dyntable.position WHERE relid = $1",
+		" reinit_reason, failures, basis, full_ms, full_cost, delta_ms"
+		" FROM dyntable.position WHERE relid = $1",
 		1, {OIDOID}
 	};
 	Datum		values[] = {ObjectIdGetDatum(relid)};
@@ -63,6 +64,9 @@ dyn_position_get(Oid relid)
 	position->reinit_reason = dyn_spi_text(0, 7);
 	position->failures = dyn_spi_int4(0, 8);
 	position->basis = dyn_spi_text_list(0, 9);
+	position->full_ms = dyn_spi_float8(0, 10);
+	position->full_cost = dyn_spi_float8(0, 11);
+	dyn_spi_float8_array(0, 12, position->delta_ms, DYN_COST_STEPS);
 	dyn_spi_end(&call);
 	return position;
 }
@@ -107,13 +111,13 @@ dyn_position_store(const DynPosition *position)
 	static DynStatement update = {
 		"UPDATE dyntable.position SET generation = $2, snapshot = $3::pg_snapshot,"
 		" data_timestamp = $4, refresh_no = $5, populated = $6, plan_hash = $7,"
-		" reinit_reason = $8, failures = $9, basis = $10,"
+		" reinit_reason = $8, failures = $9, basis = $10, full_ms = $11, full_cost = $12, delta_ms = $13,"
 		" retry_at = CASE WHEN $9 = 0 THEN NULL ELSE retry_at END WHERE relid = $1",
-		10, {OIDOID, INT8OID, TEXTOID, TIMESTAMPTZOID, INT8OID, BOOLOID, INT8OID, TEXTOID, INT4OID,
-		TEXTARRAYOID}
+		13, {OIDOID, INT8OID, TEXTOID, TIMESTAMPTZOID, INT8OID, BOOLOID, INT8OID, TEXTOID, INT4OID,
+		TEXTARRAYOID, FLOAT8OID, FLOAT8OID, FLOAT8ARRAYOID}
 	};
-	Datum		values[10];
-	char		nulls[10];
+	Datum		values[13];
+	char		nulls[13];
 
 	memset(nulls, ' ', sizeof(nulls));
 	values[0] = ObjectIdGetDatum(position->relid);
@@ -127,6 +131,9 @@ dyn_position_store(const DynPosition *position)
 	values[7] = dyn_text_value(position->reinit_reason, &nulls[7]);
 	values[8] = Int32GetDatum(position->failures);
 	values[9] = dyn_text_array_value(position->basis);
+	values[10] = dyn_float8_value(position->full_ms, &nulls[10]);
+	values[11] = dyn_float8_value(position->full_cost, &nulls[11]);
+	values[12] = dyn_float8_array_value(position->delta_ms, DYN_COST_STEPS);
 	if (dyn_spi_run(&update, values, nulls) != 1)
 		position_missing(position->relid);
 }

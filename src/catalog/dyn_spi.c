@@ -148,6 +148,29 @@ dyn_spi_timestamp(uint64 row, int column)
 	return isnull ? DT_NOBEGIN : DatumGetTimestampTz(value);
 }
 
+double
+dyn_spi_float8(uint64 row, int column)
+{
+	bool		isnull;
+	Datum		value = dyn_spi_datum(row, column, &isnull);
+
+	return isnull ? -1 : DatumGetFloat8(value);
+}
+
+void
+dyn_spi_float8_array(uint64 row, int column, double *values, int count)
+{
+	ArrayType  *array = DatumGetArrayTypeP(not_null(row, column));
+	Datum	   *elements;
+	bool	   *nulls;
+	int			there;
+
+	deconstruct_array(array, FLOAT8OID, sizeof(float8), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE,
+					  &elements, &nulls, &there);
+	for (int i = 0; i < count; i++)
+		values[i] = i < there && !nulls[i] ? DatumGetFloat8(elements[i]) : -1;
+}
+
 List *
 dyn_spi_int2_list(uint64 row, int column)
 {
@@ -188,6 +211,29 @@ dyn_timestamp_value(TimestampTz timestamp, char *null)
 {
 	*null = TIMESTAMP_IS_NOBEGIN(timestamp) ? 'n' : ' ';
 	return TimestampTzGetDatum(timestamp);
+}
+
+Datum
+dyn_float8_value(double value, char *null)
+{
+	*null = value < 0 ? 'n' : ' ';
+	return Float8GetDatum(value);
+}
+
+Datum
+dyn_float8_array_value(const double *values, int count)
+{
+	Datum	   *elements = palloc(sizeof(Datum) * count);
+	bool	   *nulls = palloc(sizeof(bool) * count);
+	int			bounds[] = {1};
+
+	for (int i = 0; i < count; i++)
+	{
+		nulls[i] = values[i] < 0;
+		elements[i] = Float8GetDatum(values[i]);
+	}
+	return PointerGetDatum(construct_md_array(elements, nulls, 1, &count, bounds, FLOAT8OID,
+											  sizeof(float8), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 }
 
 Datum

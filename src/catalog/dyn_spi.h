@@ -49,12 +49,16 @@ extern int64 dyn_spi_int8(uint64 row, int column);
 extern bool dyn_spi_bool(uint64 row, int column);
 extern TimestampTz dyn_spi_timestamp(uint64 row, int column);	/* DT_NOBEGIN when null */
 extern Interval *dyn_spi_interval(uint64 row, int column);	/* NULL when null */
+extern double dyn_spi_float8(uint64 row, int column);	/* -1 when null */
+extern void dyn_spi_float8_array(uint64 row, int column, double *values, int count);	/* -1 what is null or not there */
 extern List *dyn_spi_int2_list(uint64 row, int column);	/* smallint[] to List of int */
 extern List *dyn_spi_text_list(uint64 row, int column);	/* text[] to List of char * */
 
 /* Values for parameters; a NULL string gives a null. */
 extern Datum dyn_text_value(const char *string, char *null);
 extern Datum dyn_timestamp_value(TimestampTz timestamp, char *null);	/* DT_NOBEGIN gives a null */
+extern Datum dyn_float8_value(double value, char *null);	/* below 0 gives a null */
+extern Datum dyn_float8_array_value(const double *values, int count);	/* the same, element by element */
 extern Datum dyn_int2_array_value(const List *list);
 extern Datum dyn_text_array_value(const List *list);
 

@@ -30,9 +30,11 @@ typedef struct LogReading
 	Datum	   *values;
 	bool	   *isnull;
 	List	   *columns;		/* of the source, that are read */
+	DynChoice  *choice;
 	bool		event;			/* a change that no delta expresses */
 } LogReading;
 
+static void evaluate_nodes(DynEvaluation *evaluation, bool scans);
 static DynRows *node_delta(DynEvaluation *evaluation, DynNode *node);
 static DynRows *scan_delta(DynEvaluation *evaluation, DynNode *node);
 static void read_change(TupleTableSlot *slot, int weight, void *arg);
@@ -43,16 +45,30 @@ static DynRows *partitioned_rows(DynEvaluation *evaluation, DynNode *node, const
 static bool any_null(DynRows *rows);
 static void append_delta(DynEvaluation *evaluation, DynRows *delta, const char *statement);
 
+/* What changed is known in all sources before anything else is done. */
 void
 dyn_evaluate(DynEvaluation *evaluation)
+{
+	evaluate_nodes(evaluation, true);
+	if (evaluation->reinit_reason)
+		return;
+	dyn_choice_loaded(&evaluation->choice);
+	evaluate_nodes(evaluation, false);
+}
+
+static void
+evaluate_nodes(DynEvaluation *evaluation, bool scans)
 {
 	ListCell   *lc;
 
 	foreach(lc, evaluation->sql.plan->nodes)
 	{
 		DynNode    *node = lfirst(lc);
-		DynRows    *delta = node_delta(evaluation, node);
+		DynRows    *delta;
 
+		if ((node->kind == DYN_NODE_SCAN) != scans)
+			continue;
+		delta = node_delta(evaluation, node);
 		if (evaluation->reinit_reason)
 			return;
 		evaluation->deltas[node->no] = delta;
@@ -110,6 +126,7 @@ scan_delta(DynEvaluation *evaluation, DynNode *node)
 	TupleDesc	desc = dyn_delta_desc(node->ncolumns, node->columns);
 	bool	   *identity = dyn_delta_identity(node->ncolumns, node->columns);
 	char	   *name = psprintf("d%d", node->no);
+	DynRows    *rows;
 	DynSource  *source;
 	LogReading	reading = {0};
 	ListCell   *lc;
@@ -127,16 +144,19 @@ scan_delta(DynEvaluation *evaluation, DynNode *node)
 				edge = lfirst(lc);
 
 		/* without statistics a range is taken for a small part of the table, an open end for a third */
-		return dyn_execute_rows(&evaluation->execution, name,
+		rows = dyn_execute_rows(&evaluation->execution, name,
 								psprintf("SELECT w%s FROM %s WHERE refresh_no > " INT64_FORMAT " AND refresh_no <= " INT64_FORMAT,
 										 columns.data, dyn_own_log_name(node->relid), edge->refresh_no,
 										 PG_INT64_MAX),
 								desc, identity);
+		evaluation->choice.rows += rows->count;
+		return rows;
 	}
 
 	source = dyn_source_get(node->relid);
 	reading.rows = dyn_rows_begin(name, desc, identity);
 	reading.columns = node->attnums;
+	reading.choice = &evaluation->choice;
 	reading.attnums = palloc(sizeof(AttrNumber) * node->ncolumns);
 	reading.values = palloc(sizeof(Datum) * desc->natts);
 	reading.isnull = palloc(sizeof(bool) * desc->natts);
@@ -201,6 +221,7 @@ read_change(TupleTableSlot *slot, int weight, void *arg)
 		reading->isnull[i] = slot->tts_isnull[attribute];
 	}
 	dyn_rows_put_values(reading->rows, reading->values, reading->isnull);
+	dyn_choice_row(reading->choice);
 }
 
 /* ------------------------------------------------------------------------

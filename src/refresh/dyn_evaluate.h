@@ -8,6 +8,7 @@
 #include "catalog/dyn_catalog.h"
 #include "query/dyn_sql.h"
 #include "refresh/dyn_apply.h"
+#include "refresh/dyn_choice.h"
 
 typedef struct DynEvaluation
 {
@@ -20,6 +21,7 @@ typedef struct DynEvaluation
 	DynSnapshot *upto;
 	List	   *edges;			/* of DynEdge * */
 
+	DynChoice	choice;			/* told of each change that is read */
 	List	   *exhausted;		/* base tables (Oid) all of whose logged changes are visible in upto */
 
 	/* A change was found that no delta can express: the table is to be reinitialised. */
@@ -43,7 +45,8 @@ extern List *dyn_aggregate_state_columns(DynNode *node);	/* of char *: "name typ
 extern void dyn_states_publishable(Oid relid);
 extern void dyn_states_open(DynEvaluation *evaluation);
 extern bool dyn_states_complete(DynEvaluation *evaluation);
-extern void dyn_states_fill(DynEvaluation *evaluation);
+extern void dyn_states_drop(Oid relid);
+extern void dyn_states_fill(DynEvaluation *evaluation, bool keep);
 extern DynSink *dyn_state_sink(DynEvaluation *evaluation, DynNode *node);
 
 /* A state table by its number: its qualified name, making it of "name type" (dyn_state_column) */

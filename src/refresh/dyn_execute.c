@@ -152,6 +152,8 @@ run_query(DynExecution *execution, Query *query, const char *text, DynRowSink si
 	plan = pg_plan_query(query, text,
 						 query->commandType == CMD_SELECT ? CURSOR_OPT_PARALLEL_OK : 0, NULL);
 	(void) dyn_phase_enter(phase);
+	if (execution->planned)
+		execution->planned(plan->planTree->total_cost, execution->planned_arg);
 	receiver.pub.receiveSlot = receive_row;
 	receiver.pub.rStartup = receiver_startup;
 	receiver.pub.rShutdown = receiver_nothing;

@@ -17,6 +17,10 @@ typedef struct DynExecution
 	Snapshot	snapshot;		/* registered; all statements read under it */
 	QueryEnvironment *env;
 	CommandId	command;		/* of the last statement */
+
+	/* Unless NULL, told the planner's cost of each statement before it is run. */
+	void		(*planned) (double cost, void *arg);
+	void	   *planned_arg;
 } DynExecution;
 
 /* What a statement was, what the planner thought of it, what it gave. */

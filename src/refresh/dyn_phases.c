@@ -46,6 +46,18 @@ dyn_phase_enter(DynPhase phase)
 	return before;
 }
 
+double
+dyn_phases_work(void)
+{
+	double		sum = 0;
+
+	(void) dyn_phase_enter(running);
+	for (int i = 0; i < DYN_PHASES; i++)
+		if (i != DYN_PHASE_WAIT && i != DYN_PHASE_APPLY)
+			sum += spent[i];
+	return sum / 1000;
+}
+
 char *
 dyn_phases_text(void)
 {

@@ -23,6 +23,9 @@ extern void dyn_phases_begin(double wait_us);
 /* From now on time goes to this phase.  Returns the one it went to, to go back to. */
 extern DynPhase dyn_phase_enter(DynPhase phase);
 
+/* The milliseconds up to now that were neither waited for capture nor spent on applying. */
+extern double dyn_phases_work(void);
+
 /* The times up to now, in milliseconds, as jsonb text. */
 extern char *dyn_phases_text(void);
 

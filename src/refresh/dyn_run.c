@@ -394,7 +394,7 @@ wait_for_capture(DynRun *run)
 	run->waited_us = INSTR_TIME_GET_MICROSEC(waited);
 }
 
-/* Does any table of the run read the change log? */
+/* Does any table of the run read the change log, or would it again if it could? */
 static bool
 run_captures(List *order)
 {
@@ -402,7 +402,7 @@ run_captures(List *order)
 	ListCell   *le;
 
 	foreach(lc, order)
-		if (dyn_table_get(lfirst_oid(lc), false)->incremental)
+		if (dyn_table_get(lfirst_oid(lc), false)->mode != DYN_MODE_FULL)
 			foreach(le, dyn_edges_of(lfirst_oid(lc)))
 				if (((DynEdge *) lfirst(le))->kind == DYN_EDGE_BASE)
 					return true;
@@ -417,11 +417,23 @@ static DynResult *
 refresh_one(DynRun *run, Oid relid, bool catch_errors)
 {
 	DynResult  *result = palloc0(sizeof(DynResult));
-	DynRetry	retry;
+	DynRetry	retry = {0};
 	ErrorData  *error = NULL;
 
 	if (try_refresh(run, list_make1_oid(relid), NULL, result, &error))
 		return result;
+	retry.started = result->started;
+
+	/* a delta that is dearer than the query */
+	if (error->sqlerrcode == ERRCODE_DYN_DEARER)
+	{
+		retry.reason = error->message;
+		retry.given_up = &run->given_up;
+		memset(result, 0, sizeof(DynResult));
+		if (try_refresh(run, list_make1_oid(relid), &retry, result, &error))
+			return result;
+		retry.given_up = NULL;
+	}
 
 	/* a row that an index of ours cannot hold is no fault: another index will do */
 	if (error->sqlerrcode == ERRCODE_PROGRAM_LIMIT_EXCEEDED)

@@ -38,9 +38,9 @@
 
 static void make_index(const char *name, const char *unique, List *columns, DynNode *node);
 static char *state_name(Oid relid, int no);
+static void create_state(Oid relid, DynNode *node);
 static void create_indexes(DynEvaluation *evaluation, DynNode *node);
 static void index_lookups(DynEvaluation *evaluation, DynNode *node);
-static void drop_states(Oid relid);
 
 static char *
 state_name(Oid relid, int no)
@@ -200,42 +200,56 @@ dyn_state_sink(DynEvaluation *evaluation, DynNode *node)
 	return sink;
 }
 
-/* Make all state tables anew and compute their content from the sources up. */
+/*
+ * Compute the content of all state tables from the sources up.  keep: those
+ * that are there are of the right shape; otherwise they are made anew.
+ */
 void
-dyn_states_fill(DynEvaluation *evaluation)
+dyn_states_fill(DynEvaluation *evaluation, bool keep)
 {
 	ListCell   *lc;
 
-	drop_states(evaluation->relid);
+	if (!keep)
+		dyn_states_drop(evaluation->relid);
 	foreach(lc, evaluation->sql.plan->nodes)
 	{
 		DynNode    *node = lfirst(lc);
-		List	   *columns = NIL;
+		char	   *name = evaluation->sql.stages[node->no];
 		char	   *content;
-		char	   *fill;
 		int64		rows;
 
 		if (!dyn_node_staged(node))
 			continue;
-		for (int i = 1; i <= node->ncolumns; i++)
-			columns = lappend(columns, dyn_state_column(psprintf("c%d", i), node->columns[i - 1].type,
-														 node->columns[i - 1].typmod,
-														 node->columns[i - 1].collation));
-		content = dyn_sql_content(&evaluation->sql, dyn_input(node, 1));
-		if (node->kind == DYN_NODE_AGGREGATE)
-		{
-			columns = list_concat(columns, dyn_aggregate_state_columns(node));
-			fill = dyn_aggregate_fill(evaluation, node, content);
-		}
+		if (keep)
+			dyn_state_ddl(psprintf("TRUNCATE %s", name));
 		else
-			fill = dyn_sql_window(&evaluation->sql, node, content);
-		dyn_state_create(evaluation->relid, node->no, columns);
+			create_state(evaluation->relid, node);
+		content = dyn_sql_content(&evaluation->sql, dyn_input(node, 1));
 		rows = dyn_execute(&evaluation->execution,
-						   psprintf("INSERT INTO %s %s", evaluation->sql.stages[node->no], fill),
+						   psprintf("INSERT INTO %s %s", name,
+									node->kind == DYN_NODE_AGGREGATE ?
+									dyn_aggregate_fill(evaluation, node, content) :
+									dyn_sql_window(&evaluation->sql, node, content)),
 						   NULL, NULL);
+		if (keep)
+			continue;
 		create_indexes(evaluation, node);
-		dyn_state_analyze(evaluation->sql.stages[node->no], rows);
+		dyn_state_analyze(name, rows);
 	}
+}
+
+static void
+create_state(Oid relid, DynNode *node)
+{
+	List	   *columns = NIL;
+
+	for (int i = 1; i <= node->ncolumns; i++)
+		columns = lappend(columns, dyn_state_column(psprintf("c%d", i), node->columns[i - 1].type,
+													 node->columns[i - 1].typmod,
+													 node->columns[i - 1].collation));
+	if (node->kind == DYN_NODE_AGGREGATE)
+		columns = list_concat(columns, dyn_aggregate_state_columns(node));
+	dyn_state_create(relid, node->no, columns);
 }
 
 /*
@@ -251,8 +265,8 @@ dyn_state_analyze(const char *name, int64 rows)
 }
 
 /* All but the log of the table's own delta. */
-static void
-drop_states(Oid relid)
+void
+dyn_states_drop(Oid relid)
 {
 	ListCell   *lc;
 

@@ -6,7 +6,8 @@
  *	 first fill or REINITIALIZE   the position does not fit what is there:
  *								  another slot, another definition, a source
  *								  captured only since, a mark left by a failure
- *	 FULL						  the definition has no incremental plan
+ *	 FULL						  the definition has no incremental plan, or the
+ *								  delta was given up as too dear (dyn_choice.c)
  *	 INCREMENTAL				  the delta of the sources, through the plan
  *	 NO_DATA					  the delta was empty
  * All but the last two end in the same way: new content against stored rows
@@ -17,6 +18,7 @@
 #include <access/genam.h>
 #include <access/table.h>
 #include <access/xact.h>
+#include <access/xlog.h>
 #include <catalog/index.h>
 #include <executor/executor.h>
 #include <miscadmin.h>
@@ -30,6 +32,7 @@
 #include <utils/timestamp.h>
 
 #include "capture/dyn_capture.h"
+#include "compat/dyn_compat.h"
 #include "query/dyn_expr.h"
 #include "query/dyn_node.h"
 #include "query/dyn_plan.h"
@@ -53,6 +56,7 @@ typedef struct Target
 	DynCounts	counts;
 	bool		upgraded;		/* the definition was analysed by another server */
 	bool		retyped;		/* the table's columns have got other types */
+	bool		returned;		/* the definition has a plan, and had none before */
 	const DynRetry *retry;
 	char	   *next_reinit;	/* why the next refresh will have to reinitialise */
 	DynResult  *result;
@@ -64,8 +68,15 @@ typedef struct Target
  */
 #define KEY_HASH_BITS UINT64CONST(0xffff)
 
+/* Why a table is computed anew that was in full mode. */
+#define RETURNED "the query can be refreshed incrementally again"
+
+#define given_up(retry) ((retry) != NULL && (retry)->given_up != NULL)
+
+static void learn(Target *target);
 static void prepare(Target *target);
 static void fall_back(Target *target, DynRefusal *refusal);
+static void come_back(Target *target, Query *query);
 static void follow_types(Target *target, Query *query);
 static void use_definition(Target *target, bool retyped, Query *query);
 static char *reinit_reason(Target *target);
@@ -87,7 +98,7 @@ dyn_target_refresh(DynRun *run, Oid relid, const DynRetry *retry, DynResult *res
 	ResourceOwner outer_rows;
 
 	result->relid = relid;
-	result->started = GetCurrentTimestamp();
+	result->started = retry ? retry->started : GetCurrentTimestamp();
 	dyn_phases_begin(run->waited_us);
 	dyn_position_claim(relid);
 	dyn_states_publishable(relid);
@@ -103,19 +114,27 @@ dyn_target_refresh(DynRun *run, Oid relid, const DynRetry *retry, DynResult *res
 		(void) dyn_phase_enter(DYN_PHASE_PLAN);
 		prepare(&target);
 		(void) dyn_phase_enter(DYN_PHASE_EXECUTE);
-		reason = retry ? retry->reason : reinit_reason(&target);
+		reason = reinit_reason(&target);
 		if (target.plan == NULL)
 		{
 			result->action = DYN_ACTION_FULL;
-			result->reason = target.table->reason;
+			result->reason = target.table->reason ? target.table->reason : target.next_reinit;
 			refresh_in_full(&target);
 		}
-		else if (reason || !refresh_incrementally(&target))
+		else if (reason == NULL && given_up(retry))
+		{
+			result->action = DYN_ACTION_FULL;
+			result->reason = retry->reason;
+			refresh_in_full(&target);
+		}
+		else if (reason || retry || !refresh_incrementally(&target))
 		{
 			result->action = DYN_ACTION_REINITIALIZE;
-			result->reason = reason ? reason : target.evaluation.reinit_reason;
+			result->reason = retry && !given_up(retry) ? retry->reason :
+				reason ? reason : target.evaluation.reinit_reason;
 			refresh_in_full(&target);
 		}
+		learn(&target);
 		dyn_rows_close();
 	}
 	PG_FINALLY();
@@ -126,6 +145,22 @@ dyn_target_refresh(DynRun *run, Oid relid, const DynRetry *retry, DynResult *res
 	(void) dyn_phase_enter(DYN_PHASE_BOOKKEEPING);
 	dyn_become_caller(&identity);
 	record(&target);
+}
+
+/* What the next refresh's choice goes by. */
+static void
+learn(Target *target)
+{
+	DynChoice  *choice = &target->evaluation.choice;
+
+	if (target->plan == NULL || target->table->mode != DYN_MODE_AUTO)
+		return;
+	if (target->result->action == DYN_ACTION_INCREMENTAL)
+		dyn_choice_learn_delta(choice);
+	else if (target->result->action != DYN_ACTION_NO_DATA)
+		dyn_choice_learn_full(choice);
+	if (given_up(target->retry))
+		dyn_choice_learn_given_up(choice->position, target->retry->given_up);
 }
 
 /* The definition as it reads today, its permissions, its plan. */
@@ -141,7 +176,9 @@ prepare(Target *target)
 
 	use_definition(target, retyped, query);
 	dyn_query_check_permissions(query, target->query);
-	if (target->table->incremental)
+	if (target->table->mode == DYN_MODE_AUTO && !target->table->incremental)
+		come_back(target, query);
+	if (target->table->incremental && target->next_reinit == NULL)
 	{
 		target->plan = dyn_plan_build(target->query, evaluation->edges, &refusal);
 		if (target->plan == NULL)
@@ -160,6 +197,11 @@ prepare(Target *target)
 	follow_types(target, query);
 	target->sink = dyn_target_sink(target->table->relid, ncolumns, columns, plan_key(target));
 
+	evaluation->choice.position = target->position;
+	evaluation->choice.query = target->query;
+	evaluation->choice.upto = target->run->upto;
+	evaluation->choice.snapshot = target->run->snapshot;
+	evaluation->choice.edges = evaluation->edges;
 	evaluation->execution.snapshot = target->run->snapshot;
 	evaluation->execution.env = create_queryEnv();
 	evaluation->since = target->position->snapshot;
@@ -201,6 +243,67 @@ fall_back(Target *target, DynRefusal *refusal)
 	table->reason_code = pstrdup(refusal->code);
 	table->reason = refusal->reason;
 	dyn_table_update(table);
+}
+
+/* Whether changes of all sources can be captured, as far as that is for the owner to say. */
+static bool
+sources_serve(List *sources)
+{
+	ListCell   *lc;
+
+	foreach(lc, sources)
+	{
+		DynEdge    *edge = lfirst(lc);
+		const char *code;
+		char	   *detail;
+
+		if (edge->kind == DYN_EDGE_DYNAMIC)
+			continue;
+		if (edge->kind == DYN_EDGE_FULL || wal_level < WAL_LEVEL_LOGICAL ||
+			!dyn_capture_possible(edge->source, edge->columns, &code, &detail) ||
+			(dyn_source_get(edge->source) == NULL && !dyn_owns_relation(edge->source, GetUserId())))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * What kept an auto table from being incremental may be gone: a view was
+ * replaced back, row security switched off, the extension has learned more.
+ * Where its sources are under capture it is incremental from this refresh on;
+ * otherwise they are captured from its end on, and the next one initialises.
+ */
+static void
+come_back(Target *target, Query *query)
+{
+	DynTable   *table = target->table;
+	List	   *sources = dyn_query_sources(query);
+	bool		captured = true;
+	bool		base = false;
+	DynRefusal	refusal;
+	ListCell   *lc;
+
+	if (!sources_serve(sources) || dyn_plan_build(target->query, sources, &refusal) == NULL)
+		return;
+	ereport(NOTICE,
+			errmsg("dynamic table \"%s\" is refreshed incrementally from now on", get_rel_name(table->relid)),
+			table->reason_code ? errdetail("%s does not apply any more.", table->reason_code) : 0);
+	foreach(lc, target->evaluation.edges)
+	{
+		captured &= ((DynEdge *) lfirst(lc))->kind != DYN_EDGE_FULL;
+		base |= ((DynEdge *) lfirst(lc))->kind == DYN_EDGE_BASE;
+	}
+	table->incremental = true;
+	table->reason_code = NULL;
+	table->reason = NULL;
+	dyn_table_update(table);
+	dyn_edges_replace(table->relid, sources);
+	target->evaluation.edges = dyn_edges_of(table->relid);
+	dyn_capture_wake_at_end();
+	if (captured && (!base || target->run->generation != 0))
+		target->returned = true;
+	else
+		target->next_reinit = RETURNED;
 }
 
 /*
@@ -295,6 +398,8 @@ reinit_reason(Target *target)
 
 		reason = psprintf("change capture was started anew%s%s", cause ? ": " : "", cause ? cause : "");
 	}
+	else if (target->returned)
+		reason = RETURNED;
 	else if (target->upgraded)
 		reason = "the server was upgraded";
 	else if (target->retyped)
@@ -399,7 +504,14 @@ refresh_incrementally(Target *target)
 	DynNode    *top = target->plan->top;
 	bool		changed = false;
 
+	if (target->table->mode == DYN_MODE_AUTO)
+	{
+		evaluation->choice.given_up = &target->run->given_up;
+		evaluation->execution.planned = dyn_choice_planned;
+		evaluation->execution.planned_arg = &evaluation->choice;
+	}
 	dyn_evaluate(evaluation);
+	evaluation->execution.planned = NULL;
 	if (evaluation->reinit_reason)
 		return false;
 	for (int i = 1; i <= list_length(target->plan->nodes); i++)
@@ -439,8 +551,10 @@ refresh_in_full(Target *target)
 		dyn_query_result_columns(target->query, &ncolumns);
 	DynRows    *delta;
 
-	if (target->plan)
-		dyn_states_fill(evaluation);
+	if (target->plan == NULL)
+		dyn_states_drop(evaluation->relid);
+	else
+		dyn_states_fill(evaluation, target->result->action == DYN_ACTION_FULL);
 	if (target->plan && fill)
 	{
 		/* nothing to compare with, and nobody reads a log of it yet */

@@ -22,16 +22,19 @@ typedef struct DynRun
 	double		waited_us;		/* for capture */
 	List	   *held;			/* of Oid: tables that were seen to need a fill, logs held for them since before the snapshot */
 	DynTrigger	trigger;
+	DynGivenUp	given_up;		/* of the table whose refresh failed with ERRCODE_DYN_DEARER */
 } DynRun;
 
 /* Does a stored position keep the logs that the run reads, so that nothing else has to hold them? */
 extern bool dyn_position_holds(const DynRun *run, const DynPosition *position);
 
-/* What the first attempt at a refresh found, for the second one, which reinitialises. */
+/* What the first attempt at a refresh found, for the second one, which computes in full. */
 typedef struct DynRetry
 {
 	char	   *reason;
 	bool		by_image;		/* some value is too long for the index on the key */
+	const DynGivenUp *given_up; /* not NULL: the delta was given up, and nothing is wrong */
+	TimestampTz started;		/* the first attempt */
 } DynRetry;
 
 /*

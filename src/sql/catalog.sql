@@ -56,9 +56,15 @@ CREATE TABLE dyntable.position (
     basis           text[] NOT NULL DEFAULT '{}',
     reinit_reason   text,
     failures        integer NOT NULL DEFAULT 0,
-    retry_at        timestamptz
+    retry_at        timestamptz,
+    full_ms         double precision,
+    full_cost       double precision,
+    delta_ms        double precision[] NOT NULL DEFAULT '{}'
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE dyntable.position IS 'snapshot, data timestamp and refresh number that each dynamic table has reached';
+COMMENT ON COLUMN dyntable.position.full_ms IS 'milliseconds that it takes to compute the query, without applying the difference; null: not yet known';
+COMMENT ON COLUMN dyntable.position.full_cost IS 'the planner''s cost of the query when full_ms was found out';
+COMMENT ON COLUMN dyntable.position.delta_ms IS 'milliseconds that deltas took, without applying them: element i is of less than 4^i changed rows, by the row times 4^i';
 
 -- What a dynamic table reads: base tables ('b'), dynamic tables ('d'), or
 -- sources that can only be read in full ('f').  refresh_no: up to which of a

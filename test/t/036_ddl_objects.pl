@@ -43,8 +43,9 @@ $cases->cases([qw(viewed plain)], $change,
 	[ 'security_invoker', 'ALTER VIEW outer_view SET (security_invoker = true)', 'INCREMENTAL' ],
 	[ 'a view moved', 'CREATE SCHEMA vs; ALTER VIEW outer_view SET SCHEMA vs', 'INCREMENTAL', { query => { viewed => 'SELECT id, a, bb FROM vs.outer_view' } } ],
 	[ 'security_barrier', 'ALTER VIEW vs.outer_view SET (security_barrier = true)', 'FULL INCREMENTAL', { says => qr/can no longer be refreshed incrementally.*SECURITY_BARRIER_VIEW/s } ],
-	[ 'no security_barrier', 'ALTER VIEW vs.outer_view RESET (security_barrier)', 'FULL INCREMENTAL' ],
-	[ 'asked to be incremental', q{SELECT dyntable_alter('viewed', refresh_mode => 'auto')}, 'REINITIALIZE NO_DATA', { alone => 1 } ],
+	[ 'and stays so', 'SELECT', 'FULL INCREMENTAL' ],
+	[ 'no security_barrier', 'ALTER VIEW vs.outer_view RESET (security_barrier)', 'REINITIALIZE INCREMENTAL',
+		{ says => qr/refreshed incrementally from now on.*SECURITY_BARRIER_VIEW/s, reason => qr/incrementally again/ } ],
 	[ 'and afterwards', 'SELECT', 'INCREMENTAL' ],
 );
 
@@ -90,8 +91,7 @@ $cases->cases([qw(twices totals types)], $change,
 	[ 'a domain', 'ALTER DOMAIN amount ADD CONSTRAINT less CHECK (VALUE < 1000000); ALTER DOMAIN amount SET DEFAULT 3', 'INCREMENTAL' ],
 	[ 'types renamed and moved', 'ALTER TYPE mood RENAME TO feeling; CREATE SCHEMA types; ALTER TYPE pair SET SCHEMA types; ALTER DOMAIN amount OWNER TO keeper', 'INCREMENTAL' ],
 	[ 'a function becomes volatile', 'ALTER FUNCTION double(int) VOLATILE', 'FULL INCREMENTAL INCREMENTAL', { says => qr/VOLATILE_FUNCTION/ } ],
-	[ 'and immutable', 'ALTER FUNCTION double(int) IMMUTABLE', 'FULL INCREMENTAL INCREMENTAL' ],
-	[ 'asked to be incremental', q{SELECT dyntable_alter('twices', refresh_mode => 'auto')}, 'REINITIALIZE NO_DATA NO_DATA', { alone => 1 } ],
+	[ 'and immutable', 'ALTER FUNCTION double(int) IMMUTABLE', 'REINITIALIZE INCREMENTAL INCREMENTAL', { says => qr/refreshed incrementally from now on/ } ],
 	[ 'and afterwards', 'SELECT', 'INCREMENTAL' ],
 );
 is(run(q{SELECT reinit_reason FROM dyntable.refresh_history WHERE name = 'twices' AND reinit_reason LIKE '%twice%' ORDER BY id LIMIT 1}), 'function public.twice(integer) was changed', 'history says why');
