@@ -28,6 +28,13 @@ typedef struct DynPlace
 	int			offset;			/* columns of the input before it */
 } DynPlace;
 
+/* What conditions above a part of FROM, with nothing between that adds NULLs, say about its rows. */
+typedef struct DynAbove
+{
+	Relids		rejected;		/* relations that are not all NULL in any row that stays */
+	List	   *absent;			/* Vars that are NULL in every row that stays */
+} DynAbove;
+
 typedef struct DynLevel
 {
 	DynContext *ctx;
@@ -35,6 +42,7 @@ typedef struct DynLevel
 	Query	   *query;
 	DynPlace   *places;			/* by range-table index */
 	DynNode   **ctes;			/* by position in cteList; NULL: not built */
+	DynAbove	above;			/* ... the part of FROM that is being built */
 
 	/*
 	 * The last so many columns of the target list are not the query's own:
@@ -79,6 +87,8 @@ extern bool dyn_build_from(DynLevel *level, Node *item, DynBlock *block);
 extern DynNode *dyn_build_leaf(DynLevel *level, int rti);
 
 /* dyn_build_join.c */
+extern void dyn_note_conditions(DynAbove *above, Node *quals);
+extern void dyn_reduce_join(DynLevel *level, JoinExpr *join);
 extern bool dyn_build_outer(DynLevel *level, JoinExpr *join, DynBlock *block);
 extern DynNode *dyn_make_existence(DynContext *ctx, DynJoin join, DynNode *left, DynNode *right,
 								   List *quals);

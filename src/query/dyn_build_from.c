@@ -10,6 +10,7 @@
 #include "query/dyn_build.h"
 #include "query/dyn_expr.h"
 
+static bool build_inner(DynLevel *level, List *items, Node *quals, DynBlock *block);
 static bool build_from_item(DynLevel *level, Node *item, DynBlock *block);
 static bool is_left_apply(DynLevel *level, JoinExpr *join);
 static DynNode *build_cte(DynLevel *level, RangeTblEntry *rte);
@@ -22,34 +23,39 @@ static DynNode *build_cte(DynLevel *level, RangeTblEntry *rte);
 bool
 dyn_build_from(DynLevel *level, Node *item, DynBlock *block)
 {
-	ListCell   *lc;
+	JoinExpr   *join = (JoinExpr *) item;
 
 	if (item == NULL)
 		return true;
-	/* conditions come first, so that what is joined early is restricted early */
-	if (IsA(item, FromExpr))
-	{
-		block->quals = list_concat(block->quals,
-								   dyn_expr_conjuncts(castNode(FromExpr, item)->quals));
-		foreach(lc, castNode(FromExpr, item)->fromlist)
-			if (!dyn_build_from(level, lfirst(lc), block))
-				return false;
-		return true;
-	}
 	if (IsA(item, RangeTblRef))
 		return build_from_item(level, item, block);
-	if (castNode(JoinExpr, item)->jointype == JOIN_INNER)
-	{
-		block->quals = list_concat(block->quals,
-								   dyn_expr_conjuncts(castNode(JoinExpr, item)->quals));
-		return dyn_build_from(level, castNode(JoinExpr, item)->larg, block) &&
-			dyn_build_from(level, castNode(JoinExpr, item)->rarg, block);
-	}
-	if (is_left_apply(level, castNode(JoinExpr, item)))
-		return dyn_build_from(level, castNode(JoinExpr, item)->larg, block) &&
-			dyn_build_apply(level, castNode(RangeTblRef, castNode(JoinExpr, item)->rarg)->rtindex,
-							block, true, dyn_expr_conjuncts(castNode(JoinExpr, item)->quals));
-	return dyn_build_outer(level, castNode(JoinExpr, item), block);
+	if (IsA(item, FromExpr))
+		return build_inner(level, castNode(FromExpr, item)->fromlist,
+						   castNode(FromExpr, item)->quals, block);
+	dyn_reduce_join(level, join);
+	if (join->jointype == JOIN_INNER)
+		return build_inner(level, list_make2(join->larg, join->rarg), join->quals, block);
+	if (is_left_apply(level, join))
+		return dyn_build_from(level, join->larg, block) &&
+			dyn_build_apply(level, castNode(RangeTblRef, join->rarg)->rtindex, block, true,
+							dyn_expr_conjuncts(join->quals));
+	return dyn_build_outer(level, join, block);
+}
+
+/* Conditions come first, so that what is joined early is restricted early. */
+static bool
+build_inner(DynLevel *level, List *items, Node *quals, DynBlock *block)
+{
+	DynAbove	above = level->above;
+	bool		built = true;
+	ListCell   *lc;
+
+	block->quals = list_concat(block->quals, dyn_expr_conjuncts(quals));
+	dyn_note_conditions(&level->above, quals);
+	foreach(lc, items)
+		built = built && dyn_build_from(level, lfirst(lc), block);
+	level->above = above;
+	return built;
 }
 
 /* item LEFT JOIN LATERAL something that is computed from item's rows */

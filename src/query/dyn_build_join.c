@@ -14,12 +14,16 @@
 #include <catalog/pg_type.h>
 #include <nodes/makefuncs.h>
 #include <nodes/nodeFuncs.h>
+#include <optimizer/clauses.h>
 #include <optimizer/optimizer.h>
 #include <utils/lsyscache.h>
 #include <utils/typcache.h>
 
 #include "query/dyn_build.h"
 #include "query/dyn_expr.h"
+
+/* No range table is so long. */
+#define SINGLED_OUT 100000
 
 /* An equality between the sides of a join. */
 typedef struct Equality
@@ -29,6 +33,10 @@ typedef struct Equality
 	Node	   *keys[2];		/* left, right */
 } Equality;
 
+static bool build_sides(DynLevel *level, JoinExpr *join, DynBlock *sides);
+static bool leaves_unmatched(DynLevel *level, JoinExpr *join, Relids rels, DynNode *right);
+static bool rejects_null(Node *quals, Var *var);
+static DynNode *add_nulls(DynContext *ctx, DynNode *anti);
 static List *take_conditions(List **conjuncts, Relids rels, bool all);
 static DynNode *make_join(DynContext *ctx, DynJoin join, DynNode *left, DynNode *right, List *quals);
 static void name_columns(DynNode *node);
@@ -47,6 +55,62 @@ shift_places(DynLevel *level, Relids rels, int ninputs)
 		level->places[rti].input += ninputs;
 }
 
+/* ------------------------------------------------------------------------
+ * Outer joins
+ *
+ * As the server does (reduce_outer_joins), an outer join whose added NULLs
+ * would be rejected above is made an inner one, or a FULL one a LEFT one; and
+ * one that leaves nothing but rows without a partner is an ANTI join.
+ * ------------------------------------------------------------------------
+ */
+
+/* Note what a condition says about the rows below it. */
+void
+dyn_note_conditions(DynAbove *above, Node *quals)
+{
+	ListCell   *lc;
+
+	above->absent = list_copy(above->absent);
+	foreach(lc, dyn_expr_conjuncts(quals))
+	{
+		Var		   *absent = find_forced_null_var(lfirst(lc));
+
+		if (absent)
+			above->absent = lappend(above->absent, absent);
+		above->rejected = bms_union(above->rejected, find_nonnullable_rels(lfirst(lc)));
+	}
+}
+
+/* The relations that a part of FROM joins. */
+static Relids
+relations_of(Node *item)
+{
+	Relids		rels = NULL;
+	ListCell   *lc;
+
+	if (IsA(item, RangeTblRef))
+		return bms_make_singleton(castNode(RangeTblRef, item)->rtindex);
+	if (IsA(item, JoinExpr))
+		return bms_union(relations_of(castNode(JoinExpr, item)->larg),
+						 relations_of(castNode(JoinExpr, item)->rarg));
+	foreach(lc, castNode(FromExpr, item)->fromlist)
+		rels = bms_join(rels, relations_of(lfirst(lc)));
+	return rels;
+}
+
+/* Change an outer join's type where conditions above reject rows that it adds NULLs to. */
+void
+dyn_reduce_join(DynLevel *level, JoinExpr *join)
+{
+	bool		left = bms_overlap(level->above.rejected, relations_of(join->larg));
+	bool		right = bms_overlap(level->above.rejected, relations_of(join->rarg));
+
+	if (join->jointype == JOIN_FULL && (left || right))
+		join->jointype = !right ? JOIN_LEFT : !left ? JOIN_RIGHT : JOIN_INNER;
+	if ((join->jointype == JOIN_LEFT && right) || (join->jointype == JOIN_RIGHT && left))
+		join->jointype = JOIN_INNER;
+}
+
 /*
  * LEFT, RIGHT and FULL joins: the two sides become one node each, and the
  * relations on either side columns of the join.
@@ -58,15 +122,13 @@ dyn_build_outer(DynLevel *level, JoinExpr *join, DynBlock *block)
 	DynNode    *inputs[2];
 	DynNode    *node;
 	List	   *conjuncts = dyn_expr_conjuncts(join->quals);
-	bool		right = join->jointype == JOIN_RIGHT;
+	DynJoin		kind = join->jointype == JOIN_FULL ? DYN_JOIN_FULL : DYN_JOIN_LEFT;
 	Relids		rels;
 	int			rti = -1;
 
-	/* the side whose rows all stay is the left one */
-	if (!dyn_build_from(level, right ? join->rarg : join->larg, &sides[0]) ||
-		!dyn_build_from(level, right ? join->larg : join->rarg, &sides[1]))
+	if (!build_sides(level, join, sides))
 		return false;
-	if (join->jointype != JOIN_FULL)
+	if (kind != DYN_JOIN_FULL)
 		sides[1].quals = list_concat(sides[1].quals, take_conditions(&conjuncts, sides[1].rels, true));
 	for (int i = 0; i < 2; i++)
 		if ((inputs[i] = dyn_block_node(level, &sides[i])) == NULL)
@@ -74,8 +136,12 @@ dyn_build_outer(DynLevel *level, JoinExpr *join, DynBlock *block)
 
 	/* each side's relations are input 1; make the right one's input 2 for ON */
 	shift_places(level, sides[1].rels, 1);
-	node = make_join(level->ctx, join->jointype == JOIN_FULL ? DYN_JOIN_FULL : DYN_JOIN_LEFT,
-					 inputs[0], inputs[1], (List *) dyn_relocate(level, (Node *) conjuncts));
+	if (kind == DYN_JOIN_LEFT && leaves_unmatched(level, join, sides[1].rels, inputs[1]))
+		kind = DYN_JOIN_ANTI;
+	node = make_join(level->ctx, kind, inputs[0], inputs[1],
+					 (List *) dyn_relocate(level, (Node *) conjuncts));
+	if (node && kind == DYN_JOIN_ANTI)
+		node = add_nulls(level->ctx, node);
 	if (node == NULL)
 		return false;
 
@@ -90,6 +156,100 @@ dyn_build_outer(DynLevel *level, JoinExpr *join, DynBlock *block)
 		level->places[rti].input = list_length(block->inputs);
 	return true;
 }
+
+/*
+ * The sides of an outer join, first the one whose rows all stay.  Conditions
+ * above hold for that one, and ON for the other one.
+ */
+static bool
+build_sides(DynLevel *level, JoinExpr *join, DynBlock *sides)
+{
+	DynAbove	above = level->above;
+	bool		right = join->jointype == JOIN_RIGHT;
+	bool		built;
+
+	if (join->jointype == JOIN_FULL)
+		level->above = (DynAbove) {NULL};
+	built = dyn_build_from(level, right ? join->rarg : join->larg, &sides[0]);
+	level->above = (DynAbove) {NULL};
+	if (join->jointype != JOIN_FULL)
+		dyn_note_conditions(&level->above, join->quals);
+	built = built && dyn_build_from(level, right ? join->larg : join->rarg, &sides[1]);
+	level->above = above;
+	return built;
+}
+
+/*
+ * Do conditions above leave only rows that have no partner?  They do when a
+ * column of the right side must be NULL that no partner can have NULL: because
+ * it is not, or because ON would not be true.  A NULL of a domain cannot be
+ * written where the domain refuses it, but come from an outer join.
+ */
+static bool
+leaves_unmatched(DynLevel *level, JoinExpr *join, Relids rels, DynNode *right)
+{
+	ListCell   *lc;
+
+	for (int i = 0; i < right->ncolumns; i++)
+		if (get_typtype(right->columns[i].type) == TYPTYPE_DOMAIN)
+			return false;
+	foreach(lc, level->above.absent)
+	{
+		Var		   *var = lfirst_node(Var, lc);
+		Node	   *column;
+
+		if (!bms_is_member(var->varno, rels))
+			continue;
+		column = dyn_relocate(level, (Node *) var);
+		if (level->ctx->refusal->code)
+			return false;
+		if (!right->columns[castNode(Var, column)->varattno - 1].nullable ||
+			rejects_null(join->quals, var))
+			return true;
+	}
+	return false;
+}
+
+/* The Var as if it were a relation of its own, which find_nonnullable_rels can then tell. */
+static Node *
+single_out(Var *var, void *arg)
+{
+	Var		   *wanted = arg;
+
+	if (var->varno == wanted->varno && var->varattno == wanted->varattno)
+		var->varno = SINGLED_OUT;
+	return (Node *) var;
+}
+
+/* Is a condition not true where the Var is NULL? */
+static bool
+rejects_null(Node *quals, Var *var)
+{
+	ListCell   *lc;
+
+	foreach(lc, dyn_expr_conjuncts(quals))
+		if (bms_is_member(SINGLED_OUT, find_nonnullable_rels(dyn_vars_map(lfirst(lc), single_out, var))))
+			return true;
+	return false;
+}
+
+/* The right side's columns, NULL in every row. */
+static DynNode *
+add_nulls(DynContext *ctx, DynNode *anti)
+{
+	DynNode    *right = dyn_input(anti, 2);
+	List	   *targets = dyn_column_vars(anti, 1);
+
+	for (int i = 0; i < right->ncolumns; i++)
+		targets = lappend(targets, makeNullConst(right->columns[i].type, right->columns[i].typmod,
+												 right->columns[i].collation));
+	return dyn_make_select(ctx, list_make1(anti), NIL, targets);
+}
+
+/* ------------------------------------------------------------------------
+ * Nodes
+ * ------------------------------------------------------------------------
+ */
 
 /*
  * dyn_make_existence makes the node of a join that asks whether there is a

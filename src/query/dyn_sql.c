@@ -27,14 +27,21 @@
 #include "query/dyn_sql_internal.h"
 #include "query/dyn_vars.h"
 
+/* Of so many inputs of a join the old content is written as two terms. */
+#define MAX_HALVED 3
+
 static char *scan_content(DynNode *node);
 static char *select_statement(DynSql *sql, DynNode *node, char **sources, bool weighted);
-static void select_terms(DynSql *sql, DynNode *node, int i, char **sources, StringInfo buf);
+static void select_terms(DynSql *sql, DynNode *node, List *old, int halved, char **sources,
+						 StringInfo buf);
 static char *select_delta(DynSql *sql, DynNode *node);
 static char *moving_statement(DynSql *sql, DynNode *node, const char *source, const char *weight,
 							  TimestampTz t, bool and_not, TimestampTz not_t);
 static char *moving_delta(DynSql *sql, DynNode *node);
 static char *union_delta(DynSql *sql, DynNode *node);
+static char *weighted_content(DynSql *sql, DynNode *node);
+static char *negated_delta(DynNode *node);
+static char *old_whole(DynSql *sql, DynNode *node);
 
 char *
 dyn_sql_content(DynSql *sql, DynNode *node)
@@ -158,46 +165,69 @@ select_statement(DynSql *sql, DynNode *node, char **sources, bool weighted)
 	return buf.data;
 }
 
+/*
+ * One term, or few, for each input that changed.  Which inputs count as those
+ * before it is free: first come those whose old content is in two parts, for
+ * a part doubles the terms of all inputs before it.
+ */
 static char *
 select_delta(DynSql *sql, DynNode *node)
 {
 	StringInfoData buf;
-	int			n = list_length(node->inputs);
+	List	   *changed = NIL;
+	List	   *rest = NIL;
+	ListCell   *lc;
 
 	initStringInfo(&buf);
-	for (int i = 1; i <= n; i++)
+	foreach(lc, node->inputs)
 	{
-		char	  **sources;
+		int			i = foreach_current_index(lc) + 1;
 
-		if (!sql->changed[dyn_input(node, i)->no])
-			continue;
-		sources = palloc0(sizeof(char *) * (n + 1));
-		sources[i] = psprintf("d%d", dyn_input(node, i)->no);
-		select_terms(sql, node, i + 1, sources, &buf);
+		if (sql->changed[((DynNode *) lfirst(lc))->no])
+		{
+			if (old_whole(sql, lfirst(lc)) == NULL)
+				changed = lappend_int(changed, i);
+			else
+				rest = lappend_int(rest, i);
+		}
+	}
+	changed = list_concat(changed, rest);
+	foreach(lc, changed)
+	{
+		char	  **sources = palloc0(sizeof(char *) * (list_length(node->inputs) + 1));
+
+		sources[lfirst_int(lc)] = psprintf("d%d", dyn_input(node, lfirst_int(lc))->no);
+		select_terms(sql, node, list_copy_tail(changed, foreach_current_index(lc) + 1),
+					 MAX_HALVED, sources, &buf);
 	}
 	return buf.len ? buf.data : NULL;
 }
 
-/* The terms in which inputs from i on, where changed, are old: one for each choice of their parts. */
+/*
+ * The terms in which these inputs are old: one for each choice of their parts.
+ * Of no more than so many inputs the parts stand in terms of their own; others
+ * are computed whole, so that the statement does not outgrow its use.
+ */
 static void
-select_terms(DynSql *sql, DynNode *node, int i, char **sources, StringInfo buf)
+select_terms(DynSql *sql, DynNode *node, List *old, int halved, char **sources, StringInfo buf)
 {
+	List	   *parts;
 	ListCell   *lc;
+	int			i;
 
-	if (i > list_length(node->inputs))
+	if (old == NIL)
 	{
 		dyn_sql_add_term(buf, select_statement(sql, node, sources, true));
 		return;
 	}
-	if (!sql->changed[dyn_input(node, i)->no])
-	{
-		select_terms(sql, node, i + 1, sources, buf);
-		return;
-	}
-	foreach(lc, dyn_sql_old_parts(sql, dyn_input(node, i)))
+	i = linitial_int(old);
+	parts = dyn_sql_old_parts(sql, dyn_input(node, i));
+	if (list_length(parts) > 1 && --halved < 0)
+		parts = list_make1(psprintf("%s UNION ALL %s", (char *) linitial(parts), (char *) lsecond(parts)));
+	foreach(lc, parts)
 	{
 		sources[i] = psprintf("(%s)", (char *) lfirst(lc));
-		select_terms(sql, node, i + 1, sources, buf);
+		select_terms(sql, node, list_copy_tail(old, 1), halved, sources, buf);
 	}
 	sources[i] = NULL;
 }
@@ -297,29 +327,64 @@ dyn_sql_window(DynSql *sql, DynNode *node, const char *source)
 /*
  * The content before the delta, R' − ΔR, as statements SELECT w, c1, … whose
  * sum it is.  Every rule is linear in it, so that the parts may stand in terms
- * of their own.
+ * of their own.  A join in a union would be computed whole.
  */
 List *
 dyn_sql_old_parts(DynSql *sql, DynNode *node)
 {
-	char	   *columns = psprintf("%s%s", node->ncolumns ? ", " : "",
-								   dyn_sql_columns("i1", node->ncolumns));
-	char	   *now = psprintf("SELECT 1::bigint AS w%s FROM (%s) i1", columns,
-							   dyn_sql_content(sql, node));
-	char	   *delta = psprintf("SELECT -i1.w AS w%s FROM d%d i1", columns, node->no);
+	char	   *whole = old_whole(sql, node);
+
+	if (whole)
+		return list_make1(whole);
+	return list_make2(weighted_content(sql, node), negated_delta(node));
+}
+
+static char *
+weighted_content(DynSql *sql, DynNode *node)
+{
+	return psprintf("SELECT 1::bigint AS w%s%s FROM (%s) i1", node->ncolumns ? ", " : "",
+					dyn_sql_columns("i1", node->ncolumns), dyn_sql_content(sql, node));
+}
+
+static char *
+negated_delta(DynNode *node)
+{
+	return psprintf("SELECT -i1.w AS w%s%s FROM d%d i1", node->ncolumns ? ", " : "",
+					dyn_sql_columns("i1", node->ncolumns), node->no);
+}
+
+/*
+ * The content before the delta as one statement in which the planner can look
+ * rows up, or NULL.
+ *
+ * Over a table it is a union: OFFSET 0 keeps the delta's branch a subquery, to
+ * which the planner can hand a join's parameter (a bare ephemeral relation
+ * takes none, and with it the whole union would lose its index scans).  What
+ * filters and projects one or more of them is linear, and stands above.
+ */
+static char *
+old_whole(DynSql *sql, DynNode *node)
+{
+	int			n = list_length(node->inputs);
+	char	  **sources = palloc0(sizeof(char *) * (n + 1));
 
 	if (!sql->changed[node->no])
-		return list_make1(now);
-
-	/*
-	 * Over a table one union serves: OFFSET 0 keeps the delta's branch a
-	 * subquery, to which the planner can hand a join's parameter (a bare
-	 * ephemeral relation takes none, and with it the whole union would lose
-	 * its index scans).  A join in a union would be computed whole.
-	 */
+		return weighted_content(sql, node);
 	if (node->kind == DYN_NODE_SCAN || dyn_node_staged(node))
-		return list_make1(psprintf("%s UNION ALL (%s OFFSET 0)", now, delta));
-	return list_make2(now, delta);
+		return psprintf("%s UNION ALL (%s OFFSET 0)", weighted_content(sql, node), negated_delta(node));
+	if (node->kind != DYN_NODE_SELECT && node->kind != DYN_NODE_MOVING)
+		return NULL;
+	for (int i = 1; i <= n; i++)
+	{
+		char	   *old = old_whole(sql, dyn_input(node, i));
+
+		if (old == NULL)
+			return NULL;
+		sources[i] = psprintf("(%s)", old);
+	}
+	if (node->kind == DYN_NODE_MOVING)
+		return moving_statement(sql, node, sources[1], "i1.w", sql->since, false, 0);
+	return select_statement(sql, node, sources, true);
 }
 
 /* An expression over a node's inputs, which stand in FROM as i1 .. in. */
