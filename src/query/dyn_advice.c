@@ -23,6 +23,7 @@
 #include "query/dyn_vars.h"
 
 static void describe(DynNode *node, int depth, List **lines);
+static void describe_top(DynNode *node, StringInfo buf);
 static void add_lookups(DynNode *node, List **lookups);
 static void add_expr(DynNode *node, Node *expr, List **lookups);
 static void add_column(DynNode *node, int column, List **lookups);
@@ -42,7 +43,7 @@ describe(DynNode *node, int depth, List **lines)
 {
 	static const char *const kinds[] = {
 		"scan of", "constant rows", "rows computed from each row", "select", "moving filter", "join", "union all",
-		"aggregate", "window", "first row per partition",
+		"aggregate", "window", "top",
 	};
 	static const char *const joins[] = {
 		"left join", "full join", "semi join", "anti join", "mark join",
@@ -68,6 +69,8 @@ describe(DynNode *node, int depth, List **lines)
 		if (reread)
 			appendStringInfo(&buf, ", touched groups are read again");
 	}
+	if (node->kind == DYN_NODE_TOP)
+		describe_top(node, &buf);
 	if (dyn_node_staged(node))
 		appendStringInfo(&buf, "  [state table %d]", node->no);
 	if (node->has_key && node->key != NIL)
@@ -80,6 +83,19 @@ describe(DynNode *node, int depth, List **lines)
 	*lines = lappend(*lines, buf.data);
 	foreach(lc, node->inputs)
 		describe(lfirst(lc), depth + 1, lines);
+}
+
+static void
+describe_top(DynNode *node, StringInfo buf)
+{
+	static const char *const ranks[] = {"", " by rank", " by dense rank"};
+	int64		first = Max(node->first, node->skip + 1);
+
+	if (first == 1)
+		appendStringInfo(buf, " " INT64_FORMAT, node->last);
+	else
+		appendStringInfo(buf, " " INT64_FORMAT " to " INT64_FORMAT, first, node->last);
+	appendStringInfo(buf, "%s%s", ranks[node->rank], node->partition ? " per partition" : "");
 }
 
 /*
@@ -100,7 +116,7 @@ dyn_plan_lookups(DynPlan *plan)
 static void
 add_lookups(DynNode *node, List **lookups)
 {
-	bool		reads = node->kind == DYN_NODE_WINDOW || node->kind == DYN_NODE_FIRST;
+	bool		reads = false;
 	ListCell   *lc;
 
 	if (node->kind == DYN_NODE_JOIN)
@@ -133,6 +149,12 @@ add_lookups(DynNode *node, List **lookups)
 		add_column(dyn_input(node, 1), 1, lookups);
 	foreach(lc, node->partition)
 		add_column(dyn_input(node, 1), lfirst_int(lc), lookups);
+
+	/* the first rows of all are found by what orders them */
+	if (node->kind == DYN_NODE_TOP && node->partition == NIL)
+		foreach(lc, linitial_node(WindowClause, node->window_clauses)->orderClause)
+			if (foreach_current_index(lc) == 0)
+				add_expr(node, get_sortgroupclause_expr(lfirst(lc), node->window_tlist), lookups);
 }
 
 static void

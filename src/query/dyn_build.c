@@ -5,8 +5,9 @@
  * One level of SELECT becomes, from below: its FROM items, joined
  * (dyn_build_from.c, dyn_build_source.c); an AGGREGATE over a SELECT that
  * computes keys and arguments (dyn_build_group.c); WINDOW nodes
- * (dyn_build_window.c); a SELECT for the target list; an AGGREGATE or FIRST
- * for DISTINCT (dyn_build_upper.c).  Set operations are in dyn_build_setop.c.
+ * (dyn_build_window.c); a SELECT for the target list, and an AGGREGATE for
+ * DISTINCT (dyn_build_upper.c); a TOP for DISTINCT ON and for LIMIT
+ * (dyn_build_top.c).  Set operations are in dyn_build_setop.c.
  * SELECTs on SELECTs are merged, so that what remains are the operators that
  * matter.  This file has the levels, and the plan as a whole.
  *
@@ -86,6 +87,8 @@ narrow_enough(DynContext *ctx)
 			width = node->nkeys + 3 * list_length(node->aggs);
 			limit = MaxHeapAttributeNumber * 5 / 8;
 		}
+		if (node->kind == DYN_NODE_TOP)
+			width += DYN_TOP_COLUMNS;
 		if (width > limit)
 		{
 			dyn_refuse(ctx, "TOO_MANY_COLUMNS", "a step of the query would need %d columns, and can have %d",
@@ -107,10 +110,10 @@ number_nodes(DynPlan *plan, DynNode *node)
 	foreach(lc, node->inputs)
 		number_nodes(plan, lfirst(lc));
 	dyn_node_derive_key(node);
-	if ((node->kind == DYN_NODE_WINDOW || node->kind == DYN_NODE_FIRST) &&
+	if ((node->kind == DYN_NODE_WINDOW || node->kind == DYN_NODE_TOP) &&
 		dyn_node_order_matters(node) && !dyn_node_order_total(node))
 		plan->warnings = list_append_unique(plan->warnings,
-											makeString("the order of a window or of DISTINCT ON does not decide between all rows, so the result is not determined"));
+											makeString("the order of a window, of DISTINCT ON or of LIMIT does not decide between all rows, so the result is not determined"));
 	plan->nodes = lappend(plan->nodes, node);
 	node->no = list_length(plan->nodes);
 }
@@ -128,9 +131,10 @@ dyn_build_query(DynContext *ctx, Query *query, DynLevel *parent, int ncarried)
 	level.ctes = palloc0(sizeof(DynNode *) * (list_length(query->cteList) + 1));
 	if (level_refused(&level))
 		return NULL;
-	if (query->setOperations)
-		return dyn_build_setop(&level, (SetOperationStmt *) query->setOperations);
-	return dyn_build_select(&level);
+	if (query->setOperations == NULL)
+		return dyn_build_select(&level);
+	return dyn_build_limit(&level, dyn_build_setop(&level, (SetOperationStmt *) query->setOperations),
+						   query->targetList);
 }
 
 /* Do policies apply?  hasRowSecurity says only that a table has some, and the owner may be above them. */
@@ -160,10 +164,11 @@ level_refused(DynLevel *level)
 		{has_policies(query), "ROW_SECURITY", "row-level security applies to a source for the table's owner"},
 		{query->hasSubLinks, "SUBQUERY_EXPRESSION", "a subquery stands in an expression; write it as a join"},
 		{query->groupingSets != NIL, "GROUPING_SETS", "the query uses GROUPING SETS, CUBE or ROLLUP"},
-		{query->limitCount || query->limitOffset, "LIMIT", "the query uses LIMIT or OFFSET"},
 		{query->rowMarks != NIL, "ROW_LOCKING", "the query locks rows (FOR UPDATE or the like)"},
 	};
 
+	if (!dyn_check_limit(level))
+		return true;
 	for (int i = 0; i < lengthof(constructs); i++)
 		if (constructs[i].found)
 		{

@@ -126,6 +126,17 @@ extern bool dyn_build_windows(DynUpper *upper);
 extern DynNode *dyn_build_window(DynContext *ctx, DynNode *input, WindowClause *clause,
 								 List *functions, List *tlist);
 
+/* dyn_build_top.c: what LIMIT and OFFSET say must be known when the plan is built */
+extern bool dyn_limits(Query *query);
+extern bool dyn_check_limit(DynLevel *level);
+
+/* The columns of node are those of the target list, in order; NULL stays NULL. */
+extern DynNode *dyn_build_limit(DynLevel *level, DynNode *node, List *tlist);
+extern DynNode *dyn_build_distinct_on(DynContext *ctx, DynNode *node, Query *query, List *tlist);
+
+/* Makes TOP of a window node whose ranks the conditions limit. */
+extern void dyn_recognise_top(List **inputs, List **quals, List **targets);
+
 /* dyn_build_node.c */
 extern DynNode *dyn_node_new(DynNodeKind kind, int ncolumns);
 extern DynNode *dyn_make_select(DynContext *ctx, List *inputs, List *quals, List *targets);

@@ -1,8 +1,7 @@
 /*
  * dyn_build_node.c
- *	  Making nodes: SELECTs are merged and simplified here, conditions on
- *	  now() get a node of their own, and a row number compared with 1 becomes
- *	  FIRST.
+ *	  Making nodes: SELECTs are merged and simplified here, and conditions on
+ *	  now() get a node of their own.
  */
 #include <postgres.h>
 
@@ -27,8 +26,6 @@ static Node *relocate(Var *var, void *arg);
 static Node *substitute(Node *expr, Substitution *substitution);
 static void show_cast(Node *expr);
 static void merge_selects(List **inputs, List **quals, List **targets);
-static void recognise_first(List *inputs, List **quals);
-static bool is_first_row_test(Node *qual, List *inputs, int *input);
 static bool is_identity(List *inputs, List *quals, List *targets);
 static DynColumn column_of(Node *expr, List *inputs);
 static bool uses_written_at(Node *expr, List *inputs);
@@ -74,7 +71,7 @@ dyn_make_select(DynContext *ctx, List *inputs, List *quals, List *targets)
 	if (!dyn_check_written_at(ctx, (Node *) quals, inputs))
 		return NULL;
 	merge_selects(&inputs, &quals, &targets);
-	recognise_first(inputs, &quals);
+	dyn_recognise_top(&inputs, &quals, &targets);
 	if (!dyn_split_moving(ctx, &inputs, &quals, &moving))
 		return NULL;
 
@@ -203,58 +200,6 @@ static Node *
 substitute(Node *expr, Substitution *substitution)
 {
 	return dyn_vars_map(expr, substitute_var, substitution);
-}
-
-/*
- * A condition that keeps the first row of each partition: the window node
- * below then need not keep the others.
- */
-static void
-recognise_first(List *inputs, List **quals)
-{
-	List	   *rest = NIL;
-	ListCell   *lc;
-	int			input;
-
-	foreach(lc, *quals)
-		if (is_first_row_test(lfirst(lc), inputs, &input))
-			dyn_input(&(DynNode){.inputs = inputs}, input)->kind = DYN_NODE_FIRST;
-		else
-			rest = lappend(rest, lfirst(lc));
-	*quals = rest;
-}
-
-/* row_number() = 1, <= 1 or < 2, the number being the only function of its node */
-static bool
-is_first_row_test(Node *qual, List *inputs, int *input)
-{
-	OpExpr	   *op = (OpExpr *) qual;
-	Var		   *var;
-	Const	   *bound;
-	DynNode    *node;
-	int64		value;
-	char	   *name;
-
-	if (!IsA(qual, OpExpr) || list_length(op->args) != 2 ||
-		!IsA(linitial(op->args), Var) || !IsA(lsecond(op->args), Const))
-		return false;
-	var = linitial(op->args);
-	bound = lsecond(op->args);
-	node = list_nth(inputs, var->varno - 1);
-	if (node->kind != DYN_NODE_WINDOW || node->shared || list_length(node->functions) != 1 ||
-		var->varattno != node->ncolumns || bound->constisnull ||
-		linitial_node(WindowFunc, node->functions)->winfnoid != F_ROW_NUMBER)
-		return false;
-	if (bound->consttype == INT4OID)
-		value = DatumGetInt32(bound->constvalue);
-	else if (bound->consttype == INT8OID)
-		value = DatumGetInt64(bound->constvalue);
-	else
-		return false;
-	name = get_opname(op->opno);
-	*input = var->varno;
-	return (value == 1 && (strcmp(name, "=") == 0 || strcmp(name, "<=") == 0)) ||
-		(value == 2 && strcmp(name, "<") == 0);
 }
 
 /*

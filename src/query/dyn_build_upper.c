@@ -1,7 +1,7 @@
 /*
  * dyn_build_upper.c
  *	  What stands above FROM in one level of SELECT, and from below: the order
- *	  of grouping, window functions, the target list and DISTINCT.
+ *	  of grouping, window functions, the target list, DISTINCT and LIMIT.
  *
  * The level's expressions are carried along: at first over the columns of the
  * FROM inputs, after each node over the columns of that node.
@@ -19,7 +19,7 @@
 #include "query/dyn_build.h"
 #include "query/dyn_expr.h"
 
-static DynNode *build_distinct_on(DynUpper *upper);
+static DynNode *build_ordered(DynLevel *level, DynUpper *upper);
 
 DynNode *
 dyn_build_select(DynLevel *level)
@@ -28,6 +28,7 @@ dyn_build_select(DynLevel *level)
 	DynBlock	block = {0};
 	DynUpper	upper = {0};
 	List	   *targets = NIL;
+	List	   *printed = NIL;
 	ListCell   *lc;
 	DynNode    *node;
 
@@ -46,15 +47,18 @@ dyn_build_select(DynLevel *level)
 		return NULL;
 	if (query->hasWindowFuncs && !dyn_build_windows(&upper))
 		return NULL;
-	if (query->hasDistinctOn)
-		return build_distinct_on(&upper);
+	if (query->hasDistinctOn || (dyn_limits(query) && query->distinctClause == NIL))
+		return build_ordered(level, &upper);
 	foreach(lc, upper.tlist)
 		if (!lfirst_node(TargetEntry, lc)->resjunk)
+		{
 			targets = lappend(targets, lfirst_node(TargetEntry, lc)->expr);
+			printed = lappend(printed, lfirst(lc));
+		}
 	node = dyn_make_select(upper.ctx, upper.inputs, upper.quals, targets);
-	if (node && query->distinctClause)
-		node = dyn_build_distinct(upper.ctx, node);
-	return node;
+	if (node == NULL || query->distinctClause == NIL)
+		return node;
+	return dyn_build_limit(level, dyn_build_distinct(upper.ctx, node), printed);
 }
 
 /* DISTINCT over all columns is a group for each row. */
@@ -64,47 +68,40 @@ dyn_build_distinct(DynContext *ctx, DynNode *input)
 	return input ? dyn_make_groups(ctx, input, input->ncolumns) : NULL;
 }
 
-/* DISTINCT ON (…) ORDER BY …: the first row of each partition. */
+/*
+ * DISTINCT ON and LIMIT may order by what is not in the select list: columns
+ * of a SELECT below them, which the one above leaves out.
+ */
 static DynNode *
-build_distinct_on(DynUpper *upper)
+build_ordered(DynLevel *level, DynUpper *upper)
 {
-	WindowClause *clause = makeNode(WindowClause);
-	WindowFunc *number = makeNode(WindowFunc);
 	List	   *all = NIL;
 	List	   *tlist = NIL;
 	List	   *targets = NIL;
-	DynNode    *input;
 	DynNode    *node;
 	ListCell   *lc;
 
 	foreach(lc, upper->tlist)
-		all = lappend(all, lfirst_node(TargetEntry, lc)->expr);
-	input = dyn_make_select(upper->ctx, upper->inputs, upper->quals, all);
-	if (input == NULL)
-		return NULL;
-	foreach(lc, upper->tlist)
 	{
-		TargetEntry *entry = flatCopyTargetEntry(lfirst_node(TargetEntry, lc));
-		int			i = foreach_current_index(lc);
+		TargetEntry *entry = lfirst_node(TargetEntry, lc);
 
-		if (entry->ressortgroupref > 0 && input->columns[i].written_at)
-			return dyn_refuse(upper->ctx, "NOW_IN_WINDOW", "now() stands in DISTINCT ON or its ORDER BY");
-		entry->expr = (Expr *) makeVar(1, i + 1, input->columns[i].type, input->columns[i].typmod,
-									   input->columns[i].collation, 0);
+		if (entry->resjunk && !get_sortgroupref_clause_noerr(entry->ressortgroupref, upper->query->sortClause) &&
+			!get_sortgroupref_clause_noerr(entry->ressortgroupref, upper->query->distinctClause))
+			continue;
 		tlist = lappend(tlist, entry);
-		if (!entry->resjunk)
-			targets = lappend(targets, entry->expr);
+		all = lappend(all, entry->expr);
 	}
-	clause->partitionClause = upper->query->distinctClause;
-	clause->orderClause = upper->query->sortClause;
-	clause->frameOptions = FRAMEOPTION_DEFAULTS;
-	clause->winref = 1;
-	number->winfnoid = F_ROW_NUMBER;
-	number->wintype = INT8OID;
-	number->winref = 1;
-	number->location = -1;
-	node = dyn_build_window(upper->ctx, input, clause, list_make1(number), tlist);
-	node->kind = DYN_NODE_FIRST;
+	node = dyn_make_select(upper->ctx, upper->inputs, upper->quals, all);
+	if (node == NULL)
+		return NULL;
+	foreach(lc, dyn_column_vars(node, 1))
+		if (!list_nth_node(TargetEntry, tlist, foreach_current_index(lc))->resjunk)
+			targets = lappend(targets, lfirst(lc));
+	if (upper->query->hasDistinctOn)
+		node = dyn_build_distinct_on(upper->ctx, node, upper->query, tlist);
+	node = dyn_build_limit(level, node, tlist);
+	if (node == NULL)
+		return NULL;
 	return dyn_make_select(upper->ctx, list_make1(node), NIL, targets);
 }
 

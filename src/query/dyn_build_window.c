@@ -96,8 +96,11 @@ dyn_build_window(DynContext *ctx, DynNode *input, WindowClause *clause, List *fu
 	node->functions = functions;
 	node->window_tlist = dyn_sorting_tlist(tlist);
 	clause = copyObject(clause);
+
+	/* it stands alone, whatever other window it was defined by */
 	clause->name = NULL;
 	clause->refname = NULL;
+	clause->copiedOrder = false;
 	node->window_clauses = list_make1(clause);
 	foreach(lc, clause->partitionClause)
 		node->partition = list_append_unique_int(node->partition,

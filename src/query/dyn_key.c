@@ -16,6 +16,7 @@
 #include <nodes/nodeFuncs.h>
 #include <optimizer/optimizer.h>
 #include <parser/parsetree.h>
+#include <utils/fmgroids.h>
 #include <utils/lsyscache.h>
 #include <utils/rel.h>
 #include <utils/relcache.h>
@@ -36,9 +37,10 @@ static void apply_key(DynNode *node);
 static bool is_one_row(Query *query);
 static bool item_is_one_row(Query *query, Node *item);
 static int	coalesced_key(DynNode *node);
+static void top_key(DynNode *node);
 
 /*
- * dyn_node_order_total tells whether the order of a WINDOW or FIRST node
+ * dyn_node_order_total tells whether the order of a WINDOW or TOP node
  * decides between any two rows of a partition.
  */
 bool
@@ -69,6 +71,8 @@ dyn_node_order_matters(DynNode *node)
 {
 	ListCell   *lc;
 
+	if (node->kind == DYN_NODE_TOP && (node->rank == DYN_RANK_NUMBER || node->skip > 0))
+		return true;
 	foreach(lc, node->functions)
 	{
 		char	   *name = get_func_name(lfirst_node(WindowFunc, lc)->winfnoid);
@@ -101,9 +105,8 @@ dyn_node_derive_key(DynNode *node)
 			node->has_key = dyn_input(node, 1)->has_key;
 			node->key = dyn_input(node, 1)->key;
 			break;
-		case DYN_NODE_FIRST:
-			node->has_key = true;
-			node->key = node->partition;
+		case DYN_NODE_TOP:
+			top_key(node);
 			break;
 		case DYN_NODE_AGGREGATE:
 			node->has_key = true;
@@ -461,6 +464,37 @@ item_is_one_row(Query *query, Node *item)
 			return true;
 		default:
 			return rte->rtekind == RTE_RESULT;
+	}
+}
+
+/* Is it one row of each partition at most? */
+bool
+dyn_top_single(DynNode *node)
+{
+	return node->rank == DYN_RANK_NUMBER && node->first == node->last;
+}
+
+/* A partition has one row, or the row's number tells them apart. */
+static void
+top_key(DynNode *node)
+{
+	DynNode    *input = dyn_input(node, 1);
+	ListCell   *lc;
+
+	node->has_key = dyn_top_single(node);
+	if (node->has_key)
+		node->key = node->partition;
+	foreach(lc, node->functions)
+		if (!node->has_key && lfirst_node(WindowFunc, lc)->winfnoid == F_ROW_NUMBER)
+		{
+			node->has_key = true;
+			node->key = lappend_int(list_copy(node->partition),
+									input->ncolumns + foreach_current_index(lc) + 1);
+		}
+	if (!node->has_key)
+	{
+		node->has_key = input->has_key;
+		node->key = input->key;
 	}
 }
 

@@ -27,7 +27,7 @@ typedef enum DynNodeKind
 	DYN_NODE_UNION,				/* UNION ALL */
 	DYN_NODE_AGGREGATE,			/* GROUP BY, DISTINCT */
 	DYN_NODE_WINDOW,			/* window functions over one partitioning */
-	DYN_NODE_FIRST,				/* the first row of each partition */
+	DYN_NODE_TOP,				/* the rows of each partition that come first */
 } DynNodeKind;
 
 /* Joins that are not inner, by what becomes of a row of the left input. */
@@ -79,6 +79,14 @@ typedef struct DynAgg
 	bool		minus_rereads;
 } DynAgg;
 
+/* What the rows of a partition are counted by. */
+typedef enum DynRank
+{
+	DYN_RANK_NUMBER,			/* row_number(): ties come in some order */
+	DYN_RANK_RANK,				/* rank(): with its peers */
+	DYN_RANK_DENSE,				/* dense_rank(): peers count as one */
+} DynRank;
+
 typedef struct DynNode
 {
 	DynNodeKind kind;
@@ -122,13 +130,19 @@ typedef struct DynNode
 	List	   *aggs;			/* of DynAgg *, the columns behind the keys */
 
 	/*
-	 * WINDOW, FIRST: the columns are the input's and one per function.  FIRST
-	 * keeps the rows whose row_number(), its only function, is 1.
+	 * WINDOW, TOP: the columns are the input's and one per function, which is
+	 * in TOP one of row_number(), rank() and dense_rank().
 	 */
 	List	   *partition;		/* of int: columns of the input */
 	List	   *functions;		/* of WindowFunc * */
 	List	   *window_tlist;	/* what the window clauses refer to */
 	List	   *window_clauses;
+
+	/* TOP: the rows ranked from first to last, without the first skip of each partition */
+	DynRank		rank;
+	int64		first;
+	int64		last;
+	int64		skip;
 } DynNode;
 
 /* A plan: its nodes with inputs before their parents; the last is the top. */
@@ -149,7 +163,10 @@ typedef struct DynRefusal
 
 #define dyn_node_staged(node) \
 	((node)->kind == DYN_NODE_AGGREGATE || (node)->kind == DYN_NODE_WINDOW || \
-	 (node)->kind == DYN_NODE_FIRST)
+	 (node)->kind == DYN_NODE_TOP)
+
+/* Columns of a TOP's state behind its own. */
+#define DYN_TOP_COLUMNS 2
 
 #define dyn_input(node, i) ((DynNode *) list_nth((node)->inputs, (i) - 1))
 
@@ -163,5 +180,6 @@ extern bool dyn_node_moves(DynNode *node);
 extern void dyn_node_derive_key(DynNode *node);
 extern bool dyn_node_order_total(DynNode *node);
 extern bool dyn_node_order_matters(DynNode *node);
+extern bool dyn_top_single(DynNode *node);
 
 #endif							/* DYN_NODE_H */

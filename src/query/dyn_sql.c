@@ -50,8 +50,8 @@ dyn_sql_content(DynSql *sql, DynNode *node)
 	ListCell   *lc;
 
 	if (dyn_node_staged(node))
-		return psprintf("SELECT %s FROM %s", dyn_sql_columns(NULL, node->ncolumns),
-						sql->stages[node->no]);
+		return psprintf("SELECT %s FROM %s%s", dyn_sql_columns(NULL, node->ncolumns), sql->stages[node->no],
+						node->kind == DYN_NODE_TOP ? " WHERE shown" : "");
 	switch (node->kind)
 	{
 		case DYN_NODE_SCAN:
@@ -295,7 +295,7 @@ union_delta(DynSql *sql, DynNode *node)
 }
 
 /* ------------------------------------------------------------------------
- * WINDOW and FIRST
+ * WINDOW
  * ------------------------------------------------------------------------
  */
 char *
@@ -313,9 +313,6 @@ dyn_sql_window(DynSql *sql, DynNode *node, const char *source)
 									   node->window_clauses, node->window_tlist),
 						 ninput + foreach_current_index(lc) + 1);
 	appendStringInfo(&buf, " FROM (%s) i1", source);
-	if (node->kind == DYN_NODE_FIRST)
-		return psprintf("SELECT %s FROM (%s) i1 WHERE i1.c%d = 1",
-						dyn_sql_columns("i1", node->ncolumns), buf.data, node->ncolumns);
 	return buf.data;
 }
 

@@ -36,8 +36,35 @@ extern char *dyn_sql_delta(DynSql *sql, DynNode *node);
 extern char *dyn_sql_rows_content(DynSql *sql, DynNode *node);
 extern char *dyn_sql_rows_delta(DynSql *sql, DynNode *node);
 
-/* SELECT c1, …: a window's or first's rows from the rows of its input that source yields. */
+/* SELECT c1, …: a window's rows from the rows of its input that source yields. */
 extern char *dyn_sql_window(DynSql *sql, DynNode *node, const char *source);
+
+/* dyn_sql_top.c */
+
+/* How many rows of a partition (by the node's rank) are kept. */
+extern int64 dyn_top_depth(DynNode *node);
+
+/*
+ * SELECT c1, …, shown, more: what is kept of the rows that source yields,
+ * c1, … of the input and marked: whether its partition has rows that are kept
+ * nowhere.  shown: the row is of the node's content; more: the partition's
+ * last row that is kept, others come behind it.
+ */
+extern char *dyn_sql_top_rows(DynNode *node, const char *source);
+
+/* SELECT c1, …, false AS marked: source for dyn_sql_top_rows that holds whatever it may need of content. */
+extern char *dyn_sql_top_source(DynNode *node, const char *content);
+
+/*
+ * SELECT w, c1, … of the input, stray, within, marked, short: the rows of the
+ * relation changed (w, c1, …; new rows of touched partitions) in view of
+ * those kept so far (dyn_sql_top_rows):
+ *	 within: comes no later than the last row that is kept, or all are;
+ *	 marked: its partition has rows that are not kept;
+ *	 short: and too few are left of those that are;
+ *	 stray: is within, and would go more often than it was there.
+ */
+extern char *dyn_sql_top_candidates(DynNode *node, const char *changed, const char *kept);
 
 /* "a.c1, a.c2, …" with a NULL or empty alias: unqualified. */
 extern char *dyn_sql_columns(const char *alias, int ncolumns);

@@ -38,12 +38,6 @@ static void evaluate_nodes(DynEvaluation *evaluation, bool scans);
 static DynRows *node_delta(DynEvaluation *evaluation, DynNode *node);
 static DynRows *scan_delta(DynEvaluation *evaluation, DynNode *node);
 static void read_change(TupleTableSlot *slot, int weight, void *arg);
-static DynRows *window_delta(DynEvaluation *evaluation, DynNode *node);
-static DynRows *first_delta(DynEvaluation *evaluation, DynNode *node);
-static DynRows *partitioned_rows(DynEvaluation *evaluation, DynNode *node, const char *statement,
-								 const char *name);
-static bool any_null(DynRows *rows);
-static void append_delta(DynEvaluation *evaluation, DynRows *delta, const char *statement);
 
 /* What changed is known in all sources before anything else is done. */
 void
@@ -102,9 +96,9 @@ node_delta(DynEvaluation *evaluation, DynNode *node)
 		case DYN_NODE_AGGREGATE:
 			return dyn_aggregate_delta(evaluation, node);
 		case DYN_NODE_WINDOW:
-			return window_delta(evaluation, node);
-		case DYN_NODE_FIRST:
-			return first_delta(evaluation, node);
+			return dyn_window_delta(evaluation, node);
+		case DYN_NODE_TOP:
+			return dyn_top_delta(evaluation, node);
 		default:
 			break;
 	}
@@ -222,168 +216,6 @@ read_change(TupleTableSlot *slot, int weight, void *arg)
 	}
 	dyn_rows_put_values(reading->rows, reading->values, reading->isnull);
 	dyn_choice_row(reading->choice);
-}
-
-/* ------------------------------------------------------------------------
- * WINDOW: the touched partitions, computed again, minus what is stored of them
- * ------------------------------------------------------------------------
- */
-static DynRows *
-window_delta(DynEvaluation *evaluation, DynNode *node)
-{
-	DynSql	   *sql = &evaluation->sql;
-	DynNode    *input = dyn_input(node, 1);
-	List	   *names = dyn_sql_names("c", node->partition);
-	List	   *types = dyn_sql_types(node, node->partition);
-	char	   *stored = dyn_sql_content(sql, node);
-	char	   *content = dyn_sql_content(sql, input);
-	char	   *columns = dyn_sql_columns("i1", node->ncolumns);
-	DynSink    *state = evaluation->states[node->no];
-	DynCounts	counts = {0};
-	DynRows    *delta;
-
-	if (node->partition != NIL)
-	{
-		char	   *keys = psprintf("k%d", node->no);
-		StringInfoData list;
-		DynRows    *touched;
-		ListCell   *lc;
-
-		initStringInfo(&list);
-		foreach(lc, names)
-			appendStringInfo(&list, "%sd.%s AS k%d", list.len ? ", " : "", (char *) lfirst(lc),
-							 foreach_current_index(lc) + 1);
-		touched = partitioned_rows(evaluation, node,
-								   psprintf("SELECT DISTINCT %s FROM d%d d", list.data, input->no), keys);
-		stored = dyn_sql_restrict(stored, node->ncolumns, names, types, keys, any_null(touched));
-		content = dyn_sql_restrict(content, input->ncolumns, names, types, keys, any_null(touched));
-	}
-	delta = dyn_rows_begin(psprintf("d%d", node->no), dyn_delta_desc(node->ncolumns, node->columns),
-						   dyn_delta_identity(node->ncolumns, node->columns));
-	append_delta(evaluation, delta, psprintf("SELECT (-1)::bigint AS w, %s FROM (%s) i1", columns, stored));
-	append_delta(evaluation, delta, psprintf("SELECT 1::bigint AS w, %s FROM (%s) i1", columns,
-											 dyn_sql_window(sql, node, content)));
-	dyn_rows_consolidate(delta);
-	dyn_rows_register(delta, evaluation->execution.env);
-	dyn_apply(&evaluation->execution, state, delta, &counts);
-	return delta;
-}
-
-/* ------------------------------------------------------------------------
- * FIRST
- *
- * The stored winner of a partition against the rows that came; only where the
- * winner itself went is the partition read again.
- * ------------------------------------------------------------------------
- */
-static DynRows *
-first_delta(DynEvaluation *evaluation, DynNode *node)
-{
-	DynSql	   *sql = &evaluation->sql;
-	DynNode    *input = dyn_input(node, 1);
-	DynRows    *in = evaluation->deltas[input->no];
-	List	   *names = dyn_sql_names("c", node->partition);
-	List	   *types = dyn_sql_types(node, node->partition);
-	char	   *stored = dyn_sql_content(sql, node);
-	char	   *content = dyn_sql_content(sql, input);
-	char	   *columns = dyn_sql_columns("i1", node->ncolumns);
-	char	   *input_columns = dyn_sql_columns("i1", input->ncolumns);
-	DynSink    *state = evaluation->states[node->no];
-	DynCounts	counts = {0};
-	DynRows    *delta;
-	DynRows    *kept;
-	DynRows    *lost = NULL;
-	char	   *kept_stored;
-	char	   *lost_stored = NULL;
-	StringInfoData list;
-	StringInfoData source;
-	ListCell   *lc;
-
-	if (node->partition == NIL)
-		return window_delta(evaluation, node);
-
-	initStringInfo(&list);
-	foreach(lc, names)
-		appendStringInfo(&list, "%si1.%s AS k%d", list.len ? ", " : "", (char *) lfirst(lc),
-						 foreach_current_index(lc) + 1);
-	if (in->minus > 0)
-	{
-		bool		nulls = false;
-		char	   *match;
-
-		foreach(lc, node->partition)
-			nulls |= in->has_null[lfirst_int(lc)];
-		match = psprintf("%s AND pg_catalog.record_image_eq(%s, %s)",
-						 dyn_sql_match("i1", names, "s", names, types, nulls),
-						 dyn_identity_row(state, "i1"), dyn_identity_row(state, "s"));
-		/* the winner's row number is no column of the input: it is always 1 */
-		lost = partitioned_rows(evaluation, node,
-								psprintf("SELECT DISTINCT %s FROM (SELECT i1.*, 1::bigint AS c%d FROM d%d i1 WHERE i1.w < 0) i1 JOIN (%s) s ON %s",
-										 list.data, node->ncolumns, input->no, stored, match),
-								psprintf("l%d", node->no));
-	}
-	kept = partitioned_rows(evaluation, node,
-							psprintf("SELECT DISTINCT %s FROM d%d i1%s", list.data, input->no,
-									 lost && lost->count > 0 ?
-									 psprintf(" EXCEPT SELECT %s FROM l%d i1",
-											  "i1.*", node->no) : ""),
-							psprintf("k%d", node->no));
-	kept_stored = dyn_sql_restrict(stored, node->ncolumns, names, types,
-								   psprintf("k%d", node->no), any_null(kept));
-
-	initStringInfo(&source);
-	appendStringInfo(&source, "SELECT %s FROM (%s) i1", input_columns, kept_stored);
-	if (in->plus > 0)
-		appendStringInfo(&source, " UNION ALL SELECT %s FROM d%d i1 WHERE i1.w > 0",
-						 input_columns, input->no);
-	if (lost && lost->count > 0)
-	{
-		appendStringInfo(&source, " UNION ALL SELECT %s FROM (%s) i1", input_columns,
-						 dyn_sql_restrict(content, input->ncolumns, names, types,
-										  psprintf("l%d", node->no), any_null(lost)));
-		lost_stored = dyn_sql_restrict(stored, node->ncolumns, names, types,
-									   psprintf("l%d", node->no), any_null(lost));
-	}
-
-	delta = dyn_rows_begin(psprintf("d%d", node->no), dyn_delta_desc(node->ncolumns, node->columns),
-						   dyn_delta_identity(node->ncolumns, node->columns));
-	append_delta(evaluation, delta, psprintf("SELECT (-1)::bigint AS w, %s FROM (%s) i1", columns, kept_stored));
-	if (lost_stored)
-		append_delta(evaluation, delta, psprintf("SELECT (-1)::bigint AS w, %s FROM (%s) i1", columns, lost_stored));
-	append_delta(evaluation, delta, psprintf("SELECT 1::bigint AS w, %s FROM (%s) i1", columns,
-											 dyn_sql_window(sql, node, source.data)));
-	dyn_rows_consolidate(delta);
-	dyn_rows_register(delta, evaluation->execution.env);
-	dyn_apply(&evaluation->execution, state, delta, &counts);
-	return delta;
-}
-
-/* Run a statement that yields partition keys k1 .. into an ephemeral relation. */
-static DynRows *
-partitioned_rows(DynEvaluation *evaluation, DynNode *node, const char *statement, const char *name)
-{
-	List	   *columns = NIL;
-	ListCell   *lc;
-
-	foreach(lc, node->partition)
-		columns = lappend(columns, &node->columns[lfirst_int(lc) - 1]);
-	return dyn_execute_rows(&evaluation->execution, name, statement,
-							dyn_columns_desc("k", columns), NULL);
-}
-
-static bool
-any_null(DynRows *rows)
-{
-	for (int i = 0; i < rows->desc->natts; i++)
-		if (rows->has_null[i])
-			return true;
-	return false;
-}
-
-static void
-append_delta(DynEvaluation *evaluation, DynRows *delta, const char *statement)
-{
-	dyn_execute(&evaluation->execution, statement, dyn_rows_sink, delta);
 }
 
 /* ------------------------------------------------------------------------

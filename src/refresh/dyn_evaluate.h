@@ -41,6 +41,20 @@ extern DynRows *dyn_aggregate_delta(DynEvaluation *evaluation, DynNode *node);
 extern char *dyn_aggregate_fill(DynEvaluation *evaluation, DynNode *node, const char *source);
 extern List *dyn_aggregate_state_columns(DynNode *node);	/* of char *: "name type", behind c1 .. cn */
 
+/* dyn_window.c */
+extern DynRows *dyn_window_delta(DynEvaluation *evaluation, DynNode *node);
+
+/* The partitions (k1 ..) of the rows of an ephemeral relation, as another one. */
+extern DynRows *dyn_partition_keys(DynEvaluation *evaluation, DynNode *node, const char *rows, const char *name);
+
+/* The rows of a content that are in these partitions. */
+extern char *dyn_partition_rows(DynNode *node, const char *content, int ncolumns, DynRows *keys);
+
+/* dyn_top.c */
+extern DynRows *dyn_top_delta(DynEvaluation *evaluation, DynNode *node);
+extern char *dyn_top_fill(DynNode *node, const char *content);
+extern void dyn_top_state(DynNode *node, DynSink *sink);
+
 /* dyn_state.c: the state tables of a dynamic table */
 extern void dyn_states_publishable(Oid relid);
 extern void dyn_states_open(DynEvaluation *evaluation);

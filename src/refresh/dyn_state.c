@@ -40,6 +40,7 @@ static void make_index(const char *name, const char *unique, List *columns, DynN
 static char *state_name(Oid relid, int no);
 static void create_state(Oid relid, DynNode *node);
 static void create_indexes(DynEvaluation *evaluation, DynNode *node);
+static List *state_key(DynEvaluation *evaluation, DynNode *node);
 static void index_lookups(DynEvaluation *evaluation, DynNode *node);
 
 static char *
@@ -163,6 +164,8 @@ dyn_states_open(DynEvaluation *evaluation)
 		evaluation->sql.stages[node->no] = dyn_state_name(evaluation->relid, node->no);
 		if (node->kind != DYN_NODE_AGGREGATE)
 			evaluation->states[node->no] = dyn_state_sink(evaluation, node);
+		if (node->kind == DYN_NODE_TOP)
+			dyn_top_state(node, evaluation->states[node->no]);
 	}
 }
 
@@ -227,8 +230,8 @@ dyn_states_fill(DynEvaluation *evaluation, bool keep)
 		content = dyn_sql_content(&evaluation->sql, dyn_input(node, 1));
 		rows = dyn_execute(&evaluation->execution,
 						   psprintf("INSERT INTO %s %s", name,
-									node->kind == DYN_NODE_AGGREGATE ?
-									dyn_aggregate_fill(evaluation, node, content) :
+									node->kind == DYN_NODE_AGGREGATE ? dyn_aggregate_fill(evaluation, node, content) :
+									node->kind == DYN_NODE_TOP ? dyn_top_fill(node, content) :
 									dyn_sql_window(&evaluation->sql, node, content)),
 						   NULL, NULL);
 		if (keep)
@@ -249,6 +252,8 @@ create_state(Oid relid, DynNode *node)
 													 node->columns[i - 1].collation));
 	if (node->kind == DYN_NODE_AGGREGATE)
 		columns = list_concat(columns, dyn_aggregate_state_columns(node));
+	if (node->kind == DYN_NODE_TOP)
+		columns = list_concat(columns, list_make2("shown pg_catalog.bool", "more pg_catalog.bool"));
 	dyn_state_create(relid, node->no, columns);
 }
 
@@ -295,17 +300,26 @@ static void
 create_indexes(DynEvaluation *evaluation, DynNode *node)
 {
 	char	   *name = evaluation->sql.stages[node->no];
-	List	   *key = node->has_key ? node->key : NIL;
+	List	   *key = state_key(evaluation, node);
 
 	if (key != NIL && list_length(key) <= INDEX_MAX_KEYS)
 		make_index(name, "UNIQUE", key, node);
-	else if (node->kind == DYN_NODE_WINDOW)
+	else if (node->kind != DYN_NODE_AGGREGATE)
 		dyn_state_ddl(psprintf("CREATE INDEX ON %s (%s(%s))", name, evaluation->sql.hash,
 							   dyn_identity_stored(evaluation->states[node->no],
 												   state_name(evaluation->relid, node->no))));
-	if (node->kind == DYN_NODE_WINDOW && node->partition != NIL)
+	if (node->partition != NIL && !equal(key, node->partition))
 		make_index(name, "", node->partition, node);
 	index_lookups(evaluation, node);
+}
+
+/* The columns by which rows of a state table are found; NIL: their images. */
+static List *
+state_key(DynEvaluation *evaluation, DynNode *node)
+{
+	if (node->kind == DYN_NODE_AGGREGATE)
+		return node->key;
+	return evaluation->states[node->no]->key;
 }
 
 /*
@@ -342,9 +356,9 @@ index_lookups(DynEvaluation *evaluation, DynNode *node)
 	List	   *done = NIL;
 	ListCell   *lc;
 
-	if (node->has_key && node->key != NIL)
-		done = list_make1_int(linitial_int(node->key));
-	if (node->kind == DYN_NODE_WINDOW && node->partition != NIL)
+	if (state_key(evaluation, node) != NIL)
+		done = list_make1_int(linitial_int(state_key(evaluation, node)));
+	if (node->partition != NIL)
 		done = lappend_int(done, linitial_int(node->partition));
 	foreach(lc, dyn_plan_lookups(evaluation->sql.plan))
 	{

@@ -1,0 +1,218 @@
+/*
+ * dyn_sql_top.c
+ *	  The SQL of TOP.
+ *
+ * Of each partition as many rows are kept as are asked for, and some more.
+ * They are always the first ones, in an order in which only equal rows tie:
+ * by rank() whole groups of peers are kept, by row_number() the order is
+ * completed by the rows' images.  What comes behind the last of them need not
+ * be known.
+ */
+#include <postgres.h>
+
+#include <nodes/makefuncs.h>
+#include <utils/fmgroids.h>
+
+#include "query/dyn_expr.h"
+#include "query/dyn_sql.h"
+
+/* Rows that are kept beyond those that are asked for. */
+#define MIN_RESERVE	10
+#define MAX_RESERVE	1000
+
+static char *order_items(DynNode *node, bool complete);
+static char *partition_items(DynNode *node);
+static char *over(DynNode *node, const char *order, const char *frame);
+static DynRank rank_of(WindowFunc *function);
+static bool counts_by(DynNode *node, DynRank rank);
+static bool needs_number(DynNode *node);
+
+/*
+ * One row of each of many partitions: another one for each would double the
+ * state, and to read a partition costs less.  Peers that count as one may be
+ * any number of rows.
+ */
+int64
+dyn_top_depth(DynNode *node)
+{
+	if (node->last == 1 && node->partition != NIL)
+		return 1;
+	if (node->rank == DYN_RANK_DENSE)
+		return node->last + Min(node->last, MIN_RESERVE);
+	return node->last + Min(Max(node->last, MIN_RESERVE), MAX_RESERVE);
+}
+
+char *
+dyn_sql_top_rows(DynNode *node, const char *source)
+{
+	int			ninput = dyn_input(node, 1)->ncolumns;
+	static const char *const ranks[] = {"n", "r", "d"};
+	const char *rank = ranks[node->rank];
+	char	   *complete = over(node, order_items(node, needs_number(node)), "");
+	char	   *peers = over(node, order_items(node, false), "");
+	StringInfoData buf;
+	ListCell   *lc;
+
+	initStringInfo(&buf);
+	appendStringInfo(&buf, "SELECT %s", dyn_sql_columns("i1", ninput));
+	foreach(lc, node->functions)
+		appendStringInfo(&buf, ", i1.%s AS c%d",
+						 ranks[rank_of(lfirst(lc))], ninput + foreach_current_index(lc) + 1);
+	appendStringInfo(&buf, ", i1.%s >= " INT64_FORMAT " AND i1.%s <= " INT64_FORMAT " AND i1.n > " INT64_FORMAT " AS shown",
+					 rank, node->first, rank, node->last, node->skip);
+	appendStringInfo(&buf, ", i1.n = max(i1.n) %s AND (i1.marked OR i1.%s >= " INT64_FORMAT ") AS more",
+					 over(node, "", ""), node->rank == DYN_RANK_DENSE ? "d" : "n", dyn_top_depth(node));
+	appendStringInfo(&buf, " FROM (SELECT i1.*, row_number() %s AS n", complete);
+	if (counts_by(node, DYN_RANK_RANK))
+		appendStringInfo(&buf, ", rank() %s AS r", peers);
+	if (counts_by(node, DYN_RANK_DENSE))
+		appendStringInfo(&buf, ", dense_rank() %s AS d", peers);
+	appendStringInfo(&buf, " FROM (%s) i1) i1 WHERE i1.%s <= " INT64_FORMAT, source, rank, dyn_top_depth(node));
+	return buf.data;
+}
+
+char *
+dyn_sql_top_source(DynNode *node, const char *content)
+{
+	char	   *columns = dyn_sql_columns("i1", dyn_input(node, 1)->ncolumns);
+	char	   *order = order_items(node, needs_number(node));
+
+	/* without partitions the planner can find the first rows by an index, or sort no others */
+	if (node->partition != NIL || node->rank == DYN_RANK_DENSE || *order == '\0')
+		return psprintf("SELECT %s, false AS marked FROM (%s) i1", columns, content);
+	return psprintf("(SELECT %s, false AS marked FROM (%s) i1 ORDER BY %s FETCH FIRST " INT64_FORMAT " ROWS %s)",
+					columns, content, node->rank == DYN_RANK_RANK ? order_items(node, false) : order,
+					dyn_top_depth(node), node->rank == DYN_RANK_RANK ? "WITH TIES" : "ONLY");
+}
+
+char *
+dyn_sql_top_candidates(DynNode *node, const char *changed, const char *kept)
+{
+	char	   *columns = dyn_sql_columns("i1", dyn_input(node, 1)->ncolumns);
+	char	   *order = order_items(node, node->rank == DYN_RANK_NUMBER);
+	char	   *partition = over(node, "", "");
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+
+	/* the mark is the last row that was kept, whether it still is there or not */
+	appendStringInfo(&buf, "SELECT i1.*, bool_or(i1.mark) %s AS marked,"
+					 " bool_or(i1.mark) %s IS TRUE AS before, bool_or(i1.mark) %s AS beside"
+					 " FROM (SELECT false AS mark, i1.w, %s FROM %s i1 UNION ALL"
+					 " SELECT true, 0::bigint, %s FROM %s i1 WHERE i1.more) i1",
+					 partition,
+					 over(node, order, " RANGE BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING"),
+					 over(node, order, " RANGE BETWEEN CURRENT ROW AND CURRENT ROW"),
+					 columns, changed, columns, kept);
+
+	/*
+	 * Not all rows that are equal to the last one by number need be kept: more
+	 * of them may go than were.
+	 */
+	buf.data = psprintf("SELECT i1.*, (i1.before OR NOT i1.marked) AS within,"
+						" i1.w < 0 AND (i1.before OR NOT i1.marked)%s AS stray FROM (%s) i1",
+						node->rank == DYN_RANK_NUMBER ? " AND NOT i1.beside" : "", buf.data);
+	if (node->rank == DYN_RANK_DENSE)
+		buf.data = psprintf("SELECT i1.*, CASE WHEN i1.within AND i1.w > 0 THEN dense_rank()"
+							" OVER (PARTITION BY %si1.within AND i1.w > 0%s%s) END AS d FROM (%s) i1",
+							node->partition ? psprintf("%s, ", partition_items(node)) : "",
+							*order ? " ORDER BY " : "", order, buf.data);
+	return psprintf("SELECT i1.w, %s, i1.stray, i1.within, i1.marked,"
+					" (i1.marked AND coalesce(%s %s, 0) < " INT64_FORMAT ") AS short FROM (%s) i1",
+					columns,
+					node->rank == DYN_RANK_DENSE ? "max(i1.d)" : "sum(i1.w) FILTER (WHERE i1.within AND i1.w > 0)",
+					partition, node->last, buf.data);
+}
+
+/* ------------------------------------------------------------------------
+ * Parts
+ * ------------------------------------------------------------------------
+ */
+
+static DynRank
+rank_of(WindowFunc *function)
+{
+	return function->winfnoid == F_ROW_NUMBER ? DYN_RANK_NUMBER :
+		function->winfnoid == F_RANK_ ? DYN_RANK_RANK : DYN_RANK_DENSE;
+}
+
+/* Are rows counted so, or is it shown? */
+static bool
+counts_by(DynNode *node, DynRank rank)
+{
+	ListCell   *lc;
+
+	foreach(lc, node->functions)
+		if (rank_of(lfirst(lc)) == rank)
+			return true;
+	return node->rank == rank;
+}
+
+/* Does it count which of two rows that tie comes first? */
+static bool
+needs_number(DynNode *node)
+{
+	return counts_by(node, DYN_RANK_NUMBER) || node->skip > 0;
+}
+
+/*
+ * What stands behind ORDER BY, over input i1; complete: only equal rows tie.
+ * Columns that tell when a row was written are no part of it.
+ */
+static char *
+order_items(DynNode *node, bool complete)
+{
+	DynNode    *input = dyn_input(node, 1);
+	WindowFunc *number = makeNode(WindowFunc);
+	WindowClause *clause = copyObject(linitial_node(WindowClause, node->window_clauses));
+	StringInfoData buf;
+	char	   *text;
+
+	initStringInfo(&buf);
+	if (clause->orderClause != NIL)
+	{
+		static const char *const begin = "(ORDER BY ";
+
+		clause->partitionClause = NIL;
+		clause->frameOptions = FRAMEOPTION_DEFAULTS;
+		number->winfnoid = F_ROW_NUMBER;
+		number->wintype = INT8OID;
+		number->winref = clause->winref;
+		number->location = -1;
+		text = strstr(dyn_expr_text((Node *) number, "i", 1, &input->ncolumns, list_make1(clause),
+									node->window_tlist), begin);
+		if (text == NULL)
+			elog(ERROR, "could not find the order of a window");
+		appendStringInfoString(&buf, text + strlen(begin));
+		*strrchr(buf.data, ')') = '\0';
+		buf.len = strlen(buf.data);
+	}
+	if (!complete || dyn_node_order_total(node))
+		return buf.data;
+	appendStringInfo(&buf, "%sROW(", buf.len ? ", " : "");
+	for (int i = 1, n = 0; i <= input->ncolumns; i++)
+		if (!input->columns[i - 1].written_at)
+			appendStringInfo(&buf, "%si1.c%d", n++ ? ", " : "", i);
+	appendStringInfoString(&buf, ")::record USING OPERATOR(pg_catalog.*<)");
+	return buf.data;
+}
+
+static char *
+partition_items(DynNode *node)
+{
+	StringInfoData buf;
+	ListCell   *lc;
+
+	initStringInfo(&buf);
+	foreach(lc, node->partition)
+		appendStringInfo(&buf, "%si1.c%d", buf.len ? ", " : "", lfirst_int(lc));
+	return buf.data;
+}
+
+/* OVER (PARTITION BY the node's partition ORDER BY order frame) */
+static char *
+over(DynNode *node, const char *order, const char *frame)
+{
+	return psprintf("OVER (%s%s%s%s%s)", node->partition ? "PARTITION BY " : "", partition_items(node),
+					*order ? " ORDER BY " : "", order, frame);
+}
