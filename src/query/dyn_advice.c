@@ -27,6 +27,7 @@ static void describe_top(DynNode *node, StringInfo buf);
 static void add_lookups(DynNode *node, List **lookups);
 static void add_expr(DynNode *node, Node *expr, List **lookups);
 static void add_column(DynNode *node, int column, List **lookups);
+static bool follow_column(DynNode **from, int *number);
 static bool has_index(Oid relid, AttrNumber attnum);
 
 List *
@@ -43,7 +44,7 @@ describe(DynNode *node, int depth, List **lines)
 {
 	static const char *const kinds[] = {
 		"scan of", "constant rows", "rows computed from each row", "select", "moving filter", "join", "union all",
-		"aggregate", "window", "top",
+		"aggregate", "window", "top", "recursive query", "rows of the round before",
 	};
 	static const char *const joins[] = {
 		"left join", "full join", "semi join", "anti join", "mark join",
@@ -71,6 +72,8 @@ describe(DynNode *node, int depth, List **lines)
 	}
 	if (node->kind == DYN_NODE_TOP)
 		describe_top(node, &buf);
+	if (node->kind == DYN_NODE_RECURSIVE)
+		appendStringInfo(&buf, ", %s", node->whole ? "computed anew when what it reads changes" : "round by round");
 	if (dyn_node_staged(node))
 		appendStringInfo(&buf, "  [state table %d]", node->no);
 	if (node->has_key && node->key != NIL)
@@ -141,6 +144,20 @@ add_lookups(DynNode *node, List **lookups)
 			add_expr(node, lsecond(op->args), lookups);
 		}
 
+	/* rows that are gone are looked for where they came from, by the first column that a table has */
+	if (node->kind == DYN_NODE_RECURSIVE && node->distinct)
+		foreach(lc, node->inputs)
+			for (int i = 1; i <= node->ncolumns; i++)
+			{
+				DynNode    *source = lfirst(lc);
+				int			column = i;
+
+				if (!follow_column(&source, &column) || source->kind != DYN_NODE_SCAN)
+					continue;
+				add_column(source, column, lookups);
+				break;
+			}
+
 	/* groups and partitions that are read again */
 	foreach(lc, node->aggs)
 		reads |= ((DynAgg *) lfirst(lc))->kind >= DYN_AGG_EXTREMUM ||
@@ -166,17 +183,19 @@ add_expr(DynNode *node, Node *expr, List **lookups)
 		add_column(dyn_input(node, ((Var *) expr)->varno), ((Var *) expr)->varattno, lookups);
 }
 
-/* Follow a column down to the relation or the state table it comes from. */
-static void
-add_column(DynNode *node, int column, List **lookups)
+/* Follow a column down to the relation or the state table it comes from; false when it is computed. */
+static bool
+follow_column(DynNode **from, int *number)
 {
-	DynLookup  *lookup;
-	ListCell   *lc;
+	DynNode    *node = *from;
+	int			column = *number;
 
 	while (node->kind != DYN_NODE_SCAN && !dyn_node_staged(node))
 	{
-		if (node->kind == DYN_NODE_MOVING ||
-			(node->kind == DYN_NODE_APPLY && column <= dyn_input(node, 1)->ncolumns))
+		if (node->kind == DYN_NODE_WORKING)
+			node = node->recursion;
+		else if (node->kind == DYN_NODE_MOVING ||
+				 (node->kind == DYN_NODE_APPLY && column <= dyn_input(node, 1)->ncolumns))
 			node = dyn_input(node, 1);
 		else if (node->kind == DYN_NODE_SELECT && IsA(list_nth(node->targets, column - 1), Var))
 		{
@@ -190,13 +209,26 @@ add_column(DynNode *node, int column, List **lookups)
 			int			nleft = dyn_input(node, 1)->ncolumns;
 
 			if (column > nleft && !dyn_join_is_outer(node->join))
-				return;
+				return false;
 			node = dyn_input(node, column <= nleft ? 1 : 2);
 			column -= column <= nleft ? 0 : nleft;
 		}
 		else
-			return;
+			return false;
 	}
+	*from = node;
+	*number = column;
+	return true;
+}
+
+static void
+add_column(DynNode *node, int column, List **lookups)
+{
+	DynLookup  *lookup;
+	ListCell   *lc;
+
+	if (!follow_column(&node, &column))
+		return;
 	foreach(lc, *lookups)
 		if (((DynLookup *) lfirst(lc))->node == node && ((DynLookup *) lfirst(lc))->column == column)
 			return;

@@ -123,18 +123,25 @@ dyn_build_query(DynContext *ctx, Query *query, DynLevel *parent, int ncarried)
 {
 	DynLevel	level = {0};
 
-	level.ctx = ctx;
-	level.parent = parent;
-	level.ncarried = ncarried;
-	level.query = dyn_flatten_join_aliases(query);
-	level.places = palloc0(sizeof(DynPlace) * (list_length(query->rtable) + 1));
-	level.ctes = palloc0(sizeof(DynNode *) * (list_length(query->cteList) + 1));
-	if (level_refused(&level))
+	if (!dyn_open_level(&level, ctx, query, parent, ncarried))
 		return NULL;
 	if (query->setOperations == NULL)
 		return dyn_build_select(&level);
 	return dyn_build_limit(&level, dyn_build_setop(&level, (SetOperationStmt *) query->setOperations),
 						   query->targetList);
+}
+
+/* Begin with a level of query; false when it is refused. */
+bool
+dyn_open_level(DynLevel *level, DynContext *ctx, Query *query, DynLevel *parent, int ncarried)
+{
+	level->ctx = ctx;
+	level->parent = parent;
+	level->ncarried = ncarried;
+	level->query = dyn_flatten_join_aliases(query);
+	level->places = palloc0(sizeof(DynPlace) * (list_length(query->rtable) + 1));
+	level->ctes = palloc0(sizeof(DynNode *) * (list_length(query->cteList) + 1));
+	return !level_refused(level);
 }
 
 /* Do policies apply?  hasRowSecurity says only that a table has some, and the owner may be above them. */
@@ -160,7 +167,6 @@ level_refused(DynLevel *level)
 		const char *code;
 		const char *reason;
 	}			constructs[] = {
-		{query->hasRecursive, "RECURSIVE", "WITH RECURSIVE is computed in full"},
 		{has_policies(query), "ROW_SECURITY", "row-level security applies to a source for the table's owner"},
 		{query->hasSubLinks, "SUBQUERY_EXPRESSION", "a subquery stands in an expression; write it as a join"},
 		{query->groupingSets != NIL, "GROUPING_SETS", "the query uses GROUPING SETS, CUBE or ROLLUP"},

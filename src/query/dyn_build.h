@@ -41,7 +41,7 @@ typedef struct DynLevel
 	struct DynLevel *parent;
 	Query	   *query;
 	DynPlace   *places;			/* by range-table index */
-	DynNode   **ctes;			/* by position in cteList; NULL: not built */
+	DynNode   **ctes;			/* by position in cteList; NULL: not built; in its own step, WORKING */
 	DynAbove	above;			/* ... the part of FROM that is being built */
 
 	/*
@@ -81,6 +81,7 @@ typedef struct DynExprColumns
 
 extern DynNode *dyn_refuse(DynContext *ctx, const char *code, const char *format,...) pg_attribute_printf(3, 4);
 extern DynNode *dyn_build_query(DynContext *ctx, Query *query, DynLevel *parent, int ncarried);
+extern bool dyn_open_level(DynLevel *level, DynContext *ctx, Query *query, DynLevel *parent, int ncarried);
 
 /* dyn_build_from.c */
 extern bool dyn_build_from(DynLevel *level, Node *item, DynBlock *block);
@@ -106,6 +107,11 @@ extern DynNode *dyn_build_scan(DynLevel *level, RangeTblEntry *rte);
 
 /* dyn_build_setop.c */
 extern DynNode *dyn_build_setop(DynLevel *level, SetOperationStmt *setop);
+extern DynNode *dyn_build_setop_side(DynLevel *level, SetOperationStmt *setop, Node *side);
+
+/* dyn_build_recursive.c: slot is the query's in its owner's ctes */
+extern DynNode *dyn_build_recursive(DynLevel *owner, CommonTableExpr *cte, DynNode **slot);
+extern bool dyn_check_stored(DynLevel *level, int rti, DynNode *node);
 
 /* dyn_build_upper.c */
 extern DynNode *dyn_build_select(DynLevel *level);

@@ -13,7 +13,7 @@
 static bool build_inner(DynLevel *level, List *items, Node *quals, DynBlock *block);
 static bool build_from_item(DynLevel *level, Node *item, DynBlock *block);
 static bool is_left_apply(DynLevel *level, JoinExpr *join);
-static DynNode *build_cte(DynLevel *level, RangeTblEntry *rte);
+static DynNode *build_cte(DynLevel *level, int rti);
 
 /*
  * dyn_build_from adds what stands in FROM to the block: inputs, and the
@@ -107,7 +107,7 @@ dyn_build_leaf(DynLevel *level, int rti)
 								  "the query reads a security_barrier view, whose conditions must be tested before all others");
 			return dyn_build_query(level->ctx, rte->subquery, level, 0);
 		case RTE_CTE:
-			return build_cte(level, rte);
+			return build_cte(level, rti);
 		case RTE_VALUES:
 		case RTE_FUNCTION:
 		case RTE_TABLEFUNC:
@@ -118,13 +118,12 @@ dyn_build_leaf(DynLevel *level, int rti)
 }
 
 static DynNode *
-build_cte(DynLevel *level, RangeTblEntry *rte)
+build_cte(DynLevel *level, int rti)
 {
+	RangeTblEntry *rte = rt_fetch(rti, level->query->rtable);
 	DynLevel   *owner = level;
 	ListCell   *lc;
 
-	if (rte->self_reference)
-		return dyn_refuse(level->ctx, "RECURSIVE", "WITH RECURSIVE is computed in full");
 	for (Index up = rte->ctelevelsup; up > 0; up--)
 		owner = owner->parent;
 	foreach(lc, owner->query->cteList)
@@ -135,10 +134,11 @@ build_cte(DynLevel *level, RangeTblEntry *rte)
 		if (strcmp(cte->ctename, rte->ctename) != 0)
 			continue;
 		if (*built == NULL)
-			*built = dyn_build_query(level->ctx, castNode(Query, cte->ctequery), owner, 0);
+			*built = cte->cterecursive ? dyn_build_recursive(owner, cte, built) :
+				dyn_build_query(level->ctx, castNode(Query, cte->ctequery), owner, 0);
 		if (*built && cte->cterefcount > 1)
 			(*built)->shared = true;
-		return *built;
+		return dyn_check_stored(level, rti, *built) ? *built : NULL;
 	}
 	elog(ERROR, "could not find WITH query \"%s\"", rte->ctename);
 }

@@ -21,7 +21,6 @@
 #include "query/dyn_build.h"
 
 static void append_union_inputs(DynLevel *level, SetOperationStmt *setop, Node *arg, List **inputs);
-static DynNode *build_side(DynLevel *level, SetOperationStmt *setop, Node *arg);
 static DynNode *coerce_columns(DynContext *ctx, DynNode *node, SetOperationStmt *setop);
 static DynNode *union_of(List *inputs, SetOperationStmt *setop);
 static DynNode *build_counted(DynLevel *level, SetOperationStmt *setop);
@@ -49,6 +48,17 @@ dyn_build_setop(DynLevel *level, SetOperationStmt *setop)
 	return setop->all ? node : dyn_build_distinct(level->ctx, node);
 }
 
+/* One side of a set operation as a node, in the operation's types. */
+DynNode *
+dyn_build_setop_side(DynLevel *level, SetOperationStmt *setop, Node *side)
+{
+	DynNode    *node = IsA(side, SetOperationStmt) ?
+		dyn_build_setop(level, (SetOperationStmt *) side) :
+		dyn_build_leaf(level, castNode(RangeTblRef, side)->rtindex);
+
+	return node ? coerce_columns(level->ctx, node, setop) : NULL;
+}
+
 static void
 append_union_inputs(DynLevel *level, SetOperationStmt *setop, Node *arg, List **inputs)
 {
@@ -68,19 +78,9 @@ append_union_inputs(DynLevel *level, SetOperationStmt *setop, Node *arg, List **
 			return;
 		}
 	}
-	node = build_side(level, setop, arg);
+	node = dyn_build_setop_side(level, setop, arg);
 	if (node)
 		*inputs = lappend(*inputs, node);
-}
-
-static DynNode *
-build_side(DynLevel *level, SetOperationStmt *setop, Node *arg)
-{
-	DynNode    *node = IsA(arg, SetOperationStmt) ?
-		dyn_build_setop(level, (SetOperationStmt *) arg) :
-		dyn_build_leaf(level, castNode(RangeTblRef, arg)->rtindex);
-
-	return node ? coerce_columns(level->ctx, node, setop) : NULL;
 }
 
 /* The columns of one side of a set operation in the operation's types and collations. */
@@ -140,8 +140,8 @@ static DynNode *
 build_counted(DynLevel *level, SetOperationStmt *setop)
 {
 	DynContext *ctx = level->ctx;
-	DynNode    *left = build_side(level, setop, setop->larg);
-	DynNode    *right = left ? build_side(level, setop, setop->rarg) : NULL;
+	DynNode    *left = dyn_build_setop_side(level, setop, setop->larg);
+	DynNode    *right = left ? dyn_build_setop_side(level, setop, setop->rarg) : NULL;
 	DynNode    *rows;
 
 	if (left == NULL || right == NULL)

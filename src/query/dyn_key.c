@@ -116,8 +116,14 @@ dyn_node_derive_key(DynNode *node)
 		case DYN_NODE_APPLY:
 			apply_key(node);
 			break;
+		case DYN_NODE_RECURSIVE:
+			node->has_key = node->distinct;
+			for (int i = 1; node->distinct && i <= node->ncolumns; i++)
+				node->key = lappend_int(node->key, i);
+			break;
 		case DYN_NODE_CONSTANT:
 		case DYN_NODE_UNION:
+		case DYN_NODE_WORKING:
 			break;
 	}
 }

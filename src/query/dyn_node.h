@@ -28,6 +28,8 @@ typedef enum DynNodeKind
 	DYN_NODE_AGGREGATE,			/* GROUP BY, DISTINCT */
 	DYN_NODE_WINDOW,			/* window functions over one partitioning */
 	DYN_NODE_TOP,				/* the rows of each partition that come first */
+	DYN_NODE_RECURSIVE,			/* WITH RECURSIVE */
+	DYN_NODE_WORKING,			/* the recursive query in its own step */
 } DynNodeKind;
 
 /* Joins that are not inner, by what becomes of a row of the left input. */
@@ -143,6 +145,21 @@ typedef struct DynNode
 	int64		first;
 	int64		last;
 	int64		skip;
+
+	/*
+	 * RECURSIVE: the inputs are the seed and the step, which is linear in the
+	 * rows of the round before (working); loop are the nodes of the step that
+	 * depend on them, itself first.  Or whole is a query that yields the
+	 * content, and the inputs are the relations that it reads.
+	 */
+	bool		distinct;		/* UNION, not UNION ALL */
+	struct DynNode *working;
+	List	   *loop;			/* of DynNode *, inputs before their parents */
+	Query	   *whole;
+	List	   *unstored;		/* of int: columns of pseudo-types (a path of SEARCH or CYCLE), NULL in the state */
+
+	/* WORKING and the others of a loop: the RECURSIVE node, which evaluates them */
+	struct DynNode *recursion;
 } DynNode;
 
 /* A plan: its nodes with inputs before their parents; the last is the top. */
@@ -163,7 +180,7 @@ typedef struct DynRefusal
 
 #define dyn_node_staged(node) \
 	((node)->kind == DYN_NODE_AGGREGATE || (node)->kind == DYN_NODE_WINDOW || \
-	 (node)->kind == DYN_NODE_TOP)
+	 (node)->kind == DYN_NODE_TOP || (node)->kind == DYN_NODE_RECURSIVE)
 
 /* Columns of a TOP's state behind its own. */
 #define DYN_TOP_COLUMNS 2

@@ -49,7 +49,7 @@ dyn_sql_content(DynSql *sql, DynNode *node)
 	StringInfoData buf;
 	ListCell   *lc;
 
-	if (dyn_node_staged(node))
+	if (dyn_node_staged(node) || node->kind == DYN_NODE_WORKING)
 		return psprintf("SELECT %s FROM %s%s", dyn_sql_columns(NULL, node->ncolumns), sql->stages[node->no],
 						node->kind == DYN_NODE_TOP ? " WHERE shown" : "");
 	switch (node->kind)

@@ -18,7 +18,7 @@ typedef struct DynSql
 	DynPlan    *plan;
 	TimestampTz since;			/* data timestamp that the stored state has */
 	TimestampTz upto;			/* ... and that it is brought to */
-	char	  **stages;			/* by node number: qualified name of its state table */
+	char	  **stages;			/* by node number: qualified name of its state table; of WORKING, RECURSIVE's */
 	bool	   *changed;		/* by node number: its delta is not empty */
 	const char *hash;			/* qualified name of row_hash */
 } DynSql;

@@ -58,17 +58,24 @@ evaluate_nodes(DynEvaluation *evaluation, bool scans)
 	foreach(lc, evaluation->sql.plan->nodes)
 	{
 		DynNode    *node = lfirst(lc);
-		DynRows    *delta;
 
-		if ((node->kind == DYN_NODE_SCAN) != scans)
+		/* a loop is gone through by its RECURSIVE node */
+		if ((node->kind == DYN_NODE_SCAN) != scans || node->recursion)
 			continue;
-		delta = node_delta(evaluation, node);
+		dyn_evaluate_node(evaluation, node);
 		if (evaluation->reinit_reason)
 			return;
-		evaluation->deltas[node->no] = delta;
-		evaluation->sql.changed[node->no] = delta && delta->count > 0;
-		CHECK_FOR_INTERRUPTS();
 	}
+}
+
+void
+dyn_evaluate_node(DynEvaluation *evaluation, DynNode *node)
+{
+	DynRows    *delta = node_delta(evaluation, node);
+
+	evaluation->deltas[node->no] = delta;
+	evaluation->sql.changed[node->no] = delta && delta->count > 0;
+	CHECK_FOR_INTERRUPTS();
 }
 
 static DynRows *
@@ -87,6 +94,8 @@ node_delta(DynEvaluation *evaluation, DynNode *node)
 		(void) dyn_phase_enter(phase);
 		return delta;
 	}
+	if (node->kind == DYN_NODE_RECURSIVE)
+		return dyn_recursive_delta(evaluation, node);
 	foreach(lc, node->inputs)
 		changed |= sql->changed[((DynNode *) lfirst(lc))->no];
 	if (!changed)

@@ -31,6 +31,9 @@ typedef struct DynEvaluation
 /* dyn_evaluate.c: deltas of all nodes, states brought up to date; the top's is evaluation->deltas[top]. */
 extern void dyn_evaluate(DynEvaluation *evaluation);
 
+/* The delta of one node, its inputs' being there. */
+extern void dyn_evaluate_node(DynEvaluation *evaluation, DynNode *node);
+
 /* the columns w, c1 .. of a node's delta, and which of them make identity */
 extern TupleDesc dyn_delta_desc(int ncolumns, const DynColumn *columns);
 extern bool *dyn_delta_identity(int ncolumns, const DynColumn *columns);
@@ -54,6 +57,10 @@ extern char *dyn_partition_rows(DynNode *node, const char *content, int ncolumns
 extern DynRows *dyn_top_delta(DynEvaluation *evaluation, DynNode *node);
 extern char *dyn_top_fill(DynNode *node, const char *content);
 extern void dyn_top_state(DynNode *node, DynSink *sink);
+
+/* dyn_recursive.c: the delta of a RECURSIVE node; a statement that yields its content anew */
+extern DynRows *dyn_recursive_delta(DynEvaluation *evaluation, DynNode *node);
+extern char *dyn_recursive_fill(DynEvaluation *evaluation, DynNode *node);
 
 /* dyn_state.c: the state tables of a dynamic table */
 extern void dyn_states_publishable(Oid relid);

@@ -38,6 +38,7 @@
 
 static void make_index(const char *name, const char *unique, List *columns, DynNode *node);
 static char *state_name(Oid relid, int no);
+static char *fill_statement(DynEvaluation *evaluation, DynNode *node);
 static void create_state(Oid relid, DynNode *node);
 static void create_indexes(DynEvaluation *evaluation, DynNode *node);
 static List *state_key(DynEvaluation *evaluation, DynNode *node);
@@ -166,6 +167,8 @@ dyn_states_open(DynEvaluation *evaluation)
 			evaluation->states[node->no] = dyn_state_sink(evaluation, node);
 		if (node->kind == DYN_NODE_TOP)
 			dyn_top_state(node, evaluation->states[node->no]);
+		if (node->working)
+			evaluation->sql.stages[node->working->no] = evaluation->sql.stages[node->no];
 	}
 }
 
@@ -218,7 +221,6 @@ dyn_states_fill(DynEvaluation *evaluation, bool keep)
 	{
 		DynNode    *node = lfirst(lc);
 		char	   *name = evaluation->sql.stages[node->no];
-		char	   *content;
 		int64		rows;
 
 		if (!dyn_node_staged(node))
@@ -227,12 +229,8 @@ dyn_states_fill(DynEvaluation *evaluation, bool keep)
 			dyn_state_ddl(psprintf("TRUNCATE %s", name));
 		else
 			create_state(evaluation->relid, node);
-		content = dyn_sql_content(&evaluation->sql, dyn_input(node, 1));
 		rows = dyn_execute(&evaluation->execution,
-						   psprintf("INSERT INTO %s %s", name,
-									node->kind == DYN_NODE_AGGREGATE ? dyn_aggregate_fill(evaluation, node, content) :
-									node->kind == DYN_NODE_TOP ? dyn_top_fill(node, content) :
-									dyn_sql_window(&evaluation->sql, node, content)),
+						   psprintf("INSERT INTO %s %s", name, fill_statement(evaluation, node)),
 						   NULL, NULL);
 		if (keep)
 			continue;
@@ -255,6 +253,22 @@ create_state(Oid relid, DynNode *node)
 	if (node->kind == DYN_NODE_TOP)
 		columns = list_concat(columns, list_make2("shown pg_catalog.bool", "more pg_catalog.bool"));
 	dyn_state_create(relid, node->no, columns);
+}
+
+/* The content of a node with state, from its inputs', and what else its state holds. */
+static char *
+fill_statement(DynEvaluation *evaluation, DynNode *node)
+{
+	char	   *content;
+
+	if (node->kind == DYN_NODE_RECURSIVE)
+		return dyn_recursive_fill(evaluation, node);
+	content = dyn_sql_content(&evaluation->sql, dyn_input(node, 1));
+	if (node->kind == DYN_NODE_AGGREGATE)
+		return dyn_aggregate_fill(evaluation, node, content);
+	if (node->kind == DYN_NODE_TOP)
+		return dyn_top_fill(node, content);
+	return dyn_sql_window(&evaluation->sql, node, content);
 }
 
 /*
