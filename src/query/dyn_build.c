@@ -99,6 +99,19 @@ narrow_enough(DynContext *ctx)
 	return true;
 }
 
+/* The keys of a node and of all below it; they may be wanted before the plan is whole. */
+void
+dyn_derive_keys(DynNode *node)
+{
+	ListCell   *lc;
+
+	foreach(lc, node->inputs)
+		dyn_derive_keys(lfirst(lc));
+	node->has_key = false;
+	node->key = NIL;
+	dyn_node_derive_key(node);
+}
+
 /* Number the nodes, inputs before parents, and derive keys on the way. */
 static void
 number_nodes(DynPlan *plan, DynNode *node)
@@ -109,6 +122,8 @@ number_nodes(DynPlan *plan, DynNode *node)
 		return;
 	foreach(lc, node->inputs)
 		number_nodes(plan, lfirst(lc));
+	node->has_key = false;
+	node->key = NIL;
 	dyn_node_derive_key(node);
 	if ((node->kind == DYN_NODE_WINDOW || node->kind == DYN_NODE_TOP) &&
 		dyn_node_order_matters(node) && !dyn_node_order_total(node))
@@ -168,7 +183,6 @@ level_refused(DynLevel *level)
 		const char *reason;
 	}			constructs[] = {
 		{has_policies(query), "ROW_SECURITY", "row-level security applies to a source for the table's owner"},
-		{query->hasSubLinks, "SUBQUERY_EXPRESSION", "a subquery stands in an expression; write it as a join"},
 		{query->groupingSets != NIL, "GROUPING_SETS", "the query uses GROUPING SETS, CUBE or ROLLUP"},
 		{query->rowMarks != NIL, "ROW_LOCKING", "the query locks rows (FOR UPDATE or the like)"},
 	};

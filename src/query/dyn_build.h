@@ -18,6 +18,7 @@ typedef struct DynContext
 	DynRefusal *refusal;
 	List	   *sources;		/* of DynEdge * */
 	List	   *scans;			/* of DynNode *: one per relation */
+	List	   *given;			/* of DynNode *: what range-table entries "given" stand for, by number */
 } DynContext;
 
 /* Where a range-table entry is found: columns of an input of the current block. */
@@ -83,6 +84,8 @@ extern DynNode *dyn_refuse(DynContext *ctx, const char *code, const char *format
 extern DynNode *dyn_build_query(DynContext *ctx, Query *query, DynLevel *parent, int ncarried);
 extern bool dyn_open_level(DynLevel *level, DynContext *ctx, Query *query, DynLevel *parent, int ncarried);
 
+extern void dyn_derive_keys(DynNode *node);
+
 /* dyn_build_from.c */
 extern bool dyn_build_from(DynLevel *level, Node *item, DynBlock *block);
 extern DynNode *dyn_build_leaf(DynLevel *level, int rti);
@@ -104,6 +107,65 @@ extern bool dyn_reads_table(Node *node);
 
 /* dyn_build_source.c */
 extern DynNode *dyn_build_scan(DynLevel *level, RangeTblEntry *rte);
+
+/* A subquery of rows outside, as a node that joins them (dyn_build_dependent.c). */
+typedef struct DynDependent
+{
+	DynNode    *node;
+	int			ncolumns;		/* columns of the subquery */
+	int			nvisible;		/* ... and one that is true, where empty asks for it; behind them the carried ones */
+	List	   *quals;			/* over Var(1, c) of the rows outside and Var(2, c) of the node */
+	bool		one_row;		/* the same one for all rows outside */
+
+	/*
+	 * Aggregates without GROUP BY: a row outside that has no row in the node has
+	 * these values for its columns, over Var(1, c); NULL: NULL.  kept: whether
+	 * HAVING keeps that row; where there is a row in the node its last visible
+	 * column says so.
+	 */
+	List	   *empty;
+	Node	   *kept;
+} DynDependent;
+
+/*
+ * The subquery's Vars of the level outside (varlevelsup 1) are columns of the
+ * node outside.  False when refused.
+ */
+extern bool dyn_build_dependent(DynLevel *level, DynNode *outside, Query *query, DynDependent *result);
+
+/* Is there at most one row for each row outside, since a key of the node is fixed? */
+extern bool dyn_dependent_single(DynDependent *dependent);
+
+/*
+ * Join each row outside with its one row or with none.  The result's first
+ * columns are those outside; values: the subquery's columns, over Var(1, c) of it.
+ */
+extern DynNode *dyn_join_dependent(DynContext *ctx, DynNode *outside, DynDependent *dependent, List **values);
+
+/* The same for a condition, over the result: HAVING keeps the row. */
+extern Node *dyn_dependent_kept(DynNode *outside, DynDependent *dependent);
+
+/* CASE WHEN condition THEN value END */
+extern Node *dyn_when_true(Node *condition, Node *value);
+
+/* dyn_build_lateral.c */
+extern bool dyn_build_lateral(DynLevel *level, int rti, DynBlock *block, bool keeps, List *on);
+
+/* The columns of a query that are not junk. */
+extern int	dyn_visible_columns(Query *query);
+
+/* A query that is nothing but FROM, WHERE and a select list without set-returning functions. */
+extern bool dyn_query_plain(Query *query);
+
+/* dyn_build_sublink.c: does a subquery in the expression read a table? */
+extern bool dyn_has_sublinks(Node *node);
+
+/*
+ * Join the subqueries in quals and exprs (lists of expressions over inputs) to
+ * the inputs, and replace all of these, and others, by what they are over the
+ * result.  False when refused.
+ */
+extern bool dyn_attach_sublinks(DynLevel *level, List **inputs, List **quals, List **exprs, List **others);
 
 /* dyn_build_setop.c */
 extern DynNode *dyn_build_setop(DynLevel *level, SetOperationStmt *setop);
@@ -156,6 +218,12 @@ extern DynNode *dyn_make_union(List *inputs);
 extern DynNode *dyn_make_groups(DynContext *ctx, DynNode *input, int nkeys);
 extern void dyn_add_aggregate(DynNode *groups, DynAgg *agg, DynColumn column);
 extern List *dyn_column_vars(DynNode *node, int input);
+
+/*
+ * One node of the inputs and conditions, with all their columns; the exprs (a
+ * list of expressions) are then over it.
+ */
+extern DynNode *dyn_collapse(DynContext *ctx, List *inputs, List *quals, List **exprs);
 
 /* Vars of the level's relations → Vars of the block's inputs (a copy). */
 extern Node *dyn_relocate(DynLevel *level, Node *expr);

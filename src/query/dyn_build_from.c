@@ -12,7 +12,8 @@
 
 static bool build_inner(DynLevel *level, List *items, Node *quals, DynBlock *block);
 static bool build_from_item(DynLevel *level, Node *item, DynBlock *block);
-static bool is_left_apply(DynLevel *level, JoinExpr *join);
+static bool is_left_lateral(DynLevel *level, JoinExpr *join);
+static bool build_lateral_item(DynLevel *level, int rti, DynBlock *block, bool keeps, List *on);
 static DynNode *build_cte(DynLevel *level, int rti);
 
 /*
@@ -35,10 +36,10 @@ dyn_build_from(DynLevel *level, Node *item, DynBlock *block)
 	dyn_reduce_join(level, join);
 	if (join->jointype == JOIN_INNER)
 		return build_inner(level, list_make2(join->larg, join->rarg), join->quals, block);
-	if (is_left_apply(level, join))
+	if (is_left_lateral(level, join))
 		return dyn_build_from(level, join->larg, block) &&
-			dyn_build_apply(level, castNode(RangeTblRef, join->rarg)->rtindex, block, true,
-							dyn_expr_conjuncts(join->quals));
+			build_lateral_item(level, castNode(RangeTblRef, join->rarg)->rtindex, block, true,
+							   dyn_expr_conjuncts(join->quals));
 	return dyn_build_outer(level, join, block);
 }
 
@@ -58,13 +59,21 @@ build_inner(DynLevel *level, List *items, Node *quals, DynBlock *block)
 	return built;
 }
 
-/* item LEFT JOIN LATERAL something that is computed from item's rows */
+/* item LEFT JOIN LATERAL something that is computed for item's rows */
 static bool
-is_left_apply(DynLevel *level, JoinExpr *join)
+is_left_lateral(DynLevel *level, JoinExpr *join)
 {
 	return join->jointype == JOIN_LEFT && IsA(join->rarg, RangeTblRef) &&
-		dyn_item_is_row_local(rt_fetch(castNode(RangeTblRef, join->rarg)->rtindex,
-									   level->query->rtable));
+		dyn_item_is_lateral(rt_fetch(castNode(RangeTblRef, join->rarg)->rtindex,
+									 level->query->rtable));
+}
+
+static bool
+build_lateral_item(DynLevel *level, int rti, DynBlock *block, bool keeps, List *on)
+{
+	if (dyn_item_is_row_local(rt_fetch(rti, level->query->rtable)))
+		return dyn_build_apply(level, rti, block, keeps, on);
+	return dyn_build_lateral(level, rti, block, keeps, on);
 }
 
 static bool
@@ -76,8 +85,8 @@ build_from_item(DynLevel *level, Node *item, DynBlock *block)
 
 	if (rte->rtekind == RTE_RESULT)
 		return true;
-	if (dyn_item_is_row_local(rte))
-		return dyn_build_apply(level, rti, block, false, NIL);
+	if (dyn_item_is_lateral(rte))
+		return build_lateral_item(level, rti, block, false, NIL);
 	node = dyn_build_leaf(level, rti);
 	if (node == NULL)
 		return false;
@@ -95,8 +104,6 @@ dyn_build_leaf(DynLevel *level, int rti)
 {
 	RangeTblEntry *rte = rt_fetch(rti, level->query->rtable);
 
-	if (dyn_item_is_lateral(rte))
-		return dyn_refuse(level->ctx, "LATERAL", "the query uses LATERAL");
 	switch (rte->rtekind)
 	{
 		case RTE_RELATION:
@@ -108,6 +115,8 @@ dyn_build_leaf(DynLevel *level, int rti)
 			return dyn_build_query(level->ctx, rte->subquery, level, 0);
 		case RTE_CTE:
 			return build_cte(level, rti);
+		case RTE_NAMEDTUPLESTORE:
+			return list_nth(level->ctx->given, atoi(rte->enrname) - 1);
 		case RTE_VALUES:
 		case RTE_FUNCTION:
 		case RTE_TABLEFUNC:

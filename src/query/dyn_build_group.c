@@ -12,6 +12,7 @@
 #include <nodes/nodeFuncs.h>
 #include <optimizer/optimizer.h>
 #include <optimizer/tlist.h>
+#include <rewrite/rewriteManip.h>
 #include <utils/fmgroids.h>
 #include <utils/lsyscache.h>
 #include <utils/typcache.h>
@@ -26,17 +27,20 @@ static DynAgg *build_agg(Aggref *ref, List **targets);
 static DynAggKind classify_aggregate(Aggref *ref);
 static Aggref *strip_filter(Aggref *ref, Node **arg);
 
+/* What is looked for in a level's expressions, and in the subqueries in them. */
 typedef struct Ungrouped
 {
 	List	   *keys;
-	List	   *vars;
+	List	   *vars;			/* found */
+	Index		depth;			/* of the subquery */
 } Ungrouped;
 
 bool
 dyn_build_aggregate(DynUpper *upper)
 {
 	Ungrouped	ungrouped = {NIL, NIL};
-	List	   *refs = NIL;
+	Ungrouped	aggregates = {NIL, NIL};
+	List	   *refs;
 	List	   *targets;
 	DynExprColumns columns = {NIL};
 	DynNode    *node;
@@ -54,8 +58,9 @@ dyn_build_aggregate(DynUpper *upper)
 	ungrouped_vars_walker((Node *) upper->having, &ungrouped);
 	targets = list_concat(ungrouped.keys, ungrouped.vars);
 	columns.exprs = list_copy(targets);
-	aggrefs_walker((Node *) upper->tlist, &refs);
-	aggrefs_walker((Node *) upper->having, &refs);
+	aggrefs_walker((Node *) upper->tlist, &aggregates);
+	aggrefs_walker((Node *) upper->having, &aggregates);
+	refs = aggregates.vars;
 	if (dyn_expr_has_now((Node *) targets) || dyn_expr_has_now((Node *) refs))
 		return dyn_refuse(upper->ctx, "NOW_IN_AGGREGATE",
 						  "now() stands in GROUP BY or in an aggregate's argument") != NULL;
@@ -96,17 +101,37 @@ dyn_build_aggregate(DynUpper *upper)
 	return true;
 }
 
+/* Something of this level as it stands outside of the subqueries in which it was found. */
+static void *
+at_own_level(void *node, Index depth)
+{
+	node = copyObject(node);
+	IncrementVarSublevelsUp(node, -(int) depth, 0);
+	return node;
+}
+
 /* Collect Vars outside aggregates and grouping expressions. */
 static bool
 ungrouped_vars_walker(Node *node, void *context)
 {
 	Ungrouped  *ungrouped = context;
 
-	if (node == NULL || IsA(node, Aggref) || list_member(ungrouped->keys, node))
+	if (node == NULL || (IsA(node, Aggref) && ((Aggref *) node)->agglevelsup == ungrouped->depth) ||
+		list_member(ungrouped->keys, node))
 		return false;
 	if (IsA(node, Var))
 	{
-		ungrouped->vars = list_append_unique(ungrouped->vars, node);
+		if (((Var *) node)->varlevelsup == ungrouped->depth)
+			ungrouped->vars = list_append_unique(ungrouped->vars, at_own_level(node, ungrouped->depth));
+		return false;
+	}
+	if (IsA(node, Query))
+	{
+		Ungrouped	inner = {copyObject(ungrouped->keys), ungrouped->vars, ungrouped->depth + 1};
+
+		IncrementVarSublevelsUp((Node *) inner.keys, 1, 0);
+		(void) query_tree_walker((Query *) node, ungrouped_vars_walker, &inner, 0);
+		ungrouped->vars = inner.vars;
 		return false;
 	}
 	return expression_tree_walker(node, ungrouped_vars_walker, context);
@@ -115,13 +140,20 @@ ungrouped_vars_walker(Node *node, void *context)
 static bool
 aggrefs_walker(Node *node, void *context)
 {
-	List	  **refs = context;
+	Ungrouped  *found = context;
 
 	if (node == NULL)
 		return false;
-	if (IsA(node, Aggref))
+	if (IsA(node, Aggref) && ((Aggref *) node)->agglevelsup == found->depth)
 	{
-		*refs = list_append_unique(*refs, node);
+		found->vars = list_append_unique(found->vars, at_own_level(node, found->depth));
+		return false;
+	}
+	if (IsA(node, Query))
+	{
+		found->depth++;
+		(void) query_tree_walker((Query *) node, aggrefs_walker, context, 0);
+		found->depth--;
 		return false;
 	}
 	return expression_tree_walker(node, aggrefs_walker, context);

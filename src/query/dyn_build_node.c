@@ -25,6 +25,7 @@ typedef struct Substitution
 static Node *relocate(Var *var, void *arg);
 static Node *substitute(Node *expr, Substitution *substitution);
 static void show_cast(Node *expr);
+static List *moved_vars(List *vars, int offset);
 static void merge_selects(List **inputs, List **quals, List **targets);
 static bool is_identity(List *inputs, List *quals, List *targets);
 static DynColumn column_of(Node *expr, List *inputs);
@@ -78,33 +79,12 @@ dyn_make_select(DynContext *ctx, List *inputs, List *quals, List *targets)
 	/* conditions on now() over several inputs stand above their join */
 	if (moving != NIL)
 	{
-		Substitution whole = {NIL};
-		List	   *all = NIL;
-		int			n = 0;
+		List	   *exprs = list_make2(moving, targets);
 
-		foreach(lc, inputs)
-		{
-			DynNode    *input = lfirst(lc);
-			List	   *vars = dyn_column_vars(input, ++n);
-			List	   *above = NIL;
-			ListCell   *lv;
-
-			foreach(lv, vars)
-			{
-				Var		   *var = copyObject(lfirst_node(Var, lv));
-
-				var->varno = var->varnosyn = 1;
-				var->varattno = var->varattnosyn = list_length(all) + foreach_current_index(lv) + 1;
-				above = lappend(above, var);
-			}
-			all = list_concat(all, vars);
-			whole.inputs = lappend(whole.inputs, above);
-		}
-		node = dyn_make_select(ctx, inputs, quals, all);
-		foreach(lc, moving)
-			node = dyn_make_moving(ctx, node, substitute(lfirst(lc), &whole));
-		return dyn_make_select(ctx, list_make1(node), NIL,
-							   (List *) substitute((Node *) targets, &whole));
+		node = dyn_collapse(ctx, inputs, quals, &exprs);
+		foreach(lc, (List *) linitial(exprs))
+			node = dyn_make_moving(ctx, node, lfirst(lc));
+		return dyn_make_select(ctx, list_make1(node), NIL, lsecond(exprs));
 	}
 
 	if (is_identity(inputs, quals, targets))
@@ -359,6 +339,9 @@ dyn_block_node(DynLevel *level, DynBlock *block)
 {
 	List	   *quals = (List *) dyn_relocate(level, (Node *) block->quals);
 	List	   *targets = NIL;
+	List	   *inputs;
+	List	   *follow;
+	List	   *none = NIL;
 	ListCell   *lc;
 	int			rti = -1;
 
@@ -374,7 +357,47 @@ dyn_block_node(DynLevel *level, DynBlock *block)
 			place->offset += ((DynNode *) list_nth(block->inputs, i))->ncolumns;
 		place->input = 1;
 	}
-	return dyn_make_select(level->ctx, block->inputs, quals, targets);
+	inputs = block->inputs;
+	follow = list_make1(targets);
+	if (!dyn_attach_sublinks(level, &inputs, &quals, &none, &follow))
+		return NULL;
+	return dyn_make_select(level->ctx, inputs, quals, linitial(follow));
+}
+
+DynNode *
+dyn_collapse(DynContext *ctx, List *inputs, List *quals, List **exprs)
+{
+	Substitution whole = {NIL};
+	List	   *all = NIL;
+	ListCell   *lc;
+
+	foreach(lc, inputs)
+	{
+		List	   *vars = dyn_column_vars(lfirst(lc), foreach_current_index(lc) + 1);
+
+		whole.inputs = lappend(whole.inputs, moved_vars(vars, list_length(all)));
+		all = list_concat(all, vars);
+	}
+	*exprs = (List *) substitute((Node *) *exprs, &whole);
+	return dyn_make_select(ctx, inputs, quals, all);
+}
+
+/* The Vars as columns of input 1, behind offset others. */
+static List *
+moved_vars(List *vars, int offset)
+{
+	List	   *moved = NIL;
+	ListCell   *lc;
+
+	foreach(lc, vars)
+	{
+		Var		   *var = copyObject(lfirst_node(Var, lc));
+
+		var->varno = var->varnosyn = 1;
+		var->varattno = var->varattnosyn = offset + foreach_current_index(lc) + 1;
+		moved = lappend(moved, var);
+	}
+	return moved;
 }
 
 /*
@@ -503,17 +526,18 @@ dyn_flatten_join_aliases(Query *query)
 
 	result->targetList = (List *) dyn_compat_flatten_aliases(result, (Node *) result->targetList);
 	result->havingQual = dyn_compat_flatten_aliases(result, result->havingQual);
+	if (result->jointree)
+		result->jointree = (FromExpr *) dyn_compat_flatten_aliases(result, (Node *) result->jointree);
 	foreach(lc, result->rtable)
 	{
 		RangeTblEntry *rte = lfirst_node(RangeTblEntry, lc);
 
 		if (!rte->lateral)
 			continue;
-		rte->functions = (List *) dyn_compat_flatten_aliases(query, (Node *) rte->functions);
-		rte->tablefunc = (TableFunc *) dyn_compat_flatten_aliases(query, (Node *) rte->tablefunc);
-		rte->subquery = (Query *) dyn_compat_flatten_aliases(query, (Node *) rte->subquery);
+		rte->subquery = (Query *) dyn_compat_flatten_aliases(result, (Node *) rte->subquery);
+		rte->functions = (List *) dyn_compat_flatten_aliases(result, (Node *) rte->functions);
+		rte->values_lists = (List *) dyn_compat_flatten_aliases(result, (Node *) rte->values_lists);
+		rte->tablefunc = (TableFunc *) dyn_compat_flatten_aliases(result, (Node *) rte->tablefunc);
 	}
-	if (result->jointree)
-		result->jointree = (FromExpr *) dyn_compat_flatten_aliases(result, (Node *) result->jointree);
 	return result;
 }

@@ -19,6 +19,16 @@
 #include "query/dyn_build.h"
 #include "query/dyn_expr.h"
 
+/* Expressions, and what takes their place. */
+typedef struct Replacement
+{
+	List	   *from;
+	List	   *to;
+} Replacement;
+
+static bool attach_below_groups(DynLevel *level, DynUpper *upper);
+static bool asking_aggregates(Node *node, void *context);
+static Node *replace_mutator(Node *node, void *context);
 static DynNode *build_ordered(DynLevel *level, DynUpper *upper);
 
 DynNode *
@@ -28,6 +38,7 @@ dyn_build_select(DynLevel *level)
 	DynBlock	block = {0};
 	DynUpper	upper = {0};
 	List	   *targets = NIL;
+	List	   *none = NIL;
 	List	   *printed = NIL;
 	ListCell   *lc;
 	DynNode    *node;
@@ -43,7 +54,12 @@ dyn_build_select(DynLevel *level)
 	if (level->ctx->refusal->code)
 		return NULL;
 
-	if ((query->hasAggs || query->groupClause || query->havingQual) && !dyn_build_aggregate(&upper))
+	if (query->hasAggs || query->groupClause || query->groupingSets || query->havingQual)
+	{
+		if (!attach_below_groups(level, &upper) || !dyn_build_aggregate(&upper))
+			return NULL;
+	}
+	if (!dyn_attach_sublinks(level, &upper.inputs, &upper.quals, &upper.tlist, &none))
 		return NULL;
 	if (query->hasWindowFuncs && !dyn_build_windows(&upper))
 		return NULL;
@@ -59,6 +75,68 @@ dyn_build_select(DynLevel *level)
 	if (node == NULL || query->distinctClause == NIL)
 		return node;
 	return dyn_build_limit(level, dyn_build_distinct(upper.ctx, node), printed);
+}
+
+/*
+ * Subqueries in WHERE, in what is grouped by and in what is aggregated belong
+ * to the rows; all others are computed once for each group.
+ */
+static bool
+attach_below_groups(DynLevel *level, DynUpper *upper)
+{
+	Replacement replacement = {NIL};
+	List	   *others;
+	ListCell   *lc;
+
+	foreach(lc, upper->query->groupClause)
+	{
+		Node	   *expr = get_sortgroupclause_expr(lfirst(lc), upper->tlist);
+
+		if (dyn_has_sublinks(expr))
+			replacement.from = lappend(replacement.from, expr);
+	}
+	(void) asking_aggregates((Node *) upper->tlist, &replacement.from);
+	(void) asking_aggregates((Node *) upper->having, &replacement.from);
+	replacement.to = replacement.from;
+	others = list_make3(upper->tlist, upper->having, replacement.from);
+	if (!dyn_attach_sublinks(level, &upper->inputs, &upper->quals, &replacement.to, &others))
+		return false;
+	replacement.from = lthird(others);
+	upper->tlist = (List *) replace_mutator(linitial(others), &replacement);
+	upper->having = (List *) replace_mutator(lsecond(others), &replacement);
+	return true;
+}
+
+static bool
+asking_aggregates(Node *node, void *context)
+{
+	List	  **found = context;
+
+	if (node == NULL)
+		return false;
+	if (IsA(node, Aggref))
+	{
+		if (dyn_has_sublinks((Node *) ((Aggref *) node)->args) || dyn_has_sublinks((Node *) ((Aggref *) node)->aggfilter) ||
+			dyn_has_sublinks((Node *) ((Aggref *) node)->aggdirectargs))
+			*found = lappend(*found, node);
+		return false;
+	}
+	return expression_tree_walker(node, asking_aggregates, context);
+}
+
+static Node *
+replace_mutator(Node *node, void *context)
+{
+	Replacement *replacement = context;
+	ListCell   *lf;
+	ListCell   *lt;
+
+	if (node == NULL)
+		return NULL;
+	forboth(lf, replacement->from, lt, replacement->to)
+		if (equal(lfirst(lf), node))
+			return copyObject(lfirst(lt));
+	return expression_tree_mutator(node, replace_mutator, context);
 }
 
 /* DISTINCT over all columns is a group for each row. */

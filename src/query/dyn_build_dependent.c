@@ -1,0 +1,896 @@
+/*
+ * dyn_build_dependent.c
+ *	  A subquery that depends on the rows outside of it, as a node that does
+ *	  not.
+ *
+ * A correlated subquery, in an expression or LATERAL, stands for one result
+ * for each row outside.  Here it becomes one relation for all of them, with
+ * columns (the carried ones) by which a row outside finds its part:
+ *
+ *	 - where only conditions of WHERE name columns from outside, and the
+ *	   subquery neither groups nor orders anything, these conditions are taken
+ *	   out of it and join its rows with those outside;
+ *	 - where these conditions are equalities, the inner sides of them are
+ *	   carried: the subquery is computed for each of their values (a GROUP BY or
+ *	   PARTITION BY more);
+ *	 - otherwise for each distinct row D of the values from outside, which
+ *	   joins the subquery's FROM and is carried through all it does (Neumann and
+ *	   Kemper 2015).
+ *
+ * The transformations are made on the Query; what comes out is built like any
+ * other.
+ */
+#include <postgres.h>
+
+#include <access/htup_details.h>
+#include <catalog/pg_aggregate.h>
+#include <catalog/pg_operator.h>
+#include <catalog/pg_type.h>
+#include <nodes/makefuncs.h>
+#include <nodes/nodeFuncs.h>
+#include <optimizer/clauses.h>
+#include <optimizer/optimizer.h>
+#include <optimizer/tlist.h>
+#include <parser/parse_clause.h>
+#include <parser/parse_node.h>
+#include <parser/parse_oper.h>
+#include <parser/parsetree.h>
+#include <rewrite/rewriteManip.h>
+#include <utils/builtins.h>
+#include <utils/fmgroids.h>
+#include <utils/lsyscache.h>
+#include <utils/syscache.h>
+#include <utils/typcache.h>
+
+#include "query/dyn_build.h"
+#include "query/dyn_expr.h"
+
+/* How one value of the rows outside meets a carried column. */
+typedef struct Pair
+{
+	Expr	   *outside;		/* over Var(1, c) */
+	Expr	   *inside;			/* over the subquery's own Vars */
+	Oid			operator;		/* outside operator inside; InvalidOid: equal, and NULL equals NULL */
+	Oid			collation;
+} Pair;
+
+static bool is_scalar(Query *query);
+static void hoist_inner_joins(Query *query);
+static bool split_conditions(Query *query, List **dependent);
+static bool match_equality(Node *condition, Pair *pair);
+static bool build_joined(DynLevel *level, Query *query, List *conditions, DynDependent *result);
+static bool build_paired(DynLevel *level, Query *query, List *pairs, DynDependent *result);
+static bool build_distinct_outside(DynLevel *level, DynNode *outside, Query *query, DynDependent *result);
+static Node *when_null(Node *mark, Node *empty, Node *value);
+static void carry(Query *query, List *exprs);
+static void carry_one(Query *query, Expr *expr);
+static void carry_in_arms(DynLevel *level, Query *query, int given, List *outer, Index depth);
+static List *join_given(Query *query, int given, List *outer, Index depth);
+static bool strict_in(Node *expr, Var *var);
+static bool strict_in_any(List *exprs, Var *var);
+static void place_given(Query *query, int rti);
+static bool names_in_condition(Node *item, int rti);
+static JoinExpr *inner_join(Node *left, Node *right);
+static void extend_setop(SetOperationStmt *setop, Query *query, List *outer, int given, Index depth,
+						 DynLevel *level, int *first);
+static Node *null_var(Var *var, void *arg);
+static Node *is_true(Node *condition);
+static bool empty_values(DynLevel *level, Query *query, DynDependent *result);
+static Node *empty_mutator(Node *node, void *context);
+static bool has_sublink(Node *node, void *context);
+
+int
+dyn_visible_columns(Query *query)
+{
+	int			n = 0;
+	ListCell   *lc;
+
+	foreach(lc, query->targetList)
+		n += !lfirst_node(TargetEntry, lc)->resjunk;
+	return n;
+}
+
+bool
+dyn_build_dependent(DynLevel *level, DynNode *outside, Query *query, DynDependent *result)
+{
+	List	   *dependent = NIL;
+	List	   *pairs = NIL;
+	bool		equalities = true;
+	ListCell   *lc;
+
+	query = dyn_flatten_join_aliases(query);
+	result->ncolumns = dyn_visible_columns(query);
+	result->nvisible = result->ncolumns;
+	if (dyn_vars_outer((Node *) query) == NIL)
+	{
+		result->one_row = is_scalar(query) && query->havingQual == NULL && !query->hasTargetSRFs &&
+			query->limitCount == NULL && query->limitOffset == NULL;
+		result->node = dyn_build_query(level->ctx, query, level, 0);
+		return result->node != NULL;
+	}
+	if (is_scalar(query) && !empty_values(level, query, result))
+		return false;
+	hoist_inner_joins(query);
+	if (query->setOperations != NULL || !split_conditions(query, &dependent))
+		return build_distinct_outside(level, outside, query, result);
+	if (dyn_query_plain(query))
+		return build_joined(level, query, dependent, result);
+	foreach(lc, dependent)
+	{
+		Pair	   *pair = palloc0(sizeof(Pair));
+
+		equalities &= match_equality(lfirst(lc), pair);
+		pairs = lappend(pairs, pair);
+	}
+	if (equalities)
+		return build_paired(level, query, pairs, result);
+	query->jointree->quals = (Node *) make_ands_explicit(list_concat(make_ands_implicit((Expr *) query->jointree->quals),
+																	 dependent));
+	return build_distinct_outside(level, outside, query, result);
+}
+
+/* Aggregates without GROUP BY: one row, also over no rows. */
+static bool
+is_scalar(Query *query)
+{
+	return query->hasAggs && query->groupClause == NIL && query->groupingSets == NIL;
+}
+
+bool
+dyn_query_plain(Query *query)
+{
+	return !query->hasAggs && !query->hasWindowFuncs && !query->hasTargetSRFs &&
+		query->groupClause == NIL && query->groupingSets == NIL && query->havingQual == NULL &&
+		query->distinctClause == NIL && query->limitCount == NULL && query->limitOffset == NULL &&
+		query->setOperations == NULL;
+}
+
+/* ------------------------------------------------------------------------
+ * Conditions
+ * ------------------------------------------------------------------------
+ */
+
+/* Make the conditions of inner joins conditions of WHERE. */
+static void
+hoist_item(Node *item, List **items, List **quals)
+{
+	JoinExpr   *join = (JoinExpr *) item;
+
+	if (IsA(item, JoinExpr) && join->jointype == JOIN_INNER)
+	{
+		hoist_item(join->larg, items, quals);
+		hoist_item(join->rarg, items, quals);
+		*quals = list_concat(*quals, dyn_expr_conjuncts(join->quals));
+	}
+	else
+		*items = lappend(*items, item);
+}
+
+static void
+hoist_inner_joins(Query *query)
+{
+	List	   *items = NIL;
+	List	   *quals = NIL;
+	ListCell   *lc;
+
+	if (query->jointree == NULL)
+		return;
+	foreach(lc, query->jointree->fromlist)
+		hoist_item(lfirst(lc), &items, &quals);
+	quals = list_concat(quals, dyn_expr_conjuncts(query->jointree->quals));
+	query->jointree = makeFromExpr(items, quals ? (Node *) make_ands_explicit(quals) : NULL);
+}
+
+/*
+ * Take the conditions that name columns from outside out of WHERE.  False,
+ * and nothing done, when something else does so too, or a subquery in such a
+ * condition.
+ */
+static bool
+split_conditions(Query *query, List **dependent)
+{
+	Node	   *quals = query->jointree->quals;
+	List	   *own = NIL;
+	List	   *rest = NIL;
+	ListCell   *lc;
+
+	foreach(lc, dyn_expr_conjuncts(quals))
+		if (dyn_vars_outer(lfirst(lc)) != NIL)
+			rest = lappend(rest, lfirst(lc));
+		else
+			own = lappend(own, lfirst(lc));
+	query->jointree->quals = own ? (Node *) make_ands_explicit(own) : NULL;
+	if (dyn_vars_outer((Node *) query) == NIL && !has_sublink((Node *) rest, NULL))
+	{
+		*dependent = rest;
+		return true;
+	}
+	query->jointree->quals = quals;
+	return false;
+}
+
+static bool
+has_sublink(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, SubLink))
+		return true;
+	return expression_tree_walker(node, has_sublink, context);
+}
+
+/* Vars of the level outside (varlevelsup 1) as the Vars of input 1 that they are. */
+static Node *
+outside_var(Var *var, void *arg)
+{
+	var->varlevelsup--;
+	return (Node *) var;
+}
+
+/* outside = inside, by an operator and a collation that group like the inner side's type does */
+static bool
+match_equality(Node *condition, Pair *pair)
+{
+	OpExpr	   *op = (OpExpr *) condition;
+
+	if (!IsA(condition, OpExpr) || list_length(op->args) != 2)
+		return false;
+	for (int side = 0; side < 2; side++)
+	{
+		Node	   *mine = list_nth(op->args, side);
+		Node	   *other = list_nth(op->args, 1 - side);
+		Oid			operator = side == 0 ? op->opno : get_commutator(op->opno);
+		Oid			equality = lookup_type_cache(exprType(other), TYPECACHE_EQ_OPR)->eq_opr;
+		Oid			collation = exprCollation(other);
+
+		if (dyn_vars_outer(mine) == NIL || dyn_vars_of(mine) != NIL ||
+			dyn_vars_outer(other) != NIL || dyn_vars_of(other) == NIL ||
+			!OidIsValid(operator) || !OidIsValid(equality) || !op_strict(operator) ||
+			!(op_mergejoinable(operator, exprType(mine)) || op_hashjoinable(operator, exprType(mine))))
+			continue;
+		if (operator != equality && !equality_ops_are_compatible(operator, equality))
+			continue;
+		if (OidIsValid(collation) && collation != op->inputcollid &&
+			!(get_collation_isdeterministic(collation) && get_collation_isdeterministic(op->inputcollid)))
+			continue;
+		pair->outside = (Expr *) dyn_vars_map_outer(mine, outside_var, NULL);
+		pair->inside = (Expr *) copyObject(other);
+		pair->operator = operator;
+		pair->collation = op->inputcollid;
+		return true;
+	}
+	return false;
+}
+
+/* ------------------------------------------------------------------------
+ * The three forms
+ * ------------------------------------------------------------------------
+ */
+typedef struct Inner
+{
+	List	   *vars;			/* carried, in order */
+	int			first;			/* column of the first */
+} Inner;
+
+static Node *
+inner_var(Var *var, void *arg)
+{
+	Inner	   *inner = arg;
+	ListCell   *lc;
+
+	foreach(lc, inner->vars)
+		if (equal(lfirst(lc), var))
+			return (Node *) makeVar(2, inner->first + foreach_current_index(lc), var->vartype,
+									var->vartypmod, var->varcollid, 0);
+	elog(ERROR, "column %d of relation %d of a subquery is not carried", var->varattno, var->varno);
+}
+
+/* The conditions join the subquery's rows with those outside. */
+static bool
+build_joined(DynLevel *level, Query *query, List *conditions, DynDependent *result)
+{
+	Inner		inner = {dyn_vars_of((Node *) conditions), result->nvisible + 1};
+	ListCell   *lc;
+
+	carry(query, inner.vars);
+	result->node = dyn_build_query(level->ctx, query, level, list_length(inner.vars));
+	if (result->node == NULL)
+		return false;
+	foreach(lc, conditions)
+		result->quals = lappend(result->quals,
+								dyn_vars_map_outer(dyn_vars_map(lfirst(lc), inner_var, &inner),
+												   outside_var, NULL));
+	return true;
+}
+
+/* The condition outside = carried column. */
+static Node *
+pair_condition(Pair *pair, Var *column)
+{
+	RowExpr    *rows[2];
+
+	if (OidIsValid(pair->operator))
+		return (Node *) make_opclause(pair->operator, BOOLOID, false, pair->outside,
+									  (Expr *) column, InvalidOid, pair->collation);
+
+	/* of records "=" takes NULLs for equal, and can be hashed, as IS NOT DISTINCT FROM cannot */
+	for (int i = 0; i < 2; i++)
+	{
+		rows[i] = makeNode(RowExpr);
+		rows[i]->args = list_make1(i == 0 ? pair->outside : (Expr *) column);
+		rows[i]->row_typeid = RECORDOID;
+		rows[i]->row_format = COERCE_EXPLICIT_CAST;
+		rows[i]->location = -1;
+	}
+	return (Node *) make_opclause(RECORD_EQ_OP, BOOLOID, false, (Expr *) rows[0], (Expr *) rows[1],
+								  InvalidOid, InvalidOid);
+}
+
+/* The subquery for each value of the inner sides of equalities. */
+static bool
+build_paired(DynLevel *level, Query *query, List *pairs, DynDependent *result)
+{
+	List	   *exprs = NIL;
+	ListCell   *lc;
+
+	foreach(lc, pairs)
+		exprs = lappend(exprs, ((Pair *) lfirst(lc))->inside);
+	carry(query, exprs);
+	result->node = dyn_build_query(level->ctx, query, level, list_length(pairs));
+	if (result->node == NULL)
+		return false;
+	foreach(lc, pairs)
+	{
+		Pair	   *pair = lfirst(lc);
+
+		result->quals = lappend(result->quals,
+								pair_condition(pair,
+											   makeVar(2, result->nvisible + foreach_current_index(lc) + 1,
+													   exprType((Node *) pair->inside),
+													   exprTypmod((Node *) pair->inside),
+													   exprCollation((Node *) pair->inside), 0)));
+	}
+	return true;
+}
+
+/* The subquery for each distinct row of the values from outside that it names. */
+static bool
+build_distinct_outside(DynLevel *level, DynNode *outside, Query *query, DynDependent *result)
+{
+	DynContext *ctx = level->ctx;
+	List	   *outer = dyn_vars_outer((Node *) query);
+	List	   *values = NIL;
+	List	   *quals = NIL;
+	List	   *strict = NIL;
+	DynNode    *given;
+	ListCell   *lc;
+	int			column = result->nvisible;
+
+	foreach(lc, outer)
+	{
+		Var		   *var = lfirst_node(Var, lc);
+		TypeCacheEntry *type = lookup_type_cache(var->vartype, TYPECACHE_EQ_OPR | TYPECACHE_LT_OPR |
+												 TYPECACHE_HASH_PROC);
+
+		if (!OidIsValid(type->eq_opr) || (!OidIsValid(type->lt_opr) && !OidIsValid(type->hash_proc)))
+			return dyn_refuse(ctx, "SUBQUERY_EXPRESSION",
+							  "a subquery depends on an outer column of type %s, which has no equality",
+							  format_type_be(var->vartype)) != NULL;
+		values = lappend(values, outside_var(copyObject(var), NULL));
+	}
+	outside->shared = true;
+	ctx->given = lappend(ctx->given, NULL);
+	if (query->setOperations)
+		carry_in_arms(level, query, list_length(ctx->given), outer, 1);
+	else
+		strict = join_given(query, list_length(ctx->given), outer, 1);
+
+	/* rows outside whose NULLs meet nothing need not be asked for */
+	foreach(lc, values)
+		if (list_member_int(strict, foreach_current_index(lc)))
+		{
+			NullTest   *test = makeNode(NullTest);
+
+			test->arg = (Expr *) copyObject(lfirst(lc));
+			test->nulltesttype = IS_NOT_NULL;
+			test->argisrow = type_is_rowtype(exprType(lfirst(lc)));
+			test->location = -1;
+			if (!test->argisrow)
+				quals = lappend(quals, test);
+		}
+	given = dyn_build_distinct(ctx, dyn_make_select(ctx, list_make1(outside), quals, values));
+	if (given == NULL)
+		return false;
+	given->shared = true;
+	lfirst(list_nth_cell(ctx->given, list_length(ctx->given) - 1)) = given;
+	result->node = dyn_build_query(ctx, query, level, list_length(values));
+	if (result->node == NULL)
+		return false;
+	foreach(lc, values)
+	{
+		Var		   *var = lfirst_node(Var, lc);
+		bool		never_null = !given->columns[foreach_current_index(lc)].nullable ||
+			list_member_int(strict, foreach_current_index(lc));
+		Pair		pair = {.outside = (Expr *) var, .collation = var->varcollid};
+
+		if (never_null)
+			pair.operator = lookup_type_cache(var->vartype, TYPECACHE_EQ_OPR)->eq_opr;
+		result->quals = lappend(result->quals,
+								pair_condition(&pair, makeVar(2, ++column, var->vartype, var->vartypmod,
+															  var->varcollid, 0)));
+	}
+	return true;
+}
+
+/* ------------------------------------------------------------------------
+ * Joining one row for each row outside
+ * ------------------------------------------------------------------------
+ */
+
+bool
+dyn_dependent_single(DynDependent *dependent)
+{
+	List	   *fixed = NIL;
+	ListCell   *lc;
+
+	foreach(lc, dependent->quals)
+	{
+		OpExpr	   *op = lfirst(lc);
+
+		if (!IsA(op, OpExpr) || list_length(op->args) != 2 ||
+			!op_mergejoinable(op->opno, exprType(linitial(op->args))))
+			continue;
+		for (int side = 0; side < 2; side++)
+		{
+			Var		   *var = list_nth(op->args, side);
+
+			if (IsA(var, Var) && var->varno == 2 && exprCollation((Node *) var) == op->inputcollid &&
+				!bms_is_member(2, dyn_expr_relations(list_nth(op->args, 1 - side))))
+				fixed = lappend_int(fixed, var->varattno);
+		}
+	}
+	dyn_derive_keys(dependent->node);
+	return dependent->node->has_key && list_difference_int(dependent->node->key, fixed) == NIL;
+}
+
+DynNode *
+dyn_join_dependent(DynContext *ctx, DynNode *outside, DynDependent *dependent, List **values)
+{
+	DynNode    *node = dependent->node;
+	int			noutside = outside->ncolumns;
+	Node	   *mark = (Node *) makeVar(1, noutside + dependent->nvisible, BOOLOID, -1, InvalidOid, 0);
+
+	*values = NIL;
+	for (int i = 0; i < dependent->ncolumns; i++)
+	{
+		DynColumn  *column = &node->columns[i];
+		Node	   *value = (Node *) makeVar(1, noutside + i + 1, column->type, column->typmod,
+											 column->collation, 0);
+		Node	   *empty = dependent->empty ? list_nth(dependent->empty, i) : NULL;
+
+		*values = lappend(*values, empty ? when_null(mark, empty, value) : value);
+	}
+	if (dependent->one_row)
+		return dyn_make_select(ctx, list_make2(outside, node), NIL,
+							   list_concat(dyn_column_vars(outside, 1), dyn_column_vars(node, 2)));
+	return dyn_make_existence(ctx, DYN_JOIN_LEFT, outside, node, dependent->quals);
+}
+
+Node *
+dyn_dependent_kept(DynNode *outside, DynDependent *dependent)
+{
+	Node	   *mark = (Node *) makeVar(1, outside->ncolumns + dependent->nvisible, BOOLOID, -1, InvalidOid, 0);
+
+	return when_null(mark, dependent->kept, mark);
+}
+
+/* CASE WHEN mark IS NULL THEN empty ELSE value END */
+static Node *
+when_null(Node *mark, Node *empty, Node *value)
+{
+	CaseExpr   *result = makeNode(CaseExpr);
+	CaseWhen   *when = makeNode(CaseWhen);
+	NullTest   *test = makeNode(NullTest);
+
+	test->arg = (Expr *) copyObject(mark);
+	test->nulltesttype = IS_NULL;
+	test->location = -1;
+	when->expr = (Expr *) test;
+	when->result = (Expr *) copyObject(empty);
+	when->location = -1;
+	result->casetype = exprType(value);
+	result->casecollid = exprCollation(value);
+	result->args = list_make1(when);
+	result->defresult = (Expr *) value;
+	result->location = -1;
+	return (Node *) result;
+}
+
+/* ------------------------------------------------------------------------
+ * Carried columns
+ * ------------------------------------------------------------------------
+ */
+
+/* Columns more, for each value of which the query stands. */
+static void
+carry(Query *query, List *exprs)
+{
+	ListCell   *lc;
+
+	foreach(lc, exprs)
+		carry_one(query, copyObject(lfirst(lc)));
+}
+
+static void
+carry_one(Query *query, Expr *expr)
+{
+	TargetEntry *entry = makeTargetEntry(expr, list_length(query->targetList) + 1, NULL, false);
+	SortGroupClause *clause = makeNode(SortGroupClause);
+	bool		grouped = query->hasAggs || query->groupClause || query->groupingSets || query->havingQual;
+	ListCell   *lc;
+
+	query->targetList = lappend(query->targetList, entry);
+	if (!grouped && query->windowClause == NIL && query->distinctClause == NIL)
+		return;
+	clause->tleSortGroupRef = assignSortGroupRef(entry, query->targetList);
+	get_sort_group_operators(exprType((Node *) expr), false, true, false,
+							 &clause->sortop, &clause->eqop, NULL, &clause->hashable);
+	if (grouped)
+		query->groupClause = lappend(query->groupClause, clause);
+
+	/* sets multiply: one more for all of them */
+	if (query->groupingSets)
+		query->groupingSets = lappend(query->groupingSets,
+									  makeGroupingSet(GROUPING_SET_SIMPLE,
+													  list_make1_int(clause->tleSortGroupRef), -1));
+	foreach(lc, query->windowClause)
+		lfirst_node(WindowClause, lc)->partitionClause =
+			lappend(lfirst_node(WindowClause, lc)->partitionClause, copyObject(clause));
+	if (query->distinctClause)
+		query->distinctClause = lappend(query->distinctClause, clause);
+}
+
+typedef struct Given
+{
+	List	   *outer;			/* of Var, as seen from the level that joins the values */
+	int			rti;			/* ... as a range-table entry of which */
+} Given;
+
+static Node *
+given_var(Var *var, void *arg)
+{
+	Given	   *given = arg;
+	ListCell   *lc;
+
+	foreach(lc, given->outer)
+	{
+		Var		   *other = lfirst_node(Var, lc);
+
+		if (var->varno == other->varno && var->varattno == other->varattno &&
+			var->varlevelsup == other->varlevelsup)
+			return (Node *) makeVar(given->rti, foreach_current_index(lc) + 1, var->vartype,
+									var->vartypmod, var->varcollid, 0);
+	}
+	return (Node *) var;
+}
+
+/* The values from outside, which stand that many levels up, join FROM and are carried; those that a NULL keeps from any row. */
+static List *
+join_given(Query *query, int given, List *outer, Index depth)
+{
+	RangeTblEntry *rte = makeNode(RangeTblEntry);
+	Given		mapping = {NIL, list_length(query->rtable) + 1};
+	List	   *vars = NIL;
+	List	   *strict = NIL;
+	Query	   *mapped;
+	ListCell   *lc;
+
+	rte->rtekind = RTE_NAMEDTUPLESTORE;
+	rte->enrname = psprintf("%d", given);
+	rte->eref = makeAlias("given", NIL);
+	rte->inFromCl = true;
+	foreach(lc, outer)
+	{
+		Var		   *var = copyObject(lfirst_node(Var, lc));
+
+		rte->eref->colnames = lappend(rte->eref->colnames,
+									  makeString(psprintf("v%d", foreach_current_index(lc) + 1)));
+		rte->coltypes = lappend_oid(rte->coltypes, var->vartype);
+		rte->coltypmods = lappend_int(rte->coltypmods, var->vartypmod);
+		rte->colcollations = lappend_oid(rte->colcollations, var->varcollid);
+		vars = lappend(vars, makeVar(mapping.rti, foreach_current_index(lc) + 1, var->vartype,
+									 var->vartypmod, var->varcollid, 0));
+		var->varlevelsup = depth;
+		mapping.outer = lappend(mapping.outer, var);
+	}
+	mapped = (Query *) dyn_vars_map_outer((Node *) query, given_var, &mapping);
+	*query = *mapped;
+	query->rtable = lappend(query->rtable, rte);
+	place_given(query, mapping.rti);
+
+	/* subqueries and functions in FROM now depend on it */
+	foreach(lc, query->rtable)
+	{
+		RangeTblEntry *other = lfirst_node(RangeTblEntry, lc);
+
+		if (other->rtekind == RTE_SUBQUERY && dyn_vars_outer((Node *) other->subquery) != NIL)
+			other->lateral = true;
+		else if (other->rtekind != RTE_RELATION && other->rtekind != RTE_JOIN &&
+				 (dyn_vars_of((Node *) other->functions) != NIL ||
+				  dyn_vars_of((Node *) other->values_lists) != NIL ||
+				  dyn_vars_of((Node *) other->tablefunc) != NIL))
+			other->lateral = true;
+	}
+	foreach(lc, vars)
+		if (strict_in_any(dyn_expr_conjuncts(query->jointree->quals), lfirst(lc)))
+			strict = lappend_int(strict, foreach_current_index(lc));
+	carry(query, vars);
+	return strict;
+}
+
+/* Is the expression NULL wherever the Var is? */
+static bool
+strict_in(Node *expr, Var *var)
+{
+	List	   *args = NIL;
+
+	if (equal(expr, var))
+		return true;
+	if (IsA(expr, RelabelType))
+		return strict_in((Node *) castNode(RelabelType, expr)->arg, var);
+	if (IsA(expr, OpExpr) && op_strict(castNode(OpExpr, expr)->opno))
+		args = castNode(OpExpr, expr)->args;
+	else if (IsA(expr, FuncExpr) && func_strict(castNode(FuncExpr, expr)->funcid))
+		args = castNode(FuncExpr, expr)->args;
+	return strict_in_any(args, var);
+}
+
+static bool
+strict_in_any(List *exprs, Var *var)
+{
+	ListCell   *lc;
+
+	foreach(lc, exprs)
+		if (strict_in(lfirst(lc), var))
+			return true;
+	return false;
+}
+
+/*
+ * Into FROM, as its first item.  Where the condition of an outer join names
+ * the values, they join the side of which all rows stay.
+ */
+static void
+place_given(Query *query, int rti)
+{
+	RangeTblRef *ref = makeNode(RangeTblRef);
+	ListCell   *lc;
+
+	ref->rtindex = rti;
+	foreach(lc, query->jointree->fromlist)
+	{
+		Node	  **item = (Node **) &lfirst(lc);
+
+		if (!names_in_condition(*item, rti))
+			continue;
+		while (IsA(*item, JoinExpr) && names_in_condition(*item, rti))
+			item = castNode(JoinExpr, *item)->jointype == JOIN_RIGHT ?
+				&castNode(JoinExpr, *item)->rarg : &castNode(JoinExpr, *item)->larg;
+		*item = (Node *) inner_join((Node *) ref, *item);
+		return;
+	}
+	query->jointree->fromlist = lcons(ref, query->jointree->fromlist);
+}
+
+/* Does a condition of this join, or of one below it, name a column of the relation? */
+static bool
+names_in_condition(Node *item, int rti)
+{
+	JoinExpr   *join = (JoinExpr *) item;
+
+	return IsA(item, JoinExpr) &&
+		(bms_is_member(rti, dyn_expr_relations(join->quals)) ||
+		 names_in_condition(join->larg, rti) || names_in_condition(join->rarg, rti));
+}
+
+static JoinExpr *
+inner_join(Node *left, Node *right)
+{
+	JoinExpr   *join = makeNode(JoinExpr);
+
+	join->jointype = JOIN_INNER;
+	join->larg = left;
+	join->rarg = right;
+	return join;
+}
+
+/* Each arm of a set operation joins the values and carries them. */
+static void
+carry_in_arms(DynLevel *level, Query *query, int given, List *outer, Index depth)
+{
+	int			first = -1;
+	int			nvisible = dyn_visible_columns(query);
+	ListCell   *lc;
+
+	extend_setop((SetOperationStmt *) query->setOperations, query, outer, given, depth, level, &first);
+	foreach(lc, outer)
+	{
+		Var		   *var = lfirst_node(Var, lc);
+
+		carry_one(query, (Expr *) makeVar(first, nvisible + foreach_current_index(lc) + 1,
+										  var->vartype, var->vartypmod, var->varcollid, 0));
+	}
+}
+
+static void
+extend_setop(SetOperationStmt *setop, Query *query, List *outer, int given, Index depth,
+			 DynLevel *level, int *first)
+{
+	Node	   *arms[] = {setop->larg, setop->rarg};
+	ListCell   *lc;
+
+	foreach(lc, outer)
+	{
+		Var		   *var = lfirst_node(Var, lc);
+		SortGroupClause *clause = makeNode(SortGroupClause);
+
+		setop->colTypes = lappend_oid(setop->colTypes, var->vartype);
+		setop->colTypmods = lappend_int(setop->colTypmods, var->vartypmod);
+		setop->colCollations = lappend_oid(setop->colCollations, var->varcollid);
+		if (setop->groupClauses == NIL)
+			continue;
+		get_sort_group_operators(var->vartype, false, true, false,
+								 &clause->sortop, &clause->eqop, NULL, &clause->hashable);
+		setop->groupClauses = lappend(setop->groupClauses, clause);
+	}
+	for (int i = 0; i < lengthof(arms); i++)
+	{
+		RangeTblEntry *rte;
+
+		if (IsA(arms[i], SetOperationStmt))
+		{
+			extend_setop((SetOperationStmt *) arms[i], query, outer, given, depth, level, first);
+			continue;
+		}
+		if (*first < 0)
+			*first = castNode(RangeTblRef, arms[i])->rtindex;
+		rte = rt_fetch(castNode(RangeTblRef, arms[i])->rtindex, query->rtable);
+		if (rte->subquery->setOperations)
+			carry_in_arms(level, rte->subquery, given, outer, depth + 1);
+		else
+			(void) join_given(rte->subquery, given, outer, depth + 1);
+	}
+}
+
+/* ------------------------------------------------------------------------
+ * Aggregates over no rows
+ * ------------------------------------------------------------------------
+ */
+
+/*
+ * A subquery that is one row of aggregates has that row for each row outside,
+ * but its groups are those that have rows.  What stands for a missing group is
+ * the select list over no rows.
+ */
+static bool
+empty_values(DynLevel *level, Query *query, DynDependent *result)
+{
+	Node	   *having = query->havingQual ? empty_mutator(query->havingQual, NULL) : NULL;
+	bool		known = false;
+	ListCell   *lc;
+
+	if (has_sublink((Node *) query->targetList, NULL) || has_sublink(query->havingQual, NULL) ||
+		query->hasTargetSRFs || query->hasWindowFuncs || query->limitCount || query->limitOffset)
+		return dyn_refuse(level->ctx, "SUBQUERY_EXPRESSION",
+						  "a subquery of aggregates has a subquery, a window, a limit or a set-returning function in its select list") != NULL;
+	foreach(lc, query->targetList)
+	{
+		TargetEntry *entry = lfirst_node(TargetEntry, lc);
+		Node	   *value;
+
+		if (entry->resjunk)
+			continue;
+		value = empty_mutator((Node *) entry->expr, NULL);
+		if (having)
+		{
+			value = dyn_when_true(having, value);
+			entry->expr = (Expr *) dyn_when_true(query->havingQual, (Node *) entry->expr);
+		}
+		value = eval_const_expressions(NULL, value);
+		if (IsA(value, Const) && castNode(Const, value)->constisnull)
+			value = NULL;
+		result->empty = lappend(result->empty, value);
+		known |= value != NULL;
+	}
+
+	/* what tells a row from a missing one, and one that HAVING keeps from one that it does not */
+	if (known || having)
+	{
+		Node	   *kept = having ? is_true(query->havingQual) : makeBoolConst(true, false);
+
+		query->targetList = lappend(query->targetList,
+									makeTargetEntry((Expr *) kept, list_length(query->targetList) + 1, NULL, false));
+		result->nvisible++;
+		result->kept = having ? is_true(having) : NULL;
+	}
+	query->havingQual = NULL;
+	return true;
+}
+
+Node *
+dyn_when_true(Node *condition, Node *value)
+{
+	CaseExpr   *result = makeNode(CaseExpr);
+	CaseWhen   *when = makeNode(CaseWhen);
+
+	when->expr = (Expr *) copyObject(condition);
+	when->result = (Expr *) value;
+	when->location = -1;
+	result->casetype = exprType(value);
+	result->casecollid = exprCollation(value);
+	result->args = list_make1(when);
+	result->defresult = (Expr *) makeNullConst(exprType(value), exprTypmod(value), exprCollation(value));
+	result->location = -1;
+	return (Node *) result;
+}
+
+static Node *
+is_true(Node *condition)
+{
+	BooleanTest *test = makeNode(BooleanTest);
+
+	test->arg = (Expr *) copyObject(condition);
+	test->booltesttype = IS_TRUE;
+	test->location = -1;
+	return (Node *) test;
+}
+
+/* The aggregate's value over no rows: a constant, or a subquery that computes it. */
+static Node *
+aggregate_of_none(Aggref *ref)
+{
+	HeapTuple	tuple = SearchSysCache1(AGGFNOID, ObjectIdGetDatum(ref->aggfnoid));
+	Oid			final = ((Form_pg_aggregate) GETSTRUCT(tuple))->aggfinalfn;
+	bool		null;
+	Query	   *query;
+	SubLink    *link;
+
+	(void) SysCacheGetAttr(AGGFNOID, tuple, Anum_pg_aggregate_agginitval, &null);
+	ReleaseSysCache(tuple);
+	if (ref->aggfnoid == F_COUNT_ || ref->aggfnoid == F_COUNT_ANY)
+		return (Node *) makeConst(INT8OID, -1, InvalidOid, sizeof(int64), Int64GetDatum(0), false,
+								  FLOAT8PASSBYVAL);
+	if (null && (!OidIsValid(final) || func_strict(final)))
+		return (Node *) makeNullConst(ref->aggtype, -1, ref->aggcollid);
+
+	query = makeNode(Query);
+	query->commandType = CMD_SELECT;
+	query->canSetTag = true;
+	query->hasAggs = true;
+	query->jointree = makeFromExpr(NIL, makeBoolConst(false, false));
+	query->targetList = list_make1(makeTargetEntry((Expr *) dyn_vars_map((Node *) ref, null_var, NULL),
+												   1, pstrdup("v"), false));
+	link = makeNode(SubLink);
+	link->subLinkType = EXPR_SUBLINK;
+	link->subselect = (Node *) query;
+	link->location = -1;
+	return (Node *) link;
+}
+
+static Node *
+null_var(Var *var, void *arg)
+{
+	return (Node *) makeNullConst(var->vartype, var->vartypmod, var->varcollid);
+}
+
+static Node *
+empty_mutator(Node *node, void *context)
+{
+	if (node == NULL)
+		return NULL;
+	if (IsA(node, Aggref))
+		return aggregate_of_none((Aggref *) node);
+	if (IsA(node, Var) && ((Var *) node)->varlevelsup == 1)
+		return outside_var(copyObject((Var *) node), NULL);
+	return expression_tree_mutator(node, empty_mutator, context);
+}

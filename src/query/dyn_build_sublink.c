@@ -1,0 +1,705 @@
+/*
+ * dyn_build_sublink.c
+ *	  Subqueries in expressions.
+ *
+ * The rows in which the expression is computed become one node; each subquery
+ * is joined to it (dyn_build_dependent.c) and what stands in its place are
+ * columns of the join:
+ *	 - EXISTS, IN, ANY, ALL: as a condition a semi or anti join, elsewhere a
+ *	   column that marks whether there is a partner.  IN and its like are unknown
+ *	   where no comparison is true but one is unknown: a second mark;
+ *	 - a scalar subquery, ARRAY, or a row compared with one: a left join.  One
+ *	   that is no aggregate and may have several rows is made one that counts
+ *	   them; more than one is an error where the value is used.
+ *
+ * A subquery that reads no table is an expression like any other.
+ */
+#include <postgres.h>
+
+#include <access/table.h>
+#include <catalog/pg_aggregate.h>
+#include <catalog/pg_type.h>
+#include <nodes/makefuncs.h>
+#include <nodes/nodeFuncs.h>
+#include <optimizer/optimizer.h>
+#include <optimizer/tlist.h>
+#include <parser/parse_func.h>
+#include <parser/parse_relation.h>
+#include <parser/parsetree.h>
+#include <rewrite/rewriteManip.h>
+#include <utils/array.h>
+#include <utils/fmgroids.h>
+#include <utils/lsyscache.h>
+
+#include "compat/dyn_compat_planner.h"
+#include "query/dyn_build.h"
+#include "query/dyn_expr.h"
+
+/* The rows to which subqueries are joined. */
+typedef struct Attachment
+{
+	DynLevel   *level;
+	DynNode    *node;			/* its first columns are those it began with */
+	bool		failed;
+} Attachment;
+
+static bool find_sublinks(Node *node, void *context);
+static Node *attach_mutator(Node *node, void *context);
+static bool attach_condition(Attachment *attachment, Node *condition);
+static Node *attach_sublink(Attachment *attachment, SubLink *link);
+static bool simple_existence(Query *query);
+static bool existence(Attachment *attachment, DynJoin join, Query *query);
+static void simplify_existence(Query *query);
+static Node *mark(Attachment *attachment, Query *query);
+static Node *existence_of_row(Attachment *attachment, Query *query);
+static Query *comparing(SubLink *link, bool unknown, bool negated);
+static Expr *negation(Expr *condition);
+static Node *test_of(SubLink *link, List *targets);
+static bool no_unknown(Attachment *attachment, SubLink *link, bool negated);
+static Node *any_value(Attachment *attachment, SubLink *link, bool negated);
+static Node *scalar_value(Attachment *attachment, SubLink *link);
+static bool attach_row(Attachment *attachment, Query *query, List **columns);
+static bool at_most_one_row(Query *query);
+static Query *counted_row(Query *query);
+static List *only_row(List *columns);
+static Query *as_array(Query *query);
+static Query *wrap(Query *query);
+
+bool
+dyn_has_sublinks(Node *node)
+{
+	bool		found = false;
+
+	(void) find_sublinks(node, &found);
+	return found;
+}
+
+/* Does a subquery in the expression read a table? */
+static bool
+find_sublinks(Node *node, void *context)
+{
+	bool	   *found = context;
+
+	if (node == NULL)
+		return false;
+	if (IsA(node, SubLink) && dyn_reads_table(((SubLink *) node)->subselect))
+	{
+		*found = true;
+		return true;
+	}
+	return expression_tree_walker(node, find_sublinks, context);
+}
+
+/* ------------------------------------------------------------------------
+ * Attaching
+ * ------------------------------------------------------------------------
+ */
+
+bool
+dyn_attach_sublinks(DynLevel *level, List **inputs, List **quals, List **exprs, List **others)
+{
+	Attachment	attachment = {.level = level};
+	List	   *plain = NIL;
+	List	   *asking = NIL;
+	List	   *above = NIL;
+	List	   *follow;
+	ListCell   *lc;
+
+	foreach(lc, *quals)
+		if (dyn_has_sublinks(lfirst(lc)))
+			asking = lappend(asking, lfirst(lc));
+		else
+			plain = lappend(plain, lfirst(lc));
+	if (asking == NIL && !dyn_has_sublinks((Node *) *exprs))
+		return true;
+
+	follow = list_make3(asking, *exprs, *others);
+	attachment.node = dyn_collapse(level->ctx, *inputs, plain, &follow);
+	if (attachment.node == NULL)
+		return false;
+	*others = lthird(follow);
+	foreach(lc, (List *) linitial(follow))
+		if (!attach_condition(&attachment, lfirst(lc)))
+			above = lappend(above, attach_mutator(lfirst(lc), &attachment));
+	*exprs = (List *) attach_mutator(lsecond(follow), &attachment);
+	*inputs = list_make1(attachment.node);
+	*quals = above;
+	return !attachment.failed && level->ctx->refusal->code == NULL;
+}
+
+static Node *
+attach_mutator(Node *node, void *context)
+{
+	Attachment *attachment = context;
+
+	if (node == NULL || attachment->failed)
+		return node;
+	if (IsA(node, SubLink) && dyn_has_sublinks(node))
+	{
+		Node	   *value = attach_sublink(attachment, (SubLink *) node);
+
+		attachment->failed |= value == NULL;
+		return value ? value : node;
+	}
+	if (is_notclause(node) && IsA(get_notclausearg(node), SubLink))
+	{
+		SubLink    *link = (SubLink *) get_notclausearg(node);
+
+		/* NOT (x = ANY ...) needs no third value less than x = ANY does */
+		if (link->subLinkType == ALL_SUBLINK && dyn_has_sublinks((Node *) link))
+			return any_value(attachment, link, true);
+	}
+	return expression_tree_mutator(node, attach_mutator, context);
+}
+
+/*
+ * A condition that is nothing but EXISTS, IN or the like, or NOT of it, is a
+ * semi or anti join.  False when it is something else.
+ */
+static bool
+attach_condition(Attachment *attachment, Node *condition)
+{
+	bool		not = is_notclause(condition);
+	SubLink    *link = (SubLink *) (not ? (Node *) get_notclausearg(condition) : condition);
+	bool		found;
+
+	if (!IsA(link, SubLink) || dyn_has_sublinks(link->testexpr) || attachment->failed)
+		return false;
+	switch (link->subLinkType)
+	{
+		case EXISTS_SUBLINK:
+			if (!simple_existence(castNode(Query, link->subselect)))
+				return false;
+			found = existence(attachment, not ? DYN_JOIN_ANTI : DYN_JOIN_SEMI,
+							  copyObject(castNode(Query, link->subselect)));
+			break;
+		case ANY_SUBLINK:
+		case ALL_SUBLINK:
+
+			/*
+			 * x = ANY keeps rows with a partner; NOT (x = ANY) those for which every
+			 * comparison is false; x = ALL those for which every one is true.
+			 */
+			if (not == (link->subLinkType == ALL_SUBLINK))
+				found = existence(attachment, DYN_JOIN_SEMI, comparing(link, false, not));
+			else
+				found = existence(attachment, DYN_JOIN_ANTI, comparing(link, false, !not)) &&
+					no_unknown(attachment, link, !not);
+			break;
+		default:
+			return false;
+	}
+	attachment->failed |= !found;
+	return true;
+}
+
+static Node *
+attach_sublink(Attachment *attachment, SubLink *link)
+{
+	Query	   *query = castNode(Query, link->subselect);
+
+	link = copyObject(link);
+	link->testexpr = attach_mutator(link->testexpr, attachment);
+	switch (link->subLinkType)
+	{
+		case EXISTS_SUBLINK:
+			if (simple_existence(query))
+				return mark(attachment, copyObject(query));
+			return existence_of_row(attachment, query);
+		case ANY_SUBLINK:
+			return any_value(attachment, link, false);
+		case ALL_SUBLINK:
+			return (Node *) make_notclause((Expr *) any_value(attachment, link, true));
+		case EXPR_SUBLINK:
+		case ROWCOMPARE_SUBLINK:
+		case ARRAY_SUBLINK:
+			return scalar_value(attachment, link);
+		default:
+			return (Node *) dyn_refuse(attachment->level->ctx, "SUBQUERY_EXPRESSION",
+									   "a subquery stands in an expression of a kind for which there is no rule");
+	}
+}
+
+/* ------------------------------------------------------------------------
+ * EXISTS, IN, ANY, ALL
+ * ------------------------------------------------------------------------
+ */
+
+/* Is there a row for each row outside only if FROM and WHERE have one?  Aggregates alone always have one. */
+static bool
+simple_existence(Query *query)
+{
+	return !query->hasAggs || query->groupClause != NIL;
+}
+
+/* Join the rows with those of the query that depend on them. */
+static bool
+existence(Attachment *attachment, DynJoin join, Query *query)
+{
+	DynDependent dependent = {0};
+	DynNode    *node;
+
+	if (attachment->failed || query == NULL)
+		return false;
+	simplify_existence(query);
+	if (!dyn_build_dependent(attachment->level, attachment->node, query, &dependent))
+		return false;
+	node = dyn_make_existence(attachment->level->ctx, join, attachment->node, dependent.node,
+							  dependent.quals);
+	if (node == NULL)
+		return false;
+	attachment->node = node;
+	return true;
+}
+
+/* Leave out what makes no difference to whether there is a row. */
+static void
+simplify_existence(Query *query)
+{
+	Const	   *limit = (Const *) query->limitCount;
+
+	if (limit && IsA(limit, Const) && !limit->constisnull && DatumGetInt64(limit->constvalue) > 0 &&
+		query->limitOffset == NULL)
+		query->limitCount = NULL;
+	if (query->setOperations || query->limitCount || query->limitOffset)
+		return;
+	query->sortClause = NIL;
+	query->distinctClause = NIL;
+	query->hasDistinctOn = false;
+	if (query->hasTargetSRFs)
+		return;
+	if (query->groupClause == NIL && query->groupingSets == NIL && !query->hasAggs)
+	{
+		query->targetList = NIL;
+		query->hasWindowFuncs = false;
+		query->windowClause = NIL;
+	}
+}
+
+/* A column that says whether the query has a row. */
+static Node *
+mark(Attachment *attachment, Query *query)
+{
+	int			column = attachment->node->ncolumns + 1;
+
+	if (!existence(attachment, DYN_JOIN_MARK, query))
+		return NULL;
+	return (Node *) makeVar(1, column, BOOLOID, -1, InvalidOid, 0);
+}
+
+/* EXISTS over aggregates that are always one row: whether HAVING keeps it. */
+static Node *
+existence_of_row(Attachment *attachment, Query *query)
+{
+	NullTest   *test;
+	SubLink    *link;
+
+	if (query->havingQual == NULL)
+		return makeBoolConst(true, false);
+	query = copyObject(query);
+	query->targetList = list_make1(makeTargetEntry((Expr *) makeBoolConst(true, false), 1, pstrdup("one"), false));
+	query->sortClause = query->distinctClause = NIL;
+	link = makeNode(SubLink);
+	link->subLinkType = EXPR_SUBLINK;
+	link->subselect = (Node *) query;
+	test = makeNode(NullTest);
+	test->arg = (Expr *) scalar_value(attachment, link);
+	test->nulltesttype = IS_NOT_NULL;
+	test->location = -1;
+	return test->arg ? (Node *) test : NULL;
+}
+
+/*
+ * The subquery's rows for which the comparison is true, or unknown.
+ * negated: NOT of it.
+ */
+static Query *
+comparing(SubLink *link, bool unknown, bool negated)
+{
+	Query	   *query = copyObject(castNode(Query, link->subselect));
+	List	   *targets = NIL;
+	Node	   *condition;
+	ListCell   *lc;
+
+	if (!dyn_query_plain(query))
+		query = wrap(query);
+	foreach(lc, query->targetList)
+		if (!lfirst_node(TargetEntry, lc)->resjunk)
+			targets = lappend(targets, lfirst_node(TargetEntry, lc)->expr);
+	condition = test_of(link, targets);
+	if (unknown)
+	{
+		BooleanTest *test = makeNode(BooleanTest);
+
+		test->arg = (Expr *) condition;
+		test->booltesttype = IS_UNKNOWN;
+		test->location = -1;
+		condition = (Node *) test;
+	}
+	else if (negated)
+		condition = (Node *) negation((Expr *) condition);
+	query->jointree->quals = (Node *) make_ands_explicit(list_concat(dyn_expr_conjuncts(query->jointree->quals),
+																	 dyn_expr_conjuncts(condition)));
+	return query;
+}
+
+/* NOT of a comparison: by its negator, which an index may serve */
+static Expr *
+negation(Expr *condition)
+{
+	OpExpr	   *op = (OpExpr *) condition;
+
+	if (IsA(op, OpExpr) && OidIsValid(get_negator(op->opno)))
+	{
+		op = copyObject(op);
+		op->opno = get_negator(op->opno);
+		op->opfuncid = get_opcode(op->opno);
+		return (Expr *) op;
+	}
+	return make_notclause(condition);
+}
+
+typedef struct TestColumns
+{
+	List	   *targets;		/* what stands for the subquery's columns */
+} TestColumns;
+
+static Node *
+test_mutator(Node *node, void *context)
+{
+	TestColumns *columns = context;
+
+	if (node == NULL)
+		return NULL;
+	if (IsA(node, Param) && ((Param *) node)->paramkind == PARAM_SUBLINK)
+		return copyObject(list_nth(columns->targets, ((Param *) node)->paramid - 1));
+	return expression_tree_mutator(node, test_mutator, context);
+}
+
+/* The comparison as a condition of the subquery, whose select list is targets. */
+static Node *
+test_of(SubLink *link, List *targets)
+{
+	TestColumns columns = {targets};
+	Node	   *test = copyObject(link->testexpr);
+
+	IncrementVarSublevelsUp(test, 1, 0);
+	return test_mutator(test, &columns);
+}
+
+static bool
+outer_join_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, JoinExpr) && ((JoinExpr *) node)->jointype != JOIN_INNER)
+		return true;
+	return expression_tree_walker(node, outer_join_walker, context);
+}
+
+/* Is the expression a NOT NULL column of a table that no outer join makes NULL? */
+static bool
+column_not_null(Query *query, Node *expr)
+{
+	Var		   *var = (Var *) expr;
+	RangeTblEntry *rte;
+	Relation	rel;
+	bool		result;
+
+	if (!IsA(expr, Var) || var->varlevelsup > 0 || var->varattno <= 0 || query->setOperations ||
+		query->groupingSets || outer_join_walker((Node *) query->jointree, NULL))
+		return false;
+	rte = rt_fetch(var->varno, query->rtable);
+	if (rte->rtekind != RTE_RELATION)
+		return false;
+	rel = table_open(rte->relid, NoLock);
+	result = dyn_compat_not_null(rel, var->varattno);
+	table_close(rel, NoLock);
+	return result;
+}
+
+/* Can no comparison be unknown?  Then neither side has a NULL, and the operators are strict. */
+static bool
+never_unknown(Attachment *attachment, SubLink *link)
+{
+	Query	   *query = castNode(Query, link->subselect);
+	List	   *conditions = dyn_expr_conjuncts(link->testexpr);
+	ListCell   *lc;
+
+	foreach(lc, conditions)
+	{
+		OpExpr	   *op = lfirst(lc);
+		Var		   *outside;
+		Param	   *column;
+		TargetEntry *entry;
+
+		if (!IsA(op, OpExpr) || list_length(op->args) != 2 || !op_mergejoinable(op->opno, exprType(linitial(op->args))))
+			return false;
+		outside = linitial(op->args);
+		column = lsecond(op->args);
+		if (!IsA(column, Param))
+			return false;
+		if (!(IsA(outside, Const) && !((Const *) outside)->constisnull) &&
+			!(IsA(outside, Var) && !attachment->node->columns[outside->varattno - 1].nullable))
+			return false;
+		entry = get_tle_by_resno(query->targetList, column->paramid);
+		if (!column_not_null(query, (Node *) entry->expr))
+			return false;
+	}
+	return true;
+}
+
+/* Of the rows left, those for which some comparison is unknown go. */
+static bool
+no_unknown(Attachment *attachment, SubLink *link, bool negated)
+{
+	return never_unknown(attachment, link) ||
+		existence(attachment, DYN_JOIN_ANTI, comparing(link, true, negated));
+}
+
+/* x = ANY (...), true, false or unknown; negated: of NOT of the comparison. */
+static Node *
+any_value(Attachment *attachment, SubLink *link, bool negated)
+{
+	Node	   *is_true = mark(attachment, comparing(link, false, negated));
+	Node	   *is_unknown;
+	CaseExpr   *value;
+	CaseWhen   *when;
+
+	if (is_true == NULL || never_unknown(attachment, link))
+		return is_true;
+	is_unknown = mark(attachment, comparing(link, true, negated));
+	if (is_unknown == NULL)
+		return NULL;
+
+	/* true OR unknown: NULL where there is nothing better */
+	when = makeNode(CaseWhen);
+	when->expr = (Expr *) make_notclause((Expr *) is_unknown);
+	when->result = (Expr *) makeBoolConst(false, false);
+	when->location = -1;
+	value = makeNode(CaseExpr);
+	value->casetype = BOOLOID;
+	value->args = list_make1(when);
+	value->defresult = (Expr *) makeBoolConst(false, true);
+	value->location = -1;
+	return (Node *) make_orclause(list_make2(is_true, value));
+}
+
+/* ------------------------------------------------------------------------
+ * Scalar subqueries
+ * ------------------------------------------------------------------------
+ */
+static Node *
+scalar_value(Attachment *attachment, SubLink *link)
+{
+	Query	   *query = copyObject(castNode(Query, link->subselect));
+	List	   *columns;
+	TestColumns test;
+
+	if (link->subLinkType == ARRAY_SUBLINK)
+		query = as_array(query);
+	if (!attach_row(attachment, query, &columns))
+		return NULL;
+	if (link->subLinkType != ROWCOMPARE_SUBLINK)
+		return linitial(columns);
+	test.targets = columns;
+	return test_mutator(link->testexpr, &test);
+}
+
+/* Join the rows with the one row that the query has for each; its columns then. */
+static bool
+attach_row(Attachment *attachment, Query *query, List **columns)
+{
+	DynContext *ctx = attachment->level->ctx;
+	DynDependent dependent = {0};
+	bool		counted = false;
+
+	if (dyn_query_plain(query) && query->sortClause == NIL)
+	{
+		if (!dyn_build_dependent(attachment->level, attachment->node, query, &dependent))
+			return false;
+		counted = !dyn_dependent_single(&dependent);
+	}
+	else if (!at_most_one_row(query))
+		counted = true;
+	if (counted)
+		query = counted_row(query);
+	if (dependent.node == NULL || counted)
+	{
+		dependent = (DynDependent) {0};
+		if (!dyn_build_dependent(attachment->level, attachment->node, query, &dependent))
+			return false;
+	}
+	attachment->node = dyn_join_dependent(ctx, attachment->node, &dependent, columns);
+	if (counted)
+		*columns = only_row(*columns);
+	return attachment->node != NULL;
+}
+
+/* Aggregates without GROUP BY, or LIMIT 1. */
+static bool
+at_most_one_row(Query *query)
+{
+	Const	   *limit = (Const *) query->limitCount;
+
+	if (query->hasTargetSRFs)
+		return false;
+	if (query->hasAggs && query->groupClause == NIL && query->groupingSets == NIL)
+		return true;
+	return limit && IsA(limit, Const) && !limit->constisnull && query->limitOption == LIMIT_OPTION_COUNT &&
+		DatumGetInt64(limit->constvalue) <= 1;
+}
+
+static Oid
+our_function(const char *name, int nargs, Oid second)
+{
+	Oid			types[2] = {ANYELEMENTOID, second};
+
+	return LookupFuncName(list_make2(makeString("dyntable"), makeString(pstrdup(name))), nargs, types, false);
+}
+
+/* An aggregate over one column of the level's rows. */
+static Aggref *
+aggregate(Oid function, Oid type, Expr *arg)
+{
+	Aggref	   *ref = makeNode(Aggref);
+
+	ref->aggfnoid = function;
+	ref->aggtype = type;
+	ref->aggkind = AGGKIND_NORMAL;
+	ref->aggsplit = AGGSPLIT_SIMPLE;
+	ref->aggno = ref->aggtransno = -1;
+	ref->location = -1;
+	if (arg == NULL)
+	{
+		ref->aggstar = true;
+		return ref;
+	}
+	ref->args = list_make1(makeTargetEntry(arg, 1, NULL, false));
+	ref->aggargtypes = list_make1_oid(exprType((Node *) arg));
+	ref->inputcollid = exprCollation((Node *) arg);
+	if (type_is_collatable(type))
+		ref->aggcollid = ref->inputcollid;
+	return ref;
+}
+
+/* The query as one row: any of its rows, and how many there are. */
+static Query *
+counted_row(Query *query)
+{
+	List	   *targets = NIL;
+	ListCell   *lc;
+
+	if (!dyn_query_plain(query))
+		query = wrap(query);
+	query->sortClause = NIL;
+	foreach(lc, query->targetList)
+	{
+		TargetEntry *entry = lfirst_node(TargetEntry, lc);
+
+		if (!entry->resjunk)
+			targets = lappend(targets,
+							  makeTargetEntry((Expr *) aggregate(our_function("any_of", 1, InvalidOid),
+																 exprType((Node *) entry->expr), entry->expr),
+											  list_length(targets) + 1, NULL, false));
+	}
+	query->targetList = lappend(targets,
+								makeTargetEntry((Expr *) aggregate(F_COUNT_, INT8OID, NULL),
+												list_length(targets) + 1, NULL, false));
+	query->hasAggs = true;
+	return query;
+}
+
+/* The columns of counted_row, which raise an error when there are several rows. */
+static List *
+only_row(List *columns)
+{
+	List	   *result = NIL;
+	int			n = list_length(columns) - 1;
+	ListCell   *lc;
+
+	foreach(lc, columns)
+	{
+		Node	   *value = lfirst(lc);
+
+		if (foreach_current_index(lc) == n)
+			break;
+		result = lappend(result,
+						 makeFuncExpr(our_function("only_row", 2, INT8OID), exprType(value),
+									  list_make2(value, list_nth(columns, n)), exprCollation(value),
+									  exprCollation(value), COERCE_EXPLICIT_CALL));
+	}
+	return result;
+}
+
+/* ARRAY(SELECT x ... ORDER BY y): coalesce(array_agg(x ORDER BY y), '{}') */
+static Query *
+as_array(Query *query)
+{
+	TargetEntry *element;
+	Aggref	   *ref;
+	CoalesceExpr *value = makeNode(CoalesceExpr);
+	Oid			type;
+	ListCell   *lc;
+
+	if (!dyn_query_plain(query))
+		query = wrap(query);
+	element = linitial_node(TargetEntry, query->targetList);
+	type = exprType((Node *) element->expr);
+	ref = aggregate(OidIsValid(get_element_type(type)) ? F_ARRAY_AGG_ANYARRAY : F_ARRAY_AGG_ANYNONARRAY,
+					get_promoted_array_type(type), element->expr);
+	ref->args = copyObject(query->targetList);
+	foreach(lc, ref->args)
+		lfirst_node(TargetEntry, lc)->resno = foreach_current_index(lc) + 1;
+	ref->aggorder = query->sortClause;
+	value->coalescetype = ref->aggtype;
+	value->coalescecollid = ref->aggcollid;
+	value->args = list_make2(ref, makeConst(ref->aggtype, -1, ref->aggcollid, -1,
+											PointerGetDatum(construct_empty_array(get_element_type(ref->aggtype))),
+											false, false));
+	value->location = -1;
+	query->targetList = list_make1(makeTargetEntry((Expr *) value, 1, pstrdup("array"), false));
+	query->sortClause = NIL;
+	query->hasAggs = true;
+	return query;
+}
+
+/* SELECT * FROM (query), with the columns by which it is ordered as junk. */
+static Query *
+wrap(Query *query)
+{
+	Query	   *outer = makeNode(Query);
+	RangeTblEntry *rte = makeNode(RangeTblEntry);
+	RangeTblRef *ref = makeNode(RangeTblRef);
+	ListCell   *lc;
+	int			column = 0;
+
+	query = dyn_flatten_join_aliases(query);
+	IncrementVarSublevelsUp((Node *) query, 1, 1);
+	rte->rtekind = RTE_SUBQUERY;
+	rte->subquery = query;
+	rte->eref = makeAlias("s", NIL);
+	rte->inFromCl = true;
+	ref->rtindex = 1;
+	outer->commandType = CMD_SELECT;
+	outer->canSetTag = true;
+	outer->rtable = list_make1(rte);
+	outer->jointree = makeFromExpr(list_make1(ref), NULL);
+	foreach(lc, query->targetList)
+	{
+		TargetEntry *entry = lfirst_node(TargetEntry, lc);
+		TargetEntry *above;
+
+		column++;
+		above = makeTargetEntry((Expr *) makeVar(1, column, exprType((Node *) entry->expr),
+												 exprTypmod((Node *) entry->expr),
+												 exprCollation((Node *) entry->expr), 0),
+								column, entry->resname, entry->resjunk);
+		above->ressortgroupref = entry->ressortgroupref;
+		entry->resjunk = false;
+		rte->eref->colnames = lappend(rte->eref->colnames, makeString(psprintf("c%d", column)));
+		outer->targetList = lappend(outer->targetList, above);
+	}
+	outer->sortClause = copyObject(query->sortClause);
+	return outer;
+}
