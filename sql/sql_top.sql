@@ -9,9 +9,12 @@ SET search_path = sql_top, public;
 
 CREATE TABLE score (id int PRIMARY KEY, team text, points int, at timestamptz);
 CREATE TABLE bag (team text, points int, note json);		-- no key, equal rows, a type without equality
+CREATE COLLATION loose (provider = icu, locale = 'und-u-ks-level1', deterministic = false);
+CREATE TABLE word (w text COLLATE loose, n numeric);		-- values that are equal and not the same
 INSERT INTO score SELECT i, nullif('t' || i % 5, 't4'), nullif(i * 7 % 40, 3), '2026-01-01'::timestamptz + i * interval '1 minute' FROM generate_series(1, 60) i;
 INSERT INTO bag SELECT nullif('t' || i % 3, 't2'), i % 4, '{"a":1}' FROM generate_series(1, 24) i;
 INSERT INTO bag SELECT * FROM bag WHERE points = 1;
+INSERT INTO word SELECT (ARRAY['role', 'Role', 'rôle', 'a', 'A', NULL])[1 + i % 6], (ARRAY[1.0, 1.00, 2])[1 + i % 3] FROM generate_series(1, 30) i;
 
 INSERT INTO definition (name, query) VALUES
     -- at the top and in subqueries
@@ -48,6 +51,10 @@ INSERT INTO definition (name, query) VALUES
     ('t_bag_rank', 'SELECT team, points, note FROM (SELECT *, rank() OVER (PARTITION BY team ORDER BY points DESC) AS r FROM bag) s WHERE r <= 5'),
     ('t_bag_number', 'SELECT team, points, n FROM (SELECT team, points, row_number() OVER (PARTITION BY team ORDER BY points DESC) AS n FROM bag) s WHERE n <= 5'),
     ('t_all_ranks', 'SELECT id, n, r, d FROM (SELECT id, row_number() OVER w AS n, rank() OVER w AS r, dense_rank() OVER w AS d FROM score WINDOW w AS (PARTITION BY team ORDER BY points, id)) s WHERE r <= 3'),
+    ('t_equal', 'SELECT w, n FROM word ORDER BY w, n DESC LIMIT 4'),
+    ('t_equal_ties', 'SELECT w, n FROM word ORDER BY w DESC NULLS LAST FETCH FIRST ROW WITH TIES'),
+    ('t_equal_number', 'SELECT w, n, r FROM (SELECT *, row_number() OVER (PARTITION BY w ORDER BY n) AS r FROM word) s WHERE r <= 2'),
+    ('t_equal_first', 'SELECT DISTINCT ON (w) w, n FROM word ORDER BY w, n DESC'),
     -- other functions of the same rows look at all of them
     ('t_share', 'SELECT team, id, points, total FROM (SELECT *, row_number() OVER (PARTITION BY team ORDER BY points DESC NULLS LAST, id) AS n, sum(points) OVER (PARTITION BY team) AS total FROM score) s WHERE n <= 2'),
     ('t_next', 'SELECT team, id, n, after FROM (SELECT *, row_number() OVER w AS n, lead(id) OVER w AS after FROM score WINDOW w AS (PARTITION BY team ORDER BY points DESC NULLS LAST, id)) s WHERE n <= 2'),
@@ -57,24 +64,24 @@ CALL create_all();
 
 -- rows in front, behind, and on the border
 CALL change('in front', $$INSERT INTO score VALUES (101, 't1', 99, '2026-02-01'), (102, NULL, 98, '2026-02-02'), (103, 't7', 97, '2026-02-03');
-    INSERT INTO bag VALUES ('t1', 9, '{}'), ('t1', 9, '{}'), (NULL, 8, '{"a":1.0}')$$);
+    INSERT INTO bag VALUES ('t1', 9, '{}'), ('t1', 9, '{}'), (NULL, 8, '{"a":1.0}'); INSERT INTO word VALUES ('A', 3), ('b', 1.000)$$);
 CALL change('behind', $$INSERT INTO score VALUES (111, 't1', 1, '2025-01-01'), (112, 't9', 0, '2025-01-01'), (113, NULL, NULL, '2025-01-02'); INSERT INTO bag VALUES ('t0', 0, '[]')$$);
 CALL change('ties at the border', $$INSERT INTO score SELECT 120 + i, 't' || i % 3, 97, '2026-02-04' FROM generate_series(1, 6) i; INSERT INTO bag SELECT team, points, note FROM bag WHERE points >= 2$$);
-CALL change('updates', $$UPDATE score SET points = points + 5 WHERE id % 3 = 0; UPDATE score SET team = 't3' WHERE id IN (101, 102, 15); UPDATE bag SET points = points - 1 WHERE team IS NULL$$);
+CALL change('updates', $$UPDATE score SET points = points + 5 WHERE id % 3 = 0; UPDATE score SET team = 't3' WHERE id IN (101, 102, 15); UPDATE bag SET points = points - 1 WHERE team IS NULL; UPDATE word SET w = upper(w), n = n * 1.0 WHERE w = 'a' OR n = 2$$);
 CALL change('one input of several', $$UPDATE bag SET note = '{"a":2}' WHERE points = 3$$);
 CALL change('nothing', $$UPDATE score SET points = points; UPDATE bag SET team = team$$);
 
 -- the rows in reserve run out
-CALL change('the first ones go', $$DELETE FROM score WHERE id IN (SELECT id FROM score ORDER BY points DESC NULLS LAST, id LIMIT 16); DELETE FROM bag WHERE points >= 3$$);
+CALL change('the first ones go', $$DELETE FROM score WHERE id IN (SELECT id FROM score ORDER BY points DESC NULLS LAST, id LIMIT 16); DELETE FROM bag WHERE points >= 3; DELETE FROM word WHERE ctid IN (SELECT ctid FROM word ORDER BY w, n DESC LIMIT 9)$$);
 CALL change('more of them', $$DELETE FROM score WHERE id IN (SELECT id FROM score ORDER BY points DESC NULLS LAST, id LIMIT 12)$$);
 CALL change('from the other end', $$DELETE FROM score WHERE id IN (SELECT id FROM score ORDER BY points, id LIMIT 20)$$);
-CALL change('a partition goes, one comes', $$DELETE FROM score WHERE team = 't1'; UPDATE score SET team = 'new' WHERE id % 2 = 0; DELETE FROM bag WHERE team = 't1'$$);
+CALL change('a partition goes, one comes', $$DELETE FROM score WHERE team = 't1'; UPDATE score SET team = 'new' WHERE id % 2 = 0; DELETE FROM bag WHERE team = 't1'; DELETE FROM word WHERE w = 'role' AND n = 1$$);
 CALL change('and others come', $$INSERT INTO score SELECT i, 't' || i % 2, i % 30, '2026-03-01'::timestamptz + i * interval '1 s' FROM generate_series(200, 240) i; INSERT INTO bag SELECT 't' || i % 2, i % 5, '{}' FROM generate_series(1, 40) i$$);
-CALL change('to one row', $$DELETE FROM score WHERE id <> 210; DELETE FROM bag WHERE ctid <> (SELECT min(ctid) FROM bag)$$);
-CALL change('to none', $$DELETE FROM score; DELETE FROM bag$$);
-CALL change('from none to one', $$INSERT INTO score VALUES (1, 't1', 5, '2026-01-01'); INSERT INTO bag VALUES ('t1', 2, NULL)$$);
+CALL change('to one row', $$DELETE FROM score WHERE id <> 210; DELETE FROM bag WHERE ctid <> (SELECT min(ctid) FROM bag); DELETE FROM word WHERE ctid <> (SELECT max(ctid) FROM word)$$);
+CALL change('to none', $$DELETE FROM score; DELETE FROM bag; DELETE FROM word$$);
+CALL change('from none to one', $$INSERT INTO score VALUES (1, 't1', 5, '2026-01-01'); INSERT INTO bag VALUES ('t1', 2, NULL); INSERT INTO word VALUES ('É', 1)$$);
 CALL change('to many', $$INSERT INTO score SELECT i, nullif('t' || i % 3, 't2'), i % 20, '2026-01-01'::timestamptz + i * interval '1 s' FROM generate_series(300, 360) i;
-    INSERT INTO bag SELECT 't' || i % 2, i % 3, '1' FROM generate_series(1, 30) i$$);
+    INSERT INTO bag SELECT 't' || i % 2, i % 3, '1' FROM generate_series(1, 30) i; INSERT INTO word SELECT 'e', i / 3.0 FROM generate_series(1, 5) i$$);
 
 -- what has no rule, and what the plans are
 SELECT * FROM dyntable_explain_query('SELECT id FROM score LIMIT 3');

@@ -39,14 +39,10 @@ static bool item_is_one_row(Query *query, Node *item);
 static int	coalesced_key(DynNode *node);
 static void top_key(DynNode *node);
 
-/*
- * dyn_node_order_total tells whether the order of a WINDOW or TOP node
- * decides between any two rows of a partition.
- */
-bool
-dyn_node_order_total(DynNode *node)
+/* The columns of a WINDOW or TOP node's input by which its rows are partitioned and ordered. */
+static List *
+order_columns(DynNode *node)
 {
-	DynNode    *input = dyn_input(node, 1);
 	List	   *columns = list_copy(node->partition);
 	ListCell   *lc;
 
@@ -57,9 +53,24 @@ dyn_node_order_total(DynNode *node)
 		if (IsA(expr, Var))
 			columns = list_append_unique_int(columns, ((Var *) expr)->varattno);
 	}
-	if (list_length(columns) == input->ncolumns)
-		return true;			/* rows that tie are the same */
-	return input->has_key && list_difference_int(input->key, columns) == NIL;
+	return columns;
+}
+
+/* Whether the order of a WINDOW or TOP node decides between any two rows of a partition. */
+bool
+dyn_node_order_unique(DynNode *node)
+{
+	DynNode    *input = dyn_input(node, 1);
+
+	return input->has_key && list_difference_int(input->key, order_columns(node)) == NIL;
+}
+
+/* Whether it decides between any two that differ by more than the bytes of equal values. */
+bool
+dyn_node_order_total(DynNode *node)
+{
+	return dyn_node_order_unique(node) ||
+		list_length(order_columns(node)) == dyn_input(node, 1)->ncolumns;
 }
 
 /*

@@ -56,13 +56,13 @@ extern char *dyn_sql_top_rows(DynNode *node, const char *source);
 extern char *dyn_sql_top_source(DynNode *node, const char *content);
 
 /*
- * SELECT w, c1, … of the input, stray, within, marked, short: the rows of the
- * relation changed (w, c1, …; new rows of touched partitions) in view of
- * those kept so far (dyn_sql_top_rows):
- *	 within: comes no later than the last row that is kept, or all are;
- *	 marked: its partition has rows that are not kept;
- *	 short: and too few are left of those that are;
- *	 stray: is within, and would go more often than it was there.
+ * SELECT w, c1, … of the input, stray, marked, short: the rows of the relation
+ * changed (w, c1, …; those of touched partitions as they are now) that come no
+ * later than the last row kept so far (kept: dyn_sql_top_rows), or all of them
+ * where no others are behind it; and that last row itself with w = 0.
+ *	 stray: would go more often than it was there;
+ *	 marked: the row's partition has others that are not kept;
+ *	 short: and too few are left of those that are.
  */
 extern char *dyn_sql_top_candidates(DynNode *node, const char *changed, const char *kept);
 

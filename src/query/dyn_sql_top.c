@@ -97,7 +97,7 @@ dyn_sql_top_candidates(DynNode *node, const char *changed, const char *kept)
 
 	/* the mark is the last row that was kept, whether it still is there or not */
 	appendStringInfo(&buf, "SELECT i1.*, bool_or(i1.mark) %s AS marked,"
-					 " bool_or(i1.mark) %s IS TRUE AS before, bool_or(i1.mark) %s AS beside"
+					 " bool_or(i1.mark) %s AS before, bool_or(i1.mark) %s AS beside"
 					 " FROM (SELECT false AS mark, i1.w, %s FROM %s i1 UNION ALL"
 					 " SELECT true, 0::bigint, %s FROM %s i1 WHERE i1.more) i1",
 					 partition,
@@ -109,18 +109,17 @@ dyn_sql_top_candidates(DynNode *node, const char *changed, const char *kept)
 	 * Not all rows that are equal to the last one by number need be kept: more
 	 * of them may go than were.
 	 */
-	buf.data = psprintf("SELECT i1.*, (i1.before OR NOT i1.marked) AS within,"
-						" i1.w < 0 AND (i1.before OR NOT i1.marked)%s AS stray FROM (%s) i1",
+	buf.data = psprintf("SELECT i1.*, i1.w < 0%s AS stray FROM (%s) i1 WHERE i1.before OR NOT i1.marked",
 						node->rank == DYN_RANK_NUMBER ? " AND NOT i1.beside" : "", buf.data);
 	if (node->rank == DYN_RANK_DENSE)
-		buf.data = psprintf("SELECT i1.*, CASE WHEN i1.within AND i1.w > 0 THEN dense_rank()"
-							" OVER (PARTITION BY %si1.within AND i1.w > 0%s%s) END AS d FROM (%s) i1",
+		buf.data = psprintf("SELECT i1.*, CASE WHEN i1.w > 0 THEN dense_rank() OVER (PARTITION BY %si1.w > 0%s%s) END AS d"
+							" FROM (%s) i1",
 							node->partition ? psprintf("%s, ", partition_items(node)) : "",
 							*order ? " ORDER BY " : "", order, buf.data);
-	return psprintf("SELECT i1.w, %s, i1.stray, i1.within, i1.marked,"
+	return psprintf("SELECT i1.w, %s, i1.stray, i1.marked,"
 					" (i1.marked AND coalesce(%s %s, 0) < " INT64_FORMAT ") AS short FROM (%s) i1",
 					columns,
-					node->rank == DYN_RANK_DENSE ? "max(i1.d)" : "sum(i1.w) FILTER (WHERE i1.within AND i1.w > 0)",
+					node->rank == DYN_RANK_DENSE ? "max(i1.d)" : "sum(i1.w) FILTER (WHERE i1.w > 0)",
 					partition, node->last, buf.data);
 }
 
@@ -187,7 +186,7 @@ order_items(DynNode *node, bool complete)
 		*strrchr(buf.data, ')') = '\0';
 		buf.len = strlen(buf.data);
 	}
-	if (!complete || dyn_node_order_total(node))
+	if (!complete || dyn_node_order_unique(node))
 		return buf.data;
 	appendStringInfo(&buf, "%sROW(", buf.len ? ", " : "");
 	for (int i = 1, n = 0; i <= input->ncolumns; i++)

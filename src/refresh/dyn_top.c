@@ -10,7 +10,7 @@
  *	 k: the partitions that the delta touches,
  *	 o: what is kept of them,
  *	 z: that with the delta,
- *	 g: z, with what comes behind the last row, and too short partitions, marked,
+ *	 g: z without what comes behind the last row,
  *	 l: the partitions that are too short,
  *	 n: what is kept now: the first of g, and of what was read.
  * The delta is n − o as far as it is shown, and the state gets n − o.
@@ -19,8 +19,11 @@
 
 #include <catalog/pg_type.h>
 #include <executor/executor.h>
+#include <optimizer/optimizer.h>
 #include <utils/builtins.h>
+#include <utils/datum.h>
 #include <utils/lsyscache.h>
+#include <utils/sortsupport.h>
 
 #include "query/dyn_sql.h"
 #include "refresh/dyn_evaluate.h"
@@ -34,8 +37,19 @@ typedef struct Top
 	int64		nshort;			/* those of partitions that are to be read again */
 } Top;
 
+/* The last row that is kept of all, by the first column of the order. */
+typedef struct Border
+{
+	bool		known;
+	int			column;			/* of the input, from 1 */
+	SortSupportData order;
+	Datum		value;
+	bool		isnull;
+} Border;
+
 static DynRows *kept_rows(Top *top);
 static DynRows *changed_rows(Top *top, DynRows *kept);
+static void find_border(Top *top, DynRows *kept, Border *border);
 static void find_candidates(Top *top, DynRows *kept, DynRows *changed);
 static void put_candidate(TupleTableSlot *slot, void *arg);
 static DynRows *first_rows(Top *top, bool repeated);
@@ -77,29 +91,73 @@ kept_rows(Top *top)
 	return dyn_execute_rows(&evaluation->execution, psprintf("o%d", node->no), rows, rows_desc(node), NULL);
 }
 
-/* z: the rows of the input that are kept, and the delta. */
+/* z: the rows of the input that are kept, and the delta as far as it may matter. */
 static DynRows *
 changed_rows(Top *top, DynRows *kept)
 {
 	DynRows    *in = top->evaluation->deltas[top->input->no];
 	DynRows    *changed = dyn_rows_begin(psprintf("z%d", top->node->no), in->desc, in->identity);
 	TupleTableSlot *slot = dyn_rows_slot(in);
+	Border		border = {0};
 
 	add_rows(changed, kept, 1, -1);
+	find_border(top, kept, &border);
 	dyn_rows_rewind(in);
 	while (dyn_rows_next(in, slot))
-		dyn_rows_put(changed, slot);
+		if (!border.known ||
+			ApplySortComparator(slot->tts_values[border.column], slot->tts_isnull[border.column],
+								border.value, border.isnull, &border.order) <= 0)
+			dyn_rows_put(changed, slot);
 	ExecDropSingleTupleTableSlot(slot);
 	dyn_rows_consolidate(changed);
 	dyn_rows_register(changed, top->evaluation->execution.env);
 	return changed;
 }
 
+/*
+ * Without partitions most of a large delta comes behind the last row that is
+ * kept.  Those rows that the first column of the order tells of need not be
+ * sorted with the others.
+ */
+static void
+find_border(Top *top, DynRows *kept, Border *border)
+{
+	DynNode    *node = top->node;
+	List	   *order = linitial_node(WindowClause, node->window_clauses)->orderClause;
+	SortGroupClause *first;
+	Var		   *var;
+	TupleTableSlot *slot;
+
+	if (node->partition != NIL || order == NIL)
+		return;
+	first = linitial_node(SortGroupClause, order);
+	var = (Var *) get_sortgroupclause_expr(first, node->window_tlist);
+	if (!IsA(var, Var))
+		return;
+	border->column = var->varattno;
+	border->order.ssup_cxt = CurrentMemoryContext;
+	border->order.ssup_collation = top->input->columns[border->column - 1].collation;
+	border->order.ssup_nulls_first = first->nulls_first;
+	PrepareSortSupportFromOrderingOp(first->sortop, &border->order);
+	slot = dyn_rows_slot(kept);
+	dyn_rows_rewind(kept);
+	while (!border->known && dyn_rows_next(kept, slot))
+	{
+		Form_pg_attribute att = TupleDescAttr(kept->desc, border->column - 1);
+
+		border->known = DatumGetBool(slot->tts_values[node->ncolumns + 1]);
+		border->isnull = slot->tts_isnull[border->column - 1];
+		if (border->known && !border->isnull)
+			border->value = datumCopy(slot->tts_values[border->column - 1], att->attbyval, att->attlen);
+	}
+	ExecDropSingleTupleTableSlot(slot);
+}
+
 /* g: see dyn_sql_top_candidates. */
 static void
 find_candidates(Top *top, DynRows *kept, DynRows *changed)
 {
-	static const char *const flags[] = {"stray", "within", "marked", "short"};
+	static const char *const flags[] = {"stray", "marked", "short"};
 	DynExecution *execution = &top->evaluation->execution;
 	int			n = changed->desc->natts;
 	TupleDesc	desc = CreateTemplateTupleDesc(n + lengthof(flags));
@@ -146,7 +204,7 @@ put_candidate(TupleTableSlot *slot, void *arg)
 	slot_getallattrs(slot);
 	if (DatumGetBool(slot->tts_values[flags]))
 		partition_contradicts(top, slot);
-	top->nshort += DatumGetBool(slot->tts_values[flags + 3]);
+	top->nshort += DatumGetBool(slot->tts_values[flags + 2]);
 	dyn_rows_put(top->candidates, slot);
 }
 
@@ -160,7 +218,7 @@ first_rows(Top *top, bool repeated)
 	StringInfoData source;
 
 	initStringInfo(&source);
-	appendStringInfo(&source, "SELECT %s, i1.marked FROM g%d i1%s WHERE i1.within AND i1.w > 0 AND NOT i1.short",
+	appendStringInfo(&source, "SELECT %s, i1.marked FROM g%d i1%s WHERE i1.w > 0 AND NOT i1.short",
 					 dyn_sql_columns("i1", input->ncolumns), node->no,
 					 repeated ? ", LATERAL pg_catalog.generate_series(1, i1.w)" : "");
 	if (top->nshort > 0)
