@@ -191,6 +191,7 @@ extern void dyn_stage_insert(Oid relid, int no, Oid stage);	/* from now on dropp
 extern void dyn_member_add(Oid relid);	/* of the extension; drops go past the membership */
 extern void dyn_member_drop(Oid relid);
 extern List *dyn_stages_of(Oid relid);	/* of Oid */
+extern int64 dyn_stage_rows(Oid stage, bool *counted);	/* counted where it is small, else estimated */
 extern void dyn_stage_drop(Oid relid, Oid stage);
 
 /*

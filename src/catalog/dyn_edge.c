@@ -8,14 +8,20 @@
  */
 #include <postgres.h>
 
+#include <access/table.h>
+#include <access/tableam.h>
 #include <access/xact.h>
 #include <catalog/dependency.h>
 #include <catalog/pg_class.h>
 #include <catalog/pg_extension.h>
 #include <catalog/pg_type.h>
+#include <executor/executor.h>
+#include <optimizer/plancat.h>
 #include <utils/builtins.h>
 #include <utils/memutils.h>
 #include <utils/pg_lsn.h>
+#include <utils/rel.h>
+#include <utils/snapmgr.h>
 #include <utils/syscache.h>
 #include <utils/xid8.h>
 
@@ -229,6 +235,34 @@ dyn_stages_of(Oid relid)
 		relids = lappend_oid(relids, dyn_spi_oid(row, 1));
 	dyn_spi_end(&call);
 	return relids;
+}
+
+/* A state table of more blocks is not read to count its rows. */
+#define COUNTED_BLOCKS 1000
+
+int64
+dyn_stage_rows(Oid stage, bool *counted)
+{
+	Relation	rel = table_open(stage, AccessShareLock);
+	BlockNumber blocks;
+	double		rows = 0;
+	double		visible;
+
+	estimate_rel_size(rel, NULL, &blocks, &rows, &visible);
+	*counted = blocks <= COUNTED_BLOCKS;
+	if (*counted)
+	{
+		TableScanDesc scan = table_beginscan(rel, GetActiveSnapshot(), 0, NULL);
+		TupleTableSlot *slot = table_slot_create(rel, NULL);
+
+		rows = 0;
+		while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+			rows++;
+		ExecDropSingleTupleTableSlot(slot);
+		table_endscan(scan);
+	}
+	table_close(rel, AccessShareLock);
+	return (int64) rows;
 }
 
 void

@@ -32,6 +32,8 @@ PG_FUNCTION_INFO_V1(dyntable_explain_query);
 
 static void put_line(ReturnSetInfo *result, const char *format,...) pg_attribute_printf(2, 3);
 static void put_plan(ReturnSetInfo *result, DynPlan *plan);
+static void put_states(ReturnSetInfo *result, Oid relid, DynPlan *plan);
+static void put_costs(ReturnSetInfo *result, Oid relid);
 static void put_rehearsal(ReturnSetInfo *result, Oid relid, double full_cost);
 static List *rehearse(Oid relid, DynTraces *traces);
 
@@ -67,7 +69,12 @@ dyntable_explain(PG_FUNCTION_ARGS)
 	if (table->reason_code)
 		put_line(result, "reason: %s: %s", table->reason_code, table->reason);
 	if (plan)
+	{
 		put_plan(result, plan);
+		put_states(result, relid, plan);
+	}
+	if (plan && table->mode == DYN_MODE_AUTO)
+		put_costs(result, relid);
 	put_rehearsal(result, relid, full_cost);
 	return (Datum) 0;
 }
@@ -107,6 +114,59 @@ put_plan(ReturnSetInfo *result, DynPlan *plan)
 		put_line(result, "indexes worth having:");
 	foreach(lc, missing)
 		put_line(result, "    %s", (char *) lfirst(lc));
+}
+
+/* Rows are counted where that takes no time. */
+static void
+put_state(ReturnSetInfo *result, const char *what, Oid stage)
+{
+	bool		counted;
+	int64		rows = dyn_stage_rows(stage, &counted);
+
+	put_line(result, "    %s: %s%lld rows, %s, %s", what, counted ? "" : "about ", (long long) rows,
+			 text_to_cstring(DatumGetTextPP(DirectFunctionCall1(pg_size_pretty,
+																DirectFunctionCall1(pg_total_relation_size,
+																					ObjectIdGetDatum(stage))))),
+			 dyn_relation_name(stage));
+}
+
+/* What the operators keep beside the table, and its log for those that read it. */
+static void
+put_states(ReturnSetInfo *result, Oid relid, DynPlan *plan)
+{
+	Oid			log = dyn_stage_get(relid, 0);
+	ListCell   *lc;
+
+	if (dyn_stages_of(relid) != NIL)
+		put_line(result, "state tables:");
+	foreach(lc, plan->nodes)
+	{
+		DynNode    *node = lfirst(lc);
+		Oid			stage = dyn_node_staged(node) ? dyn_stage_get(relid, node->no) : InvalidOid;
+
+		if (OidIsValid(stage))
+			put_state(result, psprintf("%d, %s", node->no, dyn_node_kind(node)), stage);
+	}
+	if (OidIsValid(log))
+		put_state(result, "0, changes for the tables that read this one", log);
+}
+
+/* What mode auto goes by (dyn_choice.c). */
+static void
+put_costs(ReturnSetInfo *result, Oid relid)
+{
+	DynPosition *position = dyn_position_get(relid);
+	StringInfoData deltas;
+
+	if (position->full_ms < 0)
+		return;
+	initStringInfo(&deltas);
+	for (int i = 0; i < DYN_COST_STEPS; i++)
+		if (position->delta_ms[i] >= 0)
+			appendStringInfo(&deltas, "%s%.1f ms for " INT64_FORMAT " changed rows", deltas.len ? ", " : "",
+							 position->delta_ms[i], INT64CONST(1) << (2 * (i + 1)));
+	put_line(result, "costs: the query %.1f ms; the delta %s", position->full_ms,
+			 deltas.len ? deltas.data : "is not known");
 }
 
 /* What the next refresh would do. */

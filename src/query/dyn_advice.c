@@ -1,34 +1,38 @@
 /*
  * dyn_advice.c
- *	  A plan in words, and the indexes that its deltas would use.
+ *	  A plan in words, and by which columns its deltas look rows up.
  *
  * A delta that is small probes the other tables by the columns of the join,
- * of the partition or of the moving condition.  Without an index the refresh
- * still works, but reads the table.
+ * of the partition or of the moving condition.
  */
 #include <postgres.h>
 
-#include <access/genam.h>
-#include <access/table.h>
 #include <nodes/nodeFuncs.h>
 #include <optimizer/optimizer.h>
-#include <utils/builtins.h>
 #include <utils/lsyscache.h>
-#include <utils/rel.h>
-#include <utils/relcache.h>
-#include <utils/ruleutils.h>
 
 #include "query/dyn_advice.h"
 #include "query/dyn_expr.h"
 #include "query/dyn_vars.h"
 
+/* Lookups as they are found; those with one probe number look the same rows up. */
+typedef struct Lookups
+{
+	List	   *list;			/* of DynLookup * */
+	int			probe;
+	char	   *when;			/* the rows are looked up */
+} Lookups;
+
 static void describe(DynNode *node, int depth, List **lines);
 static void describe_top(DynNode *node, StringInfo buf);
-static void add_lookups(DynNode *node, List **lookups);
-static void add_expr(DynNode *node, Node *expr, List **lookups);
-static void add_column(DynNode *node, int column, List **lookups);
-static bool follow_column(DynNode **from, int *number);
-static bool has_index(Oid relid, AttrNumber attnum);
+static void add_lookups(DynNode *node, Lookups *lookups);
+static void add_quals(DynNode *node, Lookups *lookups);
+static void add_side(DynNode *node, OpExpr *op, const int *sides, int i, int base, Lookups *lookups);
+static void add_columns(DynNode *node, List *columns, Lookups *lookups);
+static void add_expr(DynNode *node, Node *expr, Lookups *lookups);
+static void add_column(DynNode *node, int column, Lookups *lookups);
+static bool follow_column(DynNode **node, int *column);
+static char *when_changes(DynNode *node);
 
 List *
 dyn_plan_describe(DynPlan *plan)
@@ -39,8 +43,8 @@ dyn_plan_describe(DynPlan *plan)
 	return lines;
 }
 
-static void
-describe(DynNode *node, int depth, List **lines)
+const char *
+dyn_node_kind(const DynNode *node)
 {
 	static const char *const kinds[] = {
 		"scan of", "constant rows", "rows computed from each row", "select", "moving filter", "join", "union all",
@@ -49,12 +53,19 @@ describe(DynNode *node, int depth, List **lines)
 	static const char *const joins[] = {
 		"left join", "full join", "semi join", "anti join", "mark join",
 	};
+
+	return node->kind == DYN_NODE_JOIN ? joins[node->join] : kinds[node->kind];
+}
+
+static void
+describe(DynNode *node, int depth, List **lines)
+{
 	StringInfoData buf;
 	ListCell   *lc;
 
 	initStringInfo(&buf);
 	appendStringInfo(&buf, "%*s%s %s", depth * 2 + 2, "", depth ? "->" : "  ",
-					 node->kind == DYN_NODE_JOIN ? joins[node->join] : kinds[node->kind]);
+					 dyn_node_kind(node));
 	if (node->kind == DYN_NODE_SCAN)
 		appendStringInfo(&buf, " %s%s", get_rel_name(node->relid),
 						 node->dynamic ? " (dynamic table)" : "");
@@ -103,46 +114,46 @@ describe_top(DynNode *node, StringInfo buf)
 
 /*
  * dyn_plan_lookups finds by which columns of relations and of state tables
- * small deltas look rows up: list of DynLookup, each once.
+ * small deltas look rows up: list of DynLookup.
  */
 List *
 dyn_plan_lookups(DynPlan *plan)
 {
-	List	   *lookups = NIL;
+	Lookups		lookups = {NIL};
 	ListCell   *ln;
 
 	foreach(ln, plan->nodes)
 		add_lookups(lfirst(ln), &lookups);
-	return lookups;
+	return lookups.list;
+}
+
+/* What is found from here on is looked up together. */
+static void
+begin_probe(Lookups *lookups, char *when)
+{
+	lookups->probe++;
+	lookups->when = when;
 }
 
 static void
-add_lookups(DynNode *node, List **lookups)
+add_lookups(DynNode *node, Lookups *lookups)
 {
+	bool		extremum = false;
 	bool		reads = false;
 	ListCell   *lc;
 
 	if (node->kind == DYN_NODE_JOIN)
 	{
+		begin_probe(lookups, when_changes(dyn_input(node, 2)));
 		foreach(lc, node->left_keys)
 			add_expr(node, lfirst(lc), lookups);
+		begin_probe(lookups, when_changes(dyn_input(node, 1)));
 		foreach(lc, node->right_keys)
 			add_expr(node, dyn_renumber_input(lfirst(lc), 1, 2), lookups);
 	}
 	if (node->kind == DYN_NODE_MOVING ||
 		(node->kind == DYN_NODE_SELECT && list_length(node->inputs) > 1))
-		foreach(lc, node->quals)
-		{
-			OpExpr	   *op = lfirst(lc);
-
-			if (!IsA(op, OpExpr) || list_length(op->args) != 2)
-				continue;
-			if (node->kind == DYN_NODE_SELECT &&
-				bms_membership(dyn_expr_relations((Node *) op)) != BMS_MULTIPLE)
-				continue;
-			add_expr(node, linitial(op->args), lookups);
-			add_expr(node, lsecond(op->args), lookups);
-		}
+		add_quals(node, lookups);
 
 	/* rows that are gone are looked for where they came from, by the first column that a table has */
 	if (node->kind == DYN_NODE_RECURSIVE && node->distinct)
@@ -154,28 +165,117 @@ add_lookups(DynNode *node, List **lookups)
 
 				if (!follow_column(&source, &column) || source->kind != DYN_NODE_SCAN)
 					continue;
+				begin_probe(lookups, when_changes(node));
 				add_column(source, column, lookups);
 				break;
 			}
 
 	/* groups and partitions that are read again */
 	foreach(lc, node->aggs)
-		reads |= ((DynAgg *) lfirst(lc))->kind >= DYN_AGG_EXTREMUM ||
+	{
+		extremum |= ((DynAgg *) lfirst(lc))->kind == DYN_AGG_EXTREMUM;
+		reads |= ((DynAgg *) lfirst(lc))->kind > DYN_AGG_EXTREMUM ||
 			((DynAgg *) lfirst(lc))->minus_rereads;
-	if (node->kind == DYN_NODE_AGGREGATE && reads && node->nkeys > 0)
-		add_column(dyn_input(node, 1), 1, lookups);
-	foreach(lc, node->partition)
-		add_column(dyn_input(node, 1), lfirst_int(lc), lookups);
+	}
+	if (node->kind == DYN_NODE_AGGREGATE && (reads || extremum))
+	{
+		List	   *keys = NIL;
+
+		for (int i = 1; i <= node->nkeys; i++)
+			keys = lappend_int(keys, i);
+		begin_probe(lookups, reads ? when_changes(node) : "that has to read groups again");
+		add_columns(node, keys, lookups);
+	}
+	begin_probe(lookups, node->kind == DYN_NODE_WINDOW ? when_changes(node) :
+				"that has to read partitions again");
+	add_columns(node, node->partition, lookups);
 
 	/* the first rows of all are found by what orders them */
 	if (node->kind == DYN_NODE_TOP && node->partition == NIL)
+	{
+		begin_probe(lookups, "that has to read the first rows again");
 		foreach(lc, linitial_node(WindowClause, node->window_clauses)->orderClause)
 			if (foreach_current_index(lc) == 0)
 				add_expr(node, get_sortgroupclause_expr(lfirst(lc), node->window_tlist), lookups);
+	}
+}
+
+/* Columns of a node's input, as far as they come from where the first one does. */
+static void
+add_columns(DynNode *node, List *columns, Lookups *lookups)
+{
+	DynNode    *first = NULL;
+	ListCell   *lc;
+
+	foreach(lc, columns)
+	{
+		DynNode    *found = dyn_input(node, 1);
+		int			column = lfirst_int(lc);
+
+		if (!follow_column(&found, &column))
+			continue;
+		if (first == NULL)
+			first = found;
+		if (found == first)
+			add_column(dyn_input(node, 1), lfirst_int(lc), lookups);
+	}
+}
+
+/*
+ * The conditions of a filter or inner join.  All equalities between two inputs
+ * make one probe, in either direction; any other comparison is one by itself.
+ */
+static void
+add_quals(DynNode *node, Lookups *lookups)
+{
+	int			ninputs = list_length(node->inputs);
+	int			base = lookups->probe;
+	ListCell   *lc;
+
+	lookups->probe += (ninputs + 1) * (ninputs + 1);
+	foreach(lc, node->quals)
+	{
+		OpExpr	   *op = lfirst(lc);
+		int			sides[2];
+
+		if (!IsA(op, OpExpr) || list_length(op->args) != 2)
+			continue;
+		if (node->kind == DYN_NODE_MOVING)
+		{
+			begin_probe(lookups, "");
+			add_expr(node, linitial(op->args), lookups);
+			add_expr(node, lsecond(op->args), lookups);
+			continue;
+		}
+		for (int i = 0; i < 2; i++)
+			if (!bms_get_singleton_member(dyn_expr_relations(list_nth(op->args, i)), &sides[i]))
+				sides[i] = 0;
+		if (sides[0] == sides[1])
+			continue;
+		for (int i = 0; i < 2; i++)
+			add_side(node, op, sides, i, base, lookups);
+	}
+}
+
+/* sides: the only inputs in the arguments, or 0; those of i are looked up by the others. */
+static void
+add_side(DynNode *node, OpExpr *op, const int *sides, int i, int base, Lookups *lookups)
+{
+	int			other = sides[1 - i];
+	int			last;
+
+	if (sides[i] == 0)
+		return;
+	begin_probe(lookups, when_changes(other ? dyn_input(node, other) : node));
+	last = lookups->probe;
+	if (other && op_hashjoinable(op->opno, exprType(linitial(op->args))))
+		lookups->probe = base + sides[i] * (list_length(node->inputs) + 1) + other;
+	add_expr(node, list_nth(op->args, i), lookups);
+	lookups->probe = last;
 }
 
 static void
-add_expr(DynNode *node, Node *expr, List **lookups)
+add_expr(DynNode *node, Node *expr, Lookups *lookups)
 {
 	if (IsA(expr, RelabelType))
 		expr = (Node *) ((RelabelType *) expr)->arg;
@@ -183,12 +283,36 @@ add_expr(DynNode *node, Node *expr, List **lookups)
 		add_column(dyn_input(node, ((Var *) expr)->varno), ((Var *) expr)->varattno, lookups);
 }
 
-/* Follow a column down to the relation or the state table it comes from; false when it is computed. */
-static bool
-follow_column(DynNode **from, int *number)
+static void
+add_column(DynNode *node, int column, Lookups *lookups)
 {
-	DynNode    *node = *from;
-	int			column = *number;
+	DynLookup  *lookup;
+	ListCell   *lc;
+
+	if (!follow_column(&node, &column))
+		return;
+	foreach(lc, lookups->list)
+	{
+		lookup = lfirst(lc);
+		if (lookup->node != node || lookup->probe != lookups->probe)
+			continue;
+		lookup->columns = list_append_unique_int(lookup->columns, column);
+		return;
+	}
+	lookup = palloc(sizeof(DynLookup));
+	lookup->node = node;
+	lookup->columns = list_make1_int(column);
+	lookup->probe = lookups->probe;
+	lookup->when = lookups->when;
+	lookups->list = lappend(lookups->list, lookup);
+}
+
+/* Follow a column down to the relation or the state table it comes from; false: it is computed. */
+static bool
+follow_column(DynNode **start, int *start_column)
+{
+	DynNode    *node = *start;
+	int			column = *start_column;
 
 	while (node->kind != DYN_NODE_SCAN && !dyn_node_staged(node))
 	{
@@ -216,88 +340,51 @@ follow_column(DynNode **from, int *number)
 		else
 			return false;
 	}
-	*from = node;
-	*number = column;
+	*start = node;
+	*start_column = column;
 	return true;
 }
 
+/* "that changes a, b" of the relations below a node. */
 static void
-add_column(DynNode *node, int column, List **lookups)
+add_names(DynNode *node, List **seen, List **relids, StringInfo names)
 {
-	DynLookup  *lookup;
 	ListCell   *lc;
 
-	if (!follow_column(&node, &column))
+	if (list_member_ptr(*seen, node))
 		return;
-	foreach(lc, *lookups)
-		if (((DynLookup *) lfirst(lc))->node == node && ((DynLookup *) lfirst(lc))->column == column)
-			return;
-	lookup = palloc(sizeof(DynLookup));
-	lookup->node = node;
-	lookup->column = column;
-	*lookups = lappend(*lookups, lookup);
+	*seen = lappend(*seen, node);
+	if (node->kind == DYN_NODE_SCAN && !list_member_oid(*relids, node->relid))
+	{
+		appendStringInfo(names, "%s%s", *relids ? ", " : "", get_rel_name(node->relid));
+		*relids = lappend_oid(*relids, node->relid);
+	}
+	foreach(lc, node->inputs)
+		add_names(lfirst(lc), seen, relids, names);
 }
 
-List *
-dyn_plan_missing_indexes(DynPlan *plan)
+static char *
+when_changes(DynNode *node)
 {
-	List	   *commands = NIL;
-	ListCell   *lc;
+	List	   *seen = NIL;
+	List	   *relids = NIL;
+	StringInfoData names;
 
-	foreach(lc, dyn_plan_lookups(plan))
-	{
-		DynLookup  *lookup = lfirst(lc);
-		Oid			relid = lookup->node->relid;
-		AttrNumber	attnum;
-
-		if (lookup->node->kind != DYN_NODE_SCAN)
-			continue;
-		attnum = list_nth_int(lookup->node->attnums, lookup->column - 1);
-		if (!has_index(relid, attnum))
-			commands = lappend(commands,
-							   psprintf("CREATE INDEX ON %s (%s);",
-										quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
-																   get_rel_name(relid)),
-										quote_identifier(get_attname(relid, attnum, false))));
-	}
-	return commands;
+	initStringInfo(&names);
+	add_names(node, &seen, &relids, &names);
+	return relids ? psprintf("that changes %s", names.data) : "";
 }
 
 bool
 dyn_node_indexed(DynNode *node, int input, List *exprs)
 {
-	List	   *lookups = NIL;
+	Lookups		lookups = {NIL};
 	ListCell   *lc;
 
 	foreach(lc, exprs)
 		add_expr(node, dyn_renumber_input(lfirst(lc), 1, input), &lookups);
-	foreach(lc, lookups)
-	{
-		DynLookup  *lookup = lfirst(lc);
-		DynNode    *found = lookup->node;
-
-		/* state tables have one for each lookup */
-		if (found->kind != DYN_NODE_SCAN ||
-			has_index(found->relid, list_nth_int(found->attnums, lookup->column - 1)))
+	foreach(lc, lookups.list)
+		if (dyn_lookup_indexed(lfirst(lc)))
 			return true;
-	}
 	return false;
-}
-
-static bool
-has_index(Oid relid, AttrNumber attnum)
-{
-	Relation	rel = table_open(relid, AccessShareLock);
-	bool		found = false;
-	ListCell   *lc;
-
-	foreach(lc, RelationGetIndexList(rel))
-	{
-		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
-
-		found |= index->rd_index->indisvalid && index->rd_index->indkey.values[0] == attnum;
-		index_close(index, AccessShareLock);
-	}
-	table_close(rel, AccessShareLock);
-	return found;
 }

@@ -378,8 +378,10 @@ index_lookups(DynEvaluation *evaluation, DynNode *node)
 	{
 		DynLookup  *lookup = lfirst(lc);
 
-		if (lookup->node == node && !list_member_int(done, lookup->column))
-			make_index(evaluation->sql.stages[node->no], "", list_make1_int(lookup->column), node);
+		if (lookup->node != node || list_intersection_int(lookup->columns, done) != NIL)
+			continue;
+		make_index(evaluation->sql.stages[node->no], "", lookup->columns, node);
+		done = lappend_int(done, linitial_int(lookup->columns));
 	}
 }
 
