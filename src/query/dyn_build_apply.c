@@ -50,6 +50,10 @@ dyn_build_apply(DynLevel *level, int rti, DynBlock *block, bool keeps, List *on)
 		return false;
 	input = list_nth(block->inputs, i - 1);
 	query = (Query *) dyn_relocate(level, (Node *) query);
+
+	/* the operator has this one input, whichever of the block's it was */
+	if (i != 1)
+		ChangeVarNodes((Node *) query, i, 1, 1);
 	if (level->ctx->refusal->code ||
 		!dyn_check_written_at(level->ctx, (Node *) query, list_make1(input)))
 		return false;

@@ -79,6 +79,20 @@ dyn_expr_has_now(Node *node)
 	return has_now_walker(node, NULL);
 }
 
+/*
+ * Whether an expression shows now() itself.  In a subquery, an aggregate or a
+ * window function now() decides rows, and what the expression says of these is
+ * a value like any other.
+ */
+bool
+dyn_expr_shows_now(Node *node)
+{
+	bool		itself_only = true;
+
+	return has_now_walker(node, &itself_only);
+}
+
+/* context: not NULL where only what the expression shows itself counts */
 static bool
 has_now_walker(Node *node, void *context)
 {
@@ -86,6 +100,8 @@ has_now_walker(Node *node, void *context)
 		return false;
 	if (dyn_expr_is_now(node))
 		return true;
+	if (context != NULL && (IsA(node, Query) || IsA(node, Aggref) || IsA(node, WindowFunc)))
+		return false;
 	if (IsA(node, Query))
 		return query_tree_walker((Query *) node, has_now_walker, context, 0);
 	return expression_tree_walker(node, has_now_walker, context);

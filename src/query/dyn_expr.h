@@ -12,6 +12,7 @@
 /* now() and its kin: their value is the data timestamp of a refresh. */
 extern bool dyn_expr_is_now(Node *node);
 extern bool dyn_expr_has_now(Node *node);
+extern bool dyn_expr_shows_now(Node *node);
 
 /* The expression or query with now() and its kin replaced by the moment t (a copy). */
 extern Node *dyn_expr_at(Node *node, TimestampTz t);

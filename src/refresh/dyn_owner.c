@@ -15,6 +15,7 @@
 #include <catalog/pg_class.h>
 #include <miscadmin.h>
 #include <nodes/nodeFuncs.h>
+#include <optimizer/optimizer.h>
 #include <parser/parsetree.h>
 #include <utils/builtins.h>
 #include <utils/guc.h>
@@ -224,7 +225,8 @@ dyn_query_result_columns(Query *query, int *ncolumns)
 		columns[(*ncolumns)++] = (DynColumn) {
 			.type = exprType((Node *) entry->expr), .typmod = exprTypmod((Node *) entry->expr),
 			.collation = exprCollation((Node *) entry->expr), .nullable = true,
-			.written_at = dyn_expr_has_now((Node *) entry->expr)
+			.written_at = dyn_expr_shows_now((Node *) entry->expr) &&
+				get_sortgroupref_clause_noerr(entry->ressortgroupref, query->groupClause) == NULL
 		};
 	}
 	return columns;

@@ -241,5 +241,18 @@ table('window_of_time', "SELECT id, at FROM clock WHERE at >= now() - interval '
 $node->poll_query_until('postgres', "SELECT clock_timestamp() > at FROM clock WHERE id = 2") or die;
 oracle('window_of_time', undef, 'INCREMENTAL');
 is($node->safe_psql('postgres', "SELECT string_agg(id::text, ',' ORDER BY id) FROM window_of_time"), '2,3', "$class: one row has come and one has gone");
+$class = 'now() decides what is counted';
+run("CREATE TABLE due (k int, at timestamptz); INSERT INTO due VALUES (1, '-infinity'), (1, clock_timestamp() + interval '0.5 seconds');");
+table('due_count', 'SELECT k, count(*) FILTER (WHERE at <= now()) AS n FROM due GROUP BY k', 'auto');
+oracle('due_count');
+$node->poll_query_until('postgres', 'SELECT max(at) <= clock_timestamp() FROM due') or die 'time stands still';
+oracle('due_count', '1|2');
+
+$class = 'a row-local item beside inputs that it does not name';
+run("CREATE TABLE beside (a int); CREATE TABLE named (b int); INSERT INTO beside VALUES (1), (2); INSERT INTO named VALUES (10), (-20);");
+table('second', 'SELECT a, b, c FROM beside, named, LATERAL (SELECT abs(b) AS c) AS x');
+run("INSERT INTO beside VALUES (3); UPDATE named SET b = -11 WHERE b = 10; DELETE FROM beside WHERE a = 1;");
+oracle('second', "2|-20|20\n2|-11|11\n3|-20|20\n3|-11|11", 'INCREMENTAL');
+
 $node->stop;
 done_testing();
