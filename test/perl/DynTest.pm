@@ -96,12 +96,12 @@ sub wait_capture
 # writes to a pipe in blocks, and the errors would overtake the results.
 sub run_script
 {
-	my ($node, $sql, $name) = @_;
+	my ($node, $sql, $name, $database) = @_;
 	my $file = "$ENV{TESTDIR}/" . ($name // 'script') . '.sql';
 	open(my $handle, '>:raw', $file) or die "$file: $!";
 	print $handle $sql;
 	close $handle;
-	my $connection = $node->connstr('postgres');
+	my $connection = $node->connstr($database // 'postgres');
 	my $output = `stdbuf -oL psql -X -A -t -q -d "$connection" -f "$file" 2>&1`;
 	return $output;
 }

@@ -11,7 +11,7 @@ package Changes;
 use strict;
 use warnings;
 use Dice;
-use Generator;
+use Expressions;
 
 # name => { cols => [[name, definition, type, domain, NULL probability]], key, rows }
 my %TABLES = (
@@ -46,7 +46,8 @@ my %TABLES = (
 		cols => [
 			[ 'k', 'integer', 'int', 'k', 0.15 ],
 			[ 'a', 'smallint', 'int', 'x', 0.2 ],
-			[ 's', 'text', 'text', 's', 0.2 ] ] },
+			[ 's', 'text', 'text', 's', 0.2 ],
+			[ 'arr', 'integer[]', 'arr', 'x', 0.15 ] ] },
 	b4 => {
 		rows => 40,
 		cols => [
@@ -54,7 +55,8 @@ my %TABLES = (
 			[ 'g', 'integer', 'int', 'g', 0.2 ],
 			[ 'num', 'numeric', 'num', 'x', 0.2 ],
 			[ 'ts', 'timestamptz DEFAULT clock_timestamp()', 'ts', 'x', 0.08 ],
-			[ 'f', 'boolean', 'bool', 'x', 0.2 ] ] },
+			[ 'f', 'boolean', 'bool', 'x', 0.2 ],
+			[ 'ci', 'public.citext', 'ci', 'f', 0.2 ] ] },
 	b5 => {
 		rows => 35,
 		key => [ 's', 'g' ],
@@ -63,7 +65,8 @@ my %TABLES = (
 			[ 'g', 'integer', 'int', 'g', 0 ],
 			[ 'k', 'integer', 'int', 'k', 0.15 ],
 			[ 'a', 'integer', 'int', 'x', 0.15 ],
-			[ 'big', 'bigint', 'big', 'x', 0.2 ] ] },
+			[ 'big', 'bigint', 'big', 'x', 0.2 ],
+			[ 'j', 'jsonb', 'js', 'x', 0.15 ] ] },
 
 	# partitioned by k, with a leaf whose columns stand elsewhere; rows move
 	b6 => {
@@ -79,6 +82,43 @@ my %TABLES = (
 			[ 'w', '$s.words', 'text', 'x', 0.2 ] ] });
 
 my @NAMES = sort keys %TABLES;
+
+sub names { return @NAMES; }
+
+# A value as text that gives it again; times are told from now, as conditions on now() see them.
+sub literal
+{
+	my ($column) = @_;
+	my ($name, undef, $type) = @$column;
+	return "coalesce(format('clock_timestamp() + interval ''%s''', date_trunc('milliseconds', $name - clock_timestamp())), 'NULL')" if $type eq 'ts';
+	return "CASE WHEN length($name) > 100 THEN format('repeat(%L, 90)', left($name, 32)) ELSE quote_nullable($name) END" if $name eq 'w';
+	return "quote_nullable($name)";
+}
+
+sub row_text
+{
+	my ($name) = @_;
+	return 'concat_ws(' . join(', ', "', '", map { literal($_) } @{ $TABLES{$name}{cols} }) . ')';
+}
+
+# A query for the statements that fill the table with the rows it has.
+sub dump_sql
+{
+	my ($schema, $name) = @_;
+	return "SELECT 'INSERT INTO $schema.$name VALUES (' || " . row_text($name) . " || ');' FROM $schema.$name;\n";
+}
+
+# Queries for the statements that bring the rows from those of the other table to those of this one.
+sub difference_sql
+{
+	my ($schema, $name, $was) = @_;
+	my $t = $TABLES{$name};
+	my @cols = $t->{key} ? grep { my $c = $_; grep { $_ eq $c->[0] } @{ $t->{key} } } @{ $t->{cols} } : grep { $_->[2] ne 'ts' } @{ $t->{cols} };
+	my $where = join(" || ' AND ' || ", map { "'$_->[0] IS NOT DISTINCT FROM ' || " . literal($_) } @cols);
+	my $gone = $t->{key} ? "$where || ';'" : "'ctid = (SELECT ctid FROM $schema.$name WHERE ' || $where || ' LIMIT 1);'";
+	return "SELECT 'DELETE FROM $schema.$name WHERE ' || $gone FROM (SELECT * FROM $was EXCEPT ALL SELECT * FROM $schema.$name) x;\n"
+	  . "SELECT 'INSERT INTO $schema.$name VALUES (' || " . row_text($name) . " || ');' FROM (SELECT * FROM $schema.$name EXCEPT ALL SELECT * FROM $was) x;\n";
+}
 
 sub new
 {
@@ -109,7 +149,7 @@ sub value
 	return 'NULL' if $dice->chance($nulls);
 	return $dice->range(0, 24) if $domain eq 'k';
 	return $dice->range(0, 6) if $domain eq 'g';
-	return Generator::quote($dice->pick(@Generator::WORDS)) if $domain eq 's';
+	return Expressions::quote($dice->pick(@Expressions::WORDS)) if $domain eq 's';
 	return $dice->range(-20, 99) if $type eq 'int';
 	return $dice->range(-5, 5) * 1000000000 + $dice->range(0, 30) if $type eq 'big';
 	return sprintf('%.2f', $dice->range(-500, 8000) / 100) if $type eq 'n2';
@@ -119,11 +159,15 @@ sub value
 	return sprintf("clock_timestamp() + interval '%.1f seconds'", $dice->range(-250, 150) / 10) if $type eq 'ts';
 	return "'2026-01-" . sprintf('%02d', $dice->range(1, 28)) . "'" if $type eq 'date';
 	return $dice->pick('true', 'false') if $type eq 'bool';
-	return Generator::quote($dice->pick('0', '-0', '1', '1.5', '-2', 'NaN', 'Infinity')) if $type eq 'float';
+	return Expressions::quote($dice->pick('0', '-0', '1', '1.5', '-2', 'NaN', 'Infinity')) if $type eq 'float';
+	return "'{" . join(',', map { $dice->chance(0.1) ? 'NULL' : $dice->range(0, 9) } 1 .. $dice->range(0, 4)) . "}'" if $type eq 'arr';
+	return sprintf('\'{"a": %d, "l": [%s]}\'', $dice->range(0, 9), join(', ', map { $dice->range(0, 9) } 1 .. $dice->range(0, 3))) if $type eq 'js' && $dice->chance(0.8);
+	return sprintf('\'{"a": %d, "s": "%s"}\'', $dice->range(0, 9), $dice->pick('a', 'b')) if $type eq 'js';
+	return Expressions::quote($dice->pick('a', 'A', 'ab', 'AB', 'Zoë', 'c')) if $type eq 'ci';
 
 	# wide enough to be stored out of line
 	return sprintf("repeat(md5('%d'), 90)", $dice->range(0, 9)) if $dice->chance(0.4);
-	return Generator::quote($dice->pick(@Generator::WORDS));
+	return Expressions::quote($dice->pick(@Expressions::WORDS));
 }
 
 sub row
@@ -150,6 +194,12 @@ sub setup
 	my $dice = $self->{dice};
 	my $s = $self->{schema};
 	my $sql = "CREATE SCHEMA $s;\nCREATE DOMAIN $s.natural_number AS integer CHECK (VALUE >= 0);\nCREATE DOMAIN $s.words AS text;\n";
+	$sql .= <<"SQL";
+CREATE FUNCTION $s.doubled(integer) RETURNS integer LANGUAGE sql IMMUTABLE AS 'SELECT \$1 * 2';
+CREATE FUNCTION $s.letters(text) RETURNS SETOF text LANGUAGE sql IMMUTABLE AS 'SELECT substr(\$1, i, 1) FROM generate_series(1, length(\$1)) i';
+CREATE FUNCTION $s.fold(bigint, integer) RETURNS bigint LANGUAGE sql IMMUTABLE AS 'SELECT ((\$1 + coalesce(\$2, 5) * 7) % 1009 + 1009) % 1009';
+CREATE AGGREGATE $s.folded(integer) (SFUNC = $s.fold, STYPE = bigint, INITCOND = 3);
+SQL
 	foreach my $name (@NAMES)
 	{
 		my $t = $TABLES{$name};

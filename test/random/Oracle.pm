@@ -1,16 +1,17 @@
 # Oracle.pm: the randomised oracle.
 #
-# Works in passes.  A pass makes six base tables, one of them partitioned, with random rows, two views
-# and two dynamic tables over them, and random definitions over all of these.
-# Each definition becomes a dynamic table dt_<i> (mode incremental), and a
-# second one, cp_<i> (mode auto), with a dynamic table dn_<i> over it.  Then
+# Works in passes.  A pass makes six base tables, one of them partitioned, with
+# random rows, views (one of them a security barrier at times) and two dynamic tables over them, and random definitions over all
+# of these.  Each definition becomes a dynamic table dt_<i>, in mode incremental unless it is of
+# a construct that may be refused; every third one also a second one, cp_<i> (mode auto), with
+# a dynamic table dn_<i> over it.  Then
 # batches of changes come, and after each batch every table is refreshed and
 # compared with its query: EXCEPT ALL both ways, in the same REPEATABLE READ
 # transaction, or under READ COMMITTED with nobody writing (and with
 # dyntable_verify, where conditions on now() have moved on since).
 #
 # A definition that fails is reported with everything needed to run it again
-# and left out of the rest of its pass.
+# (Failures.pm), reduced to a few lines (Shrink.pm), and left out of the rest of its pass.
 package Oracle;
 
 use strict;
@@ -18,26 +19,38 @@ use warnings;
 use Changes;
 use Dice;
 use DynTest;
+use Failures;
 use Generator;
+
+our @ISA = qw(Failures);
 
 sub new
 {
 	my ($class, $node, $seed, %options) = @_;
 	return bless {
 		node => $node,
+		database => $options{database} // 'postgres',
 		seed => $seed,
 		refreshes => $options{refreshes},
 		report => $options{report},
-		count => { definitions => 0, checks => 0, nonempty => 0, possible => 0, changed => 0, refused => 0, refreshes => 0 },
+		count => { map { $_ => 0 } qw(definitions checks nonempty possible changed refused full refreshes dropped) },
 		actions => {},
 		constructs => {},
+		codes => {},
 		failures => [] }, $class;
 }
 
 sub script
 {
 	my ($self, $sql, $name) = @_;
-	return DynTest::run_script($self->{node}, $sql, $name);
+	my $output = DynTest::run_script($self->{node}, $sql, ($name // 'script') . "_$self->{database}", $self->{database});
+	if ($output =~ /because of crash of another server process|database system is (?:shutting down|in recovery mode|starting up)/)
+	{
+		# what the other job does has taken this pass with it
+		$self->wait_for_server;
+		die "CRASH ELSEWHERE\n";
+	}
+	return $output;
 }
 
 # SQL that must not fail
@@ -50,16 +63,20 @@ sub must
 	return $output;
 }
 
+# What depends on the rows, and may happen to a query that is right.
+my $DATA_ERROR = qr/statement timeout|out of range|more than one row returned|division by zero/;
+
 # Definitions that the server can run and that have some rows, not too many.
+# Each learns why it is not incremental, if it is not.
 sub accepted
 {
 	my ($self, $kind, $wanted, $depth, $leaves) = @_;
-	my (@result, $next);
-	$next = 1;
+	my @result;
+	my $next = 1;
 	while (@result < $wanted)
 	{
 		my @candidates;
-		my $sql = "SET statement_timeout = '3s';\n";
+		my $sql = "SET statement_timeout = '5s';\nSET client_min_messages = error;\n";
 		foreach (1 .. 2 + int(1.7 * ($wanted - @result)))
 		{
 			my $dice = Dice->new($self->{seed}, $self->{pass}, $kind, $next++);
@@ -68,26 +85,52 @@ sub accepted
 			$sql .= "\\echo \@ " . @candidates . "\nSELECT count(*) FROM ($d->{sql}) q;\n";
 			push @candidates, $d;
 		}
-		my $output = $self->script($sql, 'candidates');
-		my $at;
-		foreach my $line (split(/\n/, $output))
+		my %output = $self->sections($self->script($sql, 'candidates'));
+		my @good;
+		foreach my $at (sort { $a <=> $b } keys %output)
 		{
-			if ($line =~ /^@ (\d+)$/) { $at = $1; }
-			elsif ($line =~ /^(\d+)$/ && $1 >= 1 && $1 <= 1500) { push @result, $candidates[$at]; }
-			elsif ($line =~ /ERROR:/ && $line !~ /statement timeout/)
+			if ($output{$at} =~ /^(\d+)$/m)
 			{
-				die "the generator made a query that is wrong: $line\n$candidates[$at]{sql}\n";
+				push @good, $candidates[$at] if $1 >= 1 && $1 <= 600;
+			}
+			elsif ($output{$at} =~ /ERROR:/ && $output{$at} !~ $DATA_ERROR)
+			{
+				die "the generator made a query that is wrong: $output{$at}\n$candidates[$at]{sql}\n";
 			}
 		}
+		push @result, @good;
 		die "no definition of kind $kind is accepted\n" if $next > 50 + 20 * $wanted;
 	}
-	return splice(@result, 0, $wanted);
+	@result = splice(@result, 0, $wanted);
+	$self->explain(@result);
+	return @result;
+}
+
+# Ask for the reason codes.
+sub explain
+{
+	my ($self, @definitions) = @_;
+	my $sql = "SET client_min_messages = error;\n";
+	my $n = 0;
+	$sql .= "\\echo \@ " . $n++ . "\nSELECT * FROM dyntable_explain_query(\$query\$$_->{sql}\$query\$);\n" foreach @definitions;
+	my %output = $self->sections($self->script($sql, 'explain'));
+	foreach my $i (0 .. $#definitions)
+	{
+		$definitions[$i]{code} = ($output{$i} // '') =~ /^reason: (\w+)/m ? $1 : undef;
+	}
+	return;
 }
 
 sub leaf
 {
 	my ($name, $kind, $d) = @_;
-	return { name => $name, kind => $kind, moving => $kind eq 'view' && $d->{moving}, cols => [ map { { %$_, lin => $kind eq 'dynamic' ? 1 : $_->{lin} } } @{ $d->{cols} } ] };
+	return { name => $name, kind => $kind, moving => $kind eq 'view' && $d->{moving}, uses => $kind eq 'view' ? $d->{constructs} : [], cols => [ map { { %$_, lin => $kind eq 'dynamic' ? 1 : $_->{lin} } } @{ $d->{cols} } ] };
+}
+
+sub mode
+{
+	my ($d) = @_;
+	return defined $d->{code} && !$d->{must} ? 'auto' : 'incremental';
 }
 
 sub create_sql
@@ -104,14 +147,6 @@ sub check_sql
 	return "WITH asked AS MATERIALIZED (SELECT $columns FROM ($d->{sql}) q), held AS MATERIALIZED (SELECT $columns FROM $name) "
 	  . "SELECT 'C', '$name', (SELECT count(*) FROM held), (SELECT coalesce(sum(hashtextextended(held::text, 0)), 0) FROM held), "
 	  . '(SELECT count(*) FROM (TABLE asked EXCEPT ALL TABLE held) x), (SELECT count(*) FROM (TABLE held EXCEPT ALL TABLE asked) x);' . "\n";
-}
-
-sub sample_sql
-{
-	my ($name, $d) = @_;
-	my $columns = join(', ', @{ $d->{compare} });
-	return "(SELECT 'missing', * FROM (SELECT $columns FROM ($d->{sql}) q EXCEPT ALL SELECT $columns FROM $name) x LIMIT 5) UNION ALL "
-	  . "(SELECT 'unexpected', * FROM (SELECT $columns FROM $name EXCEPT ALL SELECT $columns FROM ($d->{sql}) q) x LIMIT 5);\n";
 }
 
 sub refresh_sql
@@ -154,17 +189,18 @@ sub run_pass
 	my $n = 0;
 	foreach my $d ($self->accepted('view', 2, 1, \@leaves))
 	{
-		my $name = "$s.v" . ++$n;
-		$common .= "CREATE VIEW $name AS $d->{sql};\n";
-		push @leaves, leaf($name, 'view', $d);
+		my $barrier = $n++ && $pass % 3 == 0 ? ' WITH (security_barrier)' : '';
+		$common .= "CREATE VIEW $s.v$n$barrier AS $d->{sql};\n";
+		push @leaves, { %{ leaf("$s.v$n", 'view', $d) }, barrier => $barrier ne '' };
 	}
 	$self->must($common, 'views');
 	foreach my $i (1, 2)
 	{
 		# the second one may read the first
-		my ($d) = $self->accepted("upstream$i", 1, 1, \@leaves);
+		my ($d) = grep { $_->{must} && !$_->{moving} || $i == 2 } $self->accepted("upstream$i", 3, 1, \@leaves);
+		next if !$d;
 		my $name = "$s.u$i";
-		my $create = create_sql($name, $d, 'incremental');
+		my $create = create_sql($name, $d, mode($d));
 		my $output = $self->script("SET client_min_messages = error;\n$create");
 		if ($output =~ /ERROR:/)
 		{
@@ -174,7 +210,7 @@ sub run_pass
 		$common .= $create;
 		push @leaves, leaf($name, 'dynamic', $d);
 	}
-	my @definitions = $self->accepted('definition', $wanted, [ 1, 2, 2, 3 ], \@leaves);
+	my @definitions = $self->accepted('definition', $wanted, [ 1, 2, 2, 2, 3, 3, 4 ], \@leaves);
 	$self->{transcript} = [ $setup, $common ];
 	$self->create_all($s, @definitions);
 
@@ -199,21 +235,21 @@ sub create_all
 	my ($self, $s, @definitions) = @_;
 	my $sql = "SET client_min_messages = error;\nSET statement_timeout = '60s';\n";
 	my @tables;
-	my @over = $self->downstream($s, @definitions);
-	my $n = 0;
-	foreach my $d (@definitions)
+	my @over = $self->downstream($s, \@definitions, grep { $_ % 3 == 0 } 0 .. $#definitions);
+	foreach my $i (0 .. $#definitions)
 	{
-		$n++;
+		my ($d, $over, $n) = ($definitions[$i], $over[$i], $i + 1);
 		$self->{count}{definitions}++;
 		$self->{constructs}{$_}++ foreach @{ $d->{constructs} };
-		my $over = $over[ $n - 1 ];
+		$self->{codes}{ $d->{code} }++ if defined $d->{code};
+		my @sets = [ "$s.dt_$n", $d ];
+		push @sets, [ "$s.cp_$n", $d ], [ "$s.dn_$n", $over ] if $over;
 		push @tables,
 		  {
 			n => $n,
 			d => $d,
-			over => $over,
-			sets => [ [ "$s.dt_$n", $d ], [ "$s.cp_$n", $d ], [ "$s.dn_$n", $over ] ],
-			create => create_sql("$s.dt_$n", $d, 'incremental') . create_sql("$s.cp_$n", $d, 'auto') . create_sql("$s.dn_$n", $over, 'incremental') };
+			sets => \@sets,
+			create => create_sql("$s.dt_$n", $d, mode($d)) . ($over ? create_sql("$s.cp_$n", $d, 'auto') . create_sql("$s.dn_$n", $over, mode($over)) : '') };
 		$sql .= "\\echo \@ $n\n$tables[-1]{create}";
 	}
 	$self->{tables} = \@tables;
@@ -221,41 +257,47 @@ sub create_all
 	foreach my $t (@tables)
 	{
 		my $text = $output{ $t->{n} } // 'no output: connection lost';
+		$self->{count}{full}++ if defined $t->{d}{code} && !$t->{d}{must};
 		next if $text !~ /ERROR:|connection/;
+		next if $self->data_error($t, $text);
 		$self->{count}{refused}++;
 		$self->failure("$s.dt_$t->{n}", $t, 'create', $text);
 	}
 	return;
 }
 
-# A definition over each cp_<n>, chosen while the query stands for the table.
+# A definition over each cp_<n> wanted, chosen while the query stands for the table.
 sub downstream
 {
-	my ($self, $s, @definitions) = @_;
+	my ($self, $s, $definitions, @wanted) = @_;
 	my @over;
 	my $try = 0;
-	while (grep { !$over[$_] } 0 .. $#definitions)
+	while (my @open = grep { !$over[$_] } @wanted)
 	{
 		$try++;
 		my @candidates;
-		my $sql = "SET statement_timeout = '2s';\n";
-		foreach my $i (grep { !$over[$_] } 0 .. $#definitions)
+		my $sql = "SET statement_timeout = '5s';\n";
+		foreach my $i (@open)
 		{
-			my $d = $definitions[$i];
+			my $d = $definitions->[$i];
 			my $name = "$s.cp_" . ($i + 1);
 			my $generator = Generator->new(Dice->new($self->{seed}, $self->{pass}, 'downstream', $i, $try), leaf($name, 'dynamic', $d));
 			$candidates[$i] = $generator->definition(1);
-			(my $query = $candidates[$i]{sql}) =~ s/\Q$name\E\b/($d->{sql})/g;
-			$sql .= "\\echo \@ $i\nSELECT count(*) FROM ($query) q;\n";
+			$candidates[$i]{standin} = $candidates[$i]{sql} =~ s/\Q$name\E\b/($d->{sql})/gr;
+			$sql .= "\\echo \@ $i\nSELECT count(*) FROM ($candidates[$i]{standin}) q;\n";
 		}
 		my %output = $self->sections($self->script($sql, 'downstream'));
 		foreach my $i (sort keys %output)
 		{
 			die "the generator made a query that is wrong: $output{$i}$candidates[$i]{sql}\n"
-			  if $output{$i} =~ /ERROR:/ && $output{$i} !~ /statement timeout/;
-			$over[$i] = $candidates[$i] if $output{$i} =~ /^(\d+)$/m && $1 <= 1500 && ($1 > 0 || $try > 5);
+			  if $output{$i} =~ /ERROR:/ && $output{$i} !~ $DATA_ERROR;
+			$over[$i] = $candidates[$i] if $output{$i} =~ /^(\d+)$/m && $1 <= 600 && ($1 > 0 || $try > 5);
+			if ($try > 15) { @wanted = grep { $_ != $i } @wanted; }
 		}
 	}
+
+	# what it is refused for cannot be asked before the table is there
+	$_->{code} = 'UNKNOWN' foreach grep { $_ } @over;
 	return @over;
 }
 
@@ -273,96 +315,99 @@ sub sections
 	return %section;
 }
 
+# --- rounds --------------------------------------------------------------
+
+my $BEGIN = 'BEGIN ISOLATION LEVEL REPEATABLE READ';
+my $PREPARE = "SET client_min_messages = warning;\nSET statement_timeout = '60s';\n";
+
+# Each table alone.
+sub alone_sql
+{
+	my ($t) = @_;
+	my ($dt, $cp, $dn) = @{ $t->{sets} };
+	my $sql = "$BEGIN;\n" . refresh_sql($dt->[0]) . check_sql(@$dt) . "COMMIT;\n";
+	$sql .= "$BEGIN;\n" . refresh_sql($dn->[0]) . check_sql(@$cp) . check_sql(@$dn) . "COMMIT;\n" if $dn;
+	return $sql;
+}
+
+# The names that a run of all tables is given: the copies come along.
+sub run_names
+{
+	return map { my @sets = @{ $_->{sets} }; map { $sets[$_][0] } grep { $_ < @sets } 0, 2 } @_;
+}
+
 sub round
 {
 	my ($self, $round, $batch) = @_;
 	my @tables = grep { !$_->{failed} } @{ $self->{tables} };
-	my $mode = (qw(repeatable committed together verify whole))[ $round % 5 ];
-	my $rr = 'BEGIN ISOLATION LEVEL REPEATABLE READ';
+	my $mode = (qw(together alone committed together verify whole))[ $round % 6 ];
 	push @{ $self->{transcript} }, $batch;
-	my $sql = "SET client_min_messages = warning;\nSET statement_timeout = '60s';\n";
+	my $sql = $PREPARE;
 	if ($mode eq 'together')
 	{
-		$sql .= "\\echo \@ 0\n$rr;\n" . refresh_sql(map { ("p$self->{pass}.dt_$_->{n}", "p$self->{pass}.dn_$_->{n}") } @tables);
+		$sql .= "\\echo \@ 0\n$BEGIN;\n" . refresh_sql(run_names(@tables));
+		$sql .= "\\echo \@ $_->{n}\n" . join('', map { check_sql(@$_) } @{ $_->{sets} }) foreach @tables;
+		$sql .= "COMMIT;\n";
 	}
-	$sql .= "\\echo \@ 0\n" . refresh_sql() if $mode eq 'whole';
-	foreach my $t (@tables)
+	elsif ($mode eq 'alone')
 	{
-		my ($dt, $cp, $dn) = @{ $t->{sets} };
-		$sql .= "\\echo \@ $t->{n}\n";
-		if ($mode eq 'repeatable')
+		$sql .= "\\echo \@ $_->{n}\n" . alone_sql($_) foreach @tables;
+	}
+	elsif ($mode eq 'verify')
+	{
+		# each is compared before the next refresh, which brings what both
+		# read to a later time
+		foreach my $t (@tables)
 		{
-			$sql .= "$rr;\n" . refresh_sql($dt->[0]) . check_sql(@$dt) . "COMMIT;\n";
-			$sql .= "$rr;\n" . refresh_sql($dn->[0]) . check_sql(@$cp) . check_sql(@$dn) . "COMMIT;\n";
-		}
-		elsif ($mode eq 'together')
-		{
-			$sql .= check_sql(@$_) foreach $dt, $cp, $dn;
-		}
-		elsif ($mode eq 'whole')
-		{
-			$sql .= compared_sql($dt, $cp, $dn);
-		}
-		else
-		{
-			# each is compared before the next refresh, which brings what both
-			# read to a later time
-			my $all = $mode eq 'verify';
-			$sql .= refresh_sql($dt->[0]) . compared_sql($dt) . verified_sql($all, $dt);
-			$sql .= refresh_sql($dn->[0]) . compared_sql($cp, $dn) . verified_sql($all, $cp, $dn);
+			my ($dt, $cp, $dn) = @{ $t->{sets} };
+			$sql .= "\\echo \@ $t->{n}\n" . refresh_sql($dt->[0]) . verified_sql(1, $dt);
+			$sql .= refresh_sql($dn->[0]) . compared_sql($cp, $dn) . verified_sql(1, $cp, $dn) if $dn;
 		}
 	}
-	if ($mode eq 'whole')
+	else
 	{
+		$sql .= "\\echo \@ 0\n" . ($mode eq 'whole' ? refresh_sql() : refresh_sql(run_names(@tables)));
+		$sql .= "\\echo \@ $_->{n}\n" . compared_sql(@{ $_->{sets} }) foreach @tables;
+
 		# last, for they refresh what others read
 		$sql .= "\\echo \@ $_->{n}\n" . verified_sql(0, @{ $_->{sets} }) foreach @tables;
 	}
-	$sql .= "COMMIT;\n" if $mode eq 'together';
 	my %output = $self->sections($self->script($sql, 'round'));
-	$self->judge_run($round, $mode, $output{0}) if exists $output{0};
-	if (exists $output{0} && $output{0} =~ /ERROR:/)
+	if (exists $output{0} && $output{0} =~ /ERROR:|connection/)
 	{
 		# one of them spoils the run: each alone tells which
-		$self->round_alone($round);
+		$self->round_alone($round, "$mode: $output{0}");
 		return;
 	}
+	$self->actions($output{0}) if exists $output{0};
 	$self->judge($round, $mode, $_, $output{ $_->{n} }) foreach @tables;
 	return;
 }
 
+# After a run of all has failed.  It is a failure of its own only when no table alone shows it.
 sub round_alone
 {
-	my ($self, $round) = @_;
-	my $rr = 'BEGIN ISOLATION LEVEL REPEATABLE READ';
+	my ($self, $round, $why) = @_;
 	my @tables = grep { !$_->{failed} } @{ $self->{tables} };
-	my $sql = "SET client_min_messages = warning;\nSET statement_timeout = '60s';\n";
+	my $found = 0;
+	$self->wait_for_server;
 	foreach my $t (@tables)
 	{
-		my ($dt, $cp, $dn) = @{ $t->{sets} };
-		$sql .= "\\echo \@ $t->{n}\n$rr;\n" . refresh_sql($dt->[0]) . check_sql(@$dt) . "COMMIT;\n";
-		$sql .= "$rr;\n" . refresh_sql($dn->[0]) . check_sql(@$cp) . check_sql(@$dn) . "COMMIT;\n";
+		# one script each: a crash takes the others of a script with it
+		my %output = $self->sections($self->script("$PREPARE\\echo \@ $t->{n}\n" . alone_sql($t), 'round'));
+		$self->judge($round, 'alone', $t, $output{ $t->{n} });
+		$found++ if $t->{failed};
 	}
-	my %output = $self->sections($self->script($sql, 'round'));
-	$self->judge($round, 'alone', $_, $output{ $_->{n} }) foreach @tables;
-	return;
-}
-
-sub judge_run
-{
-	my ($self, $round, $mode, $output) = @_;
-	$self->actions($round, $output);
-	return if $output !~ /ERROR:|connection/;
-
-	# a failure of its own only when no table alone shows it
-	$self->{run_failure} = "seed $self->{seed}, pass $self->{pass}, round $round ($mode): $output";
-	push @{ $self->{failures} }, $self->{run_failure};
-	$self->{report}->("FAILED run of all: $self->{run_failure}");
+	return if $found;
+	my $text = "seed $self->{seed}, pass $self->{pass}, round $round ($why)";
+	push @{ $self->{failures} }, $text;
+	$self->{report}->("FAILED run of all: $text");
 	return;
 }
 
 sub actions
 {
-	my ($self, $round, $output) = @_;
+	my ($self, $output) = @_;
 	while ($output =~ /^R\|(\S+)\|(\w+)\|(\d*)$/mg)
 	{
 		my ($name, $action) = ($1, $2);
@@ -373,15 +418,42 @@ sub actions
 	return;
 }
 
+# Whether the query itself fails for what stands in the tables now: no fault of
+# the refresh.  The definition is left out from here on.
+sub data_error
+{
+	my ($self, $t, $output) = @_;
+	return 0 if $output !~ $DATA_ERROR;
+	foreach my $set (@{ $t->{sets} })
+	{
+		my $query = $set->[1]{standin} // $set->[1]{sql};
+		next if $self->script("SET statement_timeout = '10s';\nSELECT count(*) FROM ($query) q;\n", 'alone') !~ /ERROR:.*$DATA_ERROR/;
+		$self->leave_out($t);
+		$self->{count}{dropped}++;
+		return 1;
+	}
+	return 0;
+}
+
+# No table of this definition any more, or it would disturb runs of all.
+sub leave_out
+{
+	my ($self, $t) = @_;
+	$t->{failed} = 1;
+	$self->script(join('', map { "SELECT dyntable_drop('$_->[0]', true, true);\n" } reverse @{ $t->{sets} // [] }), 'drop');
+	return;
+}
+
 sub judge
 {
 	my ($self, $round, $mode, $t, $output) = @_;
 	if (!defined $output || $output =~ /ERROR:|WARNING:|connection/)
 	{
+		return if defined $output && $self->data_error($t, $output);
 		$self->failure($t->{sets}[0][0], $t, "round $round ($mode)", $output // 'no output: connection lost');
 		return;
 	}
-	$self->actions($round, $output);
+	$self->actions($output);
 	my $checks = 0;
 	while ($output =~ /^C\|(\S+)\|(\d+)\|(-?\d+)\|(\d+)\|(\d+)$/mg)
 	{
@@ -410,40 +482,7 @@ sub judge
 			return;
 		}
 	}
-	$self->failure($t->{sets}[0][0], $t, "round $round ($mode)", "not every table was compared:\n$output") if $checks < 3;
-	return;
-}
-
-# Report a failure, with a script that runs it again.
-sub failure
-{
-	my ($self, $name, $t, $where, $what, $script) = @_;
-	$t->{failed} = 1;
-	my ($set) = grep { $_->[0] eq $name } @{ $t->{sets} // [ [ $name, $t ] ] };
-	my $d = $set->[1];
-	my $sample = '';
-	if (!defined $script)
-	{
-		$script = $self->{transcript}[0] . $self->{transcript}[1] . $t->{create};
-		foreach my $batch (@{ $self->{transcript} }[ 2 .. $#{ $self->{transcript} } ])
-		{
-			$script .= "-- batch\n$batch" . "BEGIN ISOLATION LEVEL REPEATABLE READ;\n" . refresh_sql($t->{sets}[0][0], $t->{sets}[2][0]);
-			$script .= check_sql(@$_) foreach @{ $t->{sets} };
-			$script .= "COMMIT;\n";
-		}
-		$script .= sample_sql(@$set);
-		$sample = $self->script(sample_sql(@$set), 'sample') if $where =~ /^round/ && $what =~ /missing/;
-	}
-	(my $plain = $name) =~ s/\W/_/g;
-	my $directory = $ENV{DYNTABLE_FAILURES} // $ENV{TESTDIR};
-	my $file = "$directory/random_$self->{seed}_$plain.sql";
-	open(my $handle, '>:raw', $file) or die "$file: $!";
-	my $comment = "$name, $where: $what\nconstructs: @{ $d->{constructs} }";
-	print $handle join('', map { "-- $_\n" } split(/\n/, $comment)), $script;
-	close $handle;
-	my $text = "seed $self->{seed}, pass $self->{pass}, $name, $where: $what\n  definition: $d->{sql}\n  " . ($sample ? "difference:\n$sample  " : '') . "script: $file";
-	push @{ $self->{failures} }, $text;
-	$self->{report}->("FAILED $text");
+	$self->failure($t->{sets}[0][0], $t, "round $round ($mode)", "not every table was compared:\n$output") if $checks < @{ $t->{sets} };
 	return;
 }
 
