@@ -72,6 +72,15 @@ INSERT INTO definition (name, query) VALUES
     ('d_lateral_group', 'SELECT t.id, x.v, x.n FROM t LEFT JOIN LATERAL (SELECT v, count(*) AS n FROM u WHERE u.k <= t.k GROUP BY v) x ON true'),
     ('d_lateral_chain', 'SELECT t.id, x.m, y.label FROM t, LATERAL (SELECT max(v) AS m FROM u WHERE u.k = t.k) x, LATERAL (SELECT label FROM p WHERE p.id = x.m AND p.id <> t.id) y'),
     ('d_lateral_distinct', 'SELECT t.id, x.name FROM t, LATERAL (SELECT DISTINCT name FROM u WHERE u.v < t.v) x'),
+    ('d_lateral_top', 'SELECT t.id, x.w FROM t, LATERAL (SELECT w FROM u WHERE u.k = t.k ORDER BY w DESC LIMIT 2) x'),
+    ('d_lateral_top_less', 'SELECT t.id, x.w, x.rn FROM t LEFT JOIN LATERAL (SELECT w, row_number() OVER (ORDER BY w, name) AS rn FROM u WHERE u.v <= t.v ORDER BY w, name LIMIT 2 OFFSET 1) x ON true'),
+    ('d_scalar_last', 'SELECT id, (SELECT w FROM u WHERE u.k = t.k ORDER BY w DESC LIMIT 1) AS last, (SELECT name FROM u WHERE u.v < t.v ORDER BY w DESC, name LIMIT 1) AS name FROM t'),
+    ('d_lateral_having', 'SELECT t.id, x.n FROM t LEFT JOIN LATERAL (SELECT count(*) AS n FROM u WHERE u.k = t.k HAVING count(*) <> 1) x ON x.n > t.v'),
+    ('d_lateral_except', 'SELECT t.id, x.v FROM t, LATERAL (SELECT v FROM u WHERE u.k = t.k EXCEPT SELECT id FROM p WHERE id < t.id) x'),
+    ('d_lateral_function', 'SELECT t.id, x.s, x.n FROM t, LATERAL (SELECT s, count(*) AS n FROM u, generate_series(1, t.v) s WHERE u.k = t.k GROUP BY s) x'),
+    ('d_exists_outer', 'SELECT id FROM t WHERE EXISTS (SELECT FROM u LEFT JOIN p ON p.id = u.v AND p.id < t.id WHERE u.k = t.k AND p.id IS NULL)'),
+    ('d_in_limit', 'SELECT id FROM t WHERE v IN (SELECT v FROM u WHERE u.k = t.k ORDER BY w LIMIT 1)'),
+    ('d_in_union', 'SELECT id FROM t WHERE k IN (SELECT k FROM u WHERE u.v = t.v UNION SELECT id FROM p WHERE id = t.v)'),
     ('d_lateral_union', 'SELECT t.id, x.a FROM t, LATERAL (SELECT w AS a FROM u WHERE u.k = t.k UNION SELECT id FROM p WHERE id = t.v) x');
 CALL create_all();
 CALL change('rows inside', $$INSERT INTO u VALUES (1, 1, 20, 'n1'), (1, 1, 20, 'n1'), (3, 0, 21, 'x'), (NULL, 0, 22, 'y'), (5, NULL, 23, 'z')$$);

@@ -108,6 +108,13 @@ extern bool dyn_reads_table(Node *node);
 /* dyn_build_source.c */
 extern DynNode *dyn_build_scan(DynLevel *level, RangeTblEntry *rte);
 
+/* dyn_build_carry.c: columns more, for each value of which the query stands. */
+extern void dyn_carry(Query *query, List *exprs);
+extern List *dyn_carry_given(Query *query, int given, List *outer);
+
+/* Is one of the expressions NULL wherever the Var is? */
+extern bool dyn_strict_in_any(List *exprs, Var *var);
+
 /* A subquery of rows outside, as a node that joins them (dyn_build_dependent.c). */
 typedef struct DynDependent
 {

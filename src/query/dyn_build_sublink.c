@@ -44,6 +44,7 @@ typedef struct Attachment
 } Attachment;
 
 static bool find_sublinks(Node *node, void *context);
+static void reduce_join(Attachment *attachment, DynNode *before, Node *condition);
 static Node *attach_mutator(Node *node, void *context);
 static bool attach_condition(Attachment *attachment, Node *condition);
 static Node *attach_sublink(Attachment *attachment, SubLink *link);
@@ -120,11 +121,45 @@ dyn_attach_sublinks(DynLevel *level, List **inputs, List **quals, List **exprs, 
 	*others = lthird(follow);
 	foreach(lc, (List *) linitial(follow))
 		if (!attach_condition(&attachment, lfirst(lc)))
+		{
+			DynNode    *before = attachment.node;
+
 			above = lappend(above, attach_mutator(lfirst(lc), &attachment));
+			reduce_join(&attachment, before, llast(above));
+		}
 	*exprs = (List *) attach_mutator(lsecond(follow), &attachment);
 	*inputs = list_make1(attachment.node);
 	*quals = above;
 	return !attachment.failed && level->ctx->refusal->code == NULL;
+}
+
+/*
+ * A condition that is not true where its subquery has no row makes the left
+ * join that was put on top of before an inner one.
+ */
+static void
+reduce_join(Attachment *attachment, DynNode *before, Node *condition)
+{
+	DynNode    *join = attachment->node;
+	List	   *quals;
+
+	if (attachment->failed || join->kind != DYN_NODE_JOIN || join->join != DYN_JOIN_LEFT ||
+		linitial(join->inputs) != before)
+		return;
+	quals = join->quals;
+	for (int i = before->ncolumns; i < join->ncolumns; i++)
+	{
+		DynColumn  *column = &join->columns[i];
+
+		if (!dyn_strict_in_any(list_make1(condition),
+							   makeVar(1, i + 1, column->type, column->typmod, column->collation, 0)))
+			continue;
+		attachment->node = dyn_make_select(attachment->level->ctx, join->inputs, quals,
+										   list_concat(dyn_column_vars(before, 1),
+													   dyn_column_vars(dyn_input(join, 2), 2)));
+		attachment->failed |= attachment->node == NULL;
+		return;
+	}
 }
 
 static Node *
