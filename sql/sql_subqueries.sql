@@ -79,6 +79,7 @@ INSERT INTO definition (name, query) VALUES
     ('d_lateral_except', 'SELECT t.id, x.v FROM t, LATERAL (SELECT v FROM u WHERE u.k = t.k EXCEPT SELECT id FROM p WHERE id < t.id) x'),
     ('d_lateral_function', 'SELECT t.id, x.s, x.n FROM t, LATERAL (SELECT s, count(*) AS n FROM u, generate_series(1, t.v) s WHERE u.k = t.k GROUP BY s) x'),
     ('d_exists_outer', 'SELECT id FROM t WHERE EXISTS (SELECT FROM u LEFT JOIN p ON p.id = u.v AND p.id < t.id WHERE u.k = t.k AND p.id IS NULL)'),
+    ('d_exists_limit', 'SELECT id, EXISTS (SELECT FROM u WHERE u.k = t.k OFFSET 2) AS three, EXISTS (SELECT FROM u WHERE u.v = t.v LIMIT 1) AS one FROM t'),
     ('d_in_limit', 'SELECT id FROM t WHERE v IN (SELECT v FROM u WHERE u.k = t.k ORDER BY w LIMIT 1)'),
     ('d_in_union', 'SELECT id FROM t WHERE k IN (SELECT k FROM u WHERE u.v = t.v UNION SELECT id FROM p WHERE id = t.v)'),
     ('d_lateral_union', 'SELECT t.id, x.a FROM t, LATERAL (SELECT w AS a FROM u WHERE u.k = t.k UNION SELECT id FROM p WHERE id = t.v) x');

@@ -23,6 +23,7 @@
 #include <nodes/nodeFuncs.h>
 #include <optimizer/optimizer.h>
 #include <optimizer/tlist.h>
+#include <parser/parse_clause.h>
 #include <parser/parse_func.h>
 #include <parser/parse_relation.h>
 #include <parser/parsetree.h>
@@ -50,7 +51,9 @@ static bool attach_condition(Attachment *attachment, Node *condition);
 static Node *attach_sublink(Attachment *attachment, SubLink *link);
 static bool simple_existence(Query *query);
 static bool existence(Attachment *attachment, DynJoin join, Query *query);
+static int64 constant_limit(Node *limit);
 static void simplify_existence(Query *query);
+static void number_matters(Query *query);
 static Node *mark(Attachment *attachment, Query *query);
 static Node *existence_of_row(Attachment *attachment, Query *query);
 static Query *comparing(SubLink *link, bool unknown, bool negated);
@@ -287,28 +290,53 @@ existence(Attachment *attachment, DynJoin join, Query *query)
 	return true;
 }
 
+/* LIMIT or OFFSET as a constant, or -1 where it is none. */
+static int64
+constant_limit(Node *limit)
+{
+	Const	   *value = (Const *) eval_const_expressions(NULL, limit);
+
+	return value && IsA(value, Const) && !value->constisnull ? DatumGetInt64(value->constvalue) : -1;
+}
+
 /* Leave out what makes no difference to whether there is a row. */
 static void
 simplify_existence(Query *query)
 {
-	Const	   *limit = (Const *) query->limitCount;
-
-	if (limit && IsA(limit, Const) && !limit->constisnull && DatumGetInt64(limit->constvalue) > 0 &&
-		query->limitOffset == NULL)
+	if (constant_limit(query->limitCount) > 0)
 		query->limitCount = NULL;
-	if (query->setOperations || query->limitCount || query->limitOffset)
+	if (query->limitOffset && constant_limit(query->limitOffset) == 0)
+		query->limitOffset = NULL;
+	if (query->setOperations || query->hasTargetSRFs)
 		return;
+	if (query->limitCount || query->limitOffset)
+	{
+		number_matters(query);
+		return;
+	}
 	query->sortClause = NIL;
 	query->distinctClause = NIL;
 	query->hasDistinctOn = false;
-	if (query->hasTargetSRFs)
-		return;
 	if (query->groupClause == NIL && query->groupingSets == NIL && !query->hasAggs)
 	{
 		query->targetList = NIL;
 		query->hasWindowFuncs = false;
 		query->windowClause = NIL;
 	}
+}
+
+/* How many rows there are decides, and not which come first: then all may be the same. */
+static void
+number_matters(Query *query)
+{
+	TargetEntry *one = makeTargetEntry((Expr *) makeBoolConst(true, false), 1, pstrdup("one"), false);
+
+	if (query->distinctClause || query->groupClause || query->groupingSets || query->hasAggs)
+		return;
+	query->hasWindowFuncs = false;
+	query->windowClause = NIL;
+	query->targetList = list_make1(one);
+	query->sortClause = addTargetToSortList(NULL, one, NIL, query->targetList, makeNode(SortBy));
 }
 
 /* A column that says whether the query has a row. */
@@ -575,14 +603,12 @@ attach_row(Attachment *attachment, Query *query, List **columns)
 static bool
 at_most_one_row(Query *query)
 {
-	Const	   *limit = (Const *) query->limitCount;
-
-	if (query->hasTargetSRFs)
+	if (query->hasTargetSRFs && query->limitCount == NULL)
 		return false;
 	if (query->hasAggs && query->groupClause == NIL && query->groupingSets == NIL)
 		return true;
-	return limit && IsA(limit, Const) && !limit->constisnull && query->limitOption == LIMIT_OPTION_COUNT &&
-		DatumGetInt64(limit->constvalue) <= 1;
+	return query->limitOption == LIMIT_OPTION_COUNT &&
+		(constant_limit(query->limitCount) == 0 || constant_limit(query->limitCount) == 1);
 }
 
 static Oid
