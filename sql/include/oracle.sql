@@ -74,6 +74,8 @@ BEGIN
     LOOP
         PERFORM dyntable_create(d.name, d.query, '1 day', d.mode);
         COMMIT;
+        SET TRANSACTION ISOLATION LEVEL REPEATABLE READ;     -- now() is that of the refresh
+        PERFORM dyntable_refresh(d.name::regclass);
         c := compare(d);
         PERFORM told(d.name, 'created', c.rows, NULL, coalesce(c.difference, 'equal'));
         UPDATE definition SET content = c.content WHERE definition.name = d.name;

@@ -27,6 +27,7 @@ static void describe(DynNode *node, int depth, List **lines);
 static void describe_top(DynNode *node, StringInfo buf);
 static void add_lookups(DynNode *node, Lookups *lookups);
 static void add_quals(DynNode *node, Lookups *lookups);
+static void add_moving(DynNode *node, Node *qual, Lookups *lookups);
 static void add_side(DynNode *node, OpExpr *op, const int *sides, int i, int base, Lookups *lookups);
 static void add_columns(DynNode *node, List *columns, Lookups *lookups);
 static void add_expr(DynNode *node, Node *expr, Lookups *lookups);
@@ -151,8 +152,9 @@ add_lookups(DynNode *node, Lookups *lookups)
 		foreach(lc, node->right_keys)
 			add_expr(node, dyn_renumber_input(lfirst(lc), 1, 2), lookups);
 	}
-	if (node->kind == DYN_NODE_MOVING ||
-		(node->kind == DYN_NODE_SELECT && list_length(node->inputs) > 1))
+	if (node->kind == DYN_NODE_MOVING)
+		add_moving(node, linitial(node->quals), lookups);
+	if (node->kind == DYN_NODE_SELECT && list_length(node->inputs) > 1)
 		add_quals(node, lookups);
 
 	/* rows that are gone are looked for where they came from, by the first column that a table has */
@@ -222,7 +224,7 @@ add_columns(DynNode *node, List *columns, Lookups *lookups)
 }
 
 /*
- * The conditions of a filter or inner join.  All equalities between two inputs
+ * The conditions of an inner join.  All equalities between two inputs
  * make one probe, in either direction; any other comparison is one by itself.
  */
 static void
@@ -240,13 +242,6 @@ add_quals(DynNode *node, Lookups *lookups)
 
 		if (!IsA(op, OpExpr) || list_length(op->args) != 2)
 			continue;
-		if (node->kind == DYN_NODE_MOVING)
-		{
-			begin_probe(lookups, "");
-			add_expr(node, linitial(op->args), lookups);
-			add_expr(node, lsecond(op->args), lookups);
-			continue;
-		}
 		for (int i = 0; i < 2; i++)
 			if (!bms_get_singleton_member(dyn_expr_relations(list_nth(op->args, i)), &sides[i]))
 				sides[i] = 0;
@@ -272,6 +267,22 @@ add_side(DynNode *node, OpExpr *op, const int *sides, int i, int base, Lookups *
 		lookups->probe = base + sides[i] * (list_length(node->inputs) + 1) + other;
 	add_expr(node, list_nth(op->args, i), lookups);
 	lookups->probe = last;
+}
+
+/* The comparisons with now() that a moving condition is made of. */
+static void
+add_moving(DynNode *node, Node *qual, Lookups *lookups)
+{
+	ListCell   *lc;
+
+	if (IsA(qual, BoolExpr))
+		foreach(lc, castNode(BoolExpr, qual)->args)
+			add_moving(node, lfirst(lc), lookups);
+	if (!IsA(qual, OpExpr) || list_length(castNode(OpExpr, qual)->args) != 2 || !dyn_expr_has_now(qual))
+		return;
+	begin_probe(lookups, "");
+	foreach(lc, castNode(OpExpr, qual)->args)
+		add_expr(node, lfirst(lc), lookups);
 }
 
 static void

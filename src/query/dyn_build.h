@@ -94,6 +94,7 @@ extern DynNode *dyn_build_leaf(DynLevel *level, int rti);
 extern void dyn_note_conditions(DynAbove *above, Node *quals);
 extern void dyn_reduce_join(DynLevel *level, JoinExpr *join);
 extern bool dyn_build_outer(DynLevel *level, JoinExpr *join, DynBlock *block);
+extern DynNode *dyn_make_join(DynContext *ctx, DynJoin join, DynNode *left, DynNode *right, List *quals);
 extern DynNode *dyn_make_existence(DynContext *ctx, DynJoin join, DynNode *left, DynNode *right,
 								   List *quals);
 
@@ -174,6 +175,12 @@ extern bool dyn_has_sublinks(Node *node);
  */
 extern bool dyn_attach_sublinks(DynLevel *level, List **inputs, List **quals, List **exprs, List **others);
 
+/* dyn_build_moving.c: conditions on now() */
+extern void dyn_split_moving(DynContext *ctx, List **inputs, List **quals, List **moving);
+extern DynNode *dyn_make_moving(DynContext *ctx, DynNode *input, Node *qual);
+extern DynNode *dyn_make_moving_join(DynContext *ctx, DynJoin join, DynNode *left, DynNode *right,
+									 List *quals);
+
 /* dyn_build_setop.c */
 extern DynNode *dyn_build_setop(DynLevel *level, SetOperationStmt *setop);
 extern DynNode *dyn_build_setop_side(DynLevel *level, SetOperationStmt *setop, Node *side);
@@ -219,8 +226,6 @@ extern DynNode *dyn_block_node(DynLevel *level, DynBlock *block);
 
 /* Make one input of those that hold the relations, with the conditions on them; its number, 0 when refused. */
 extern int	dyn_block_gather(DynLevel *level, DynBlock *block, Relids rels);
-extern bool dyn_split_moving(DynContext *ctx, List **inputs, List **quals, List **moving);
-extern DynNode *dyn_make_moving(DynContext *ctx, DynNode *input, Node *qual);
 extern DynNode *dyn_make_union(List *inputs);
 extern DynNode *dyn_make_groups(DynContext *ctx, DynNode *input, int nkeys);
 extern void dyn_add_aggregate(DynNode *groups, DynAgg *agg, DynColumn column);

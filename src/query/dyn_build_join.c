@@ -38,7 +38,6 @@ static bool leaves_unmatched(DynLevel *level, JoinExpr *join, Relids rels, DynNo
 static bool rejects_null(Node *quals, Var *var);
 static DynNode *add_nulls(DynContext *ctx, DynNode *anti);
 static List *take_conditions(List **conjuncts, Relids rels, bool all);
-static DynNode *make_join(DynContext *ctx, DynJoin join, DynNode *left, DynNode *right, List *quals);
 static void name_columns(DynNode *node);
 static void classify(DynNode *node);
 static bool equality_between_sides(Node *qual, Equality *equality);
@@ -138,8 +137,8 @@ dyn_build_outer(DynLevel *level, JoinExpr *join, DynBlock *block)
 	shift_places(level, sides[1].rels, 1);
 	if (kind == DYN_JOIN_LEFT && leaves_unmatched(level, join, sides[1].rels, inputs[1]))
 		kind = DYN_JOIN_ANTI;
-	node = make_join(level->ctx, kind, inputs[0], inputs[1],
-					 (List *) dyn_relocate(level, (Node *) conjuncts));
+	node = dyn_make_join(level->ctx, kind, inputs[0], inputs[1],
+						 (List *) dyn_relocate(level, (Node *) conjuncts));
 	if (node && kind == DYN_JOIN_ANTI)
 		node = add_nulls(level->ctx, node);
 	if (node == NULL)
@@ -277,7 +276,7 @@ dyn_make_existence(DynContext *ctx, DynJoin join, DynNode *left, DynNode *right,
 		left = dyn_make_select(ctx, list_make1(left), below, dyn_column_vars(left, 1));
 	if (left == NULL || right == NULL)
 		return NULL;
-	return make_join(ctx, join, left, right, quals);
+	return dyn_make_join(ctx, join, left, right, quals);
 }
 
 /* Take the conditions out that read only these relations; all: those that read none, too. */
@@ -306,19 +305,18 @@ take_conditions(List **conjuncts, Relids rels, bool all)
 }
 
 /* quals: over Vars of left (1) and right (2). */
-static DynNode *
-make_join(DynContext *ctx, DynJoin join, DynNode *left, DynNode *right, List *quals)
+DynNode *
+dyn_make_join(DynContext *ctx, DynJoin join, DynNode *left, DynNode *right, List *quals)
 {
 	int			ncolumns = left->ncolumns;
 	DynNode    *node;
 
 	if (ctx->refusal->code)
 		return NULL;
-	if (dyn_expr_has_now((Node *) quals))
-		return dyn_refuse(ctx, "NOW_IN_OUTER_JOIN",
-						  "now() stands in the condition of an outer join");
 	if (!dyn_check_written_at(ctx, (Node *) quals, list_make2(left, right)))
 		return NULL;
+	if (dyn_expr_has_now((Node *) quals))
+		return dyn_make_moving_join(ctx, join, left, right, quals);
 	if (dyn_join_is_outer(join))
 		ncolumns += right->ncolumns;
 	else if (join == DYN_JOIN_MARK)

@@ -1,7 +1,6 @@
 /*
  * dyn_build_node.c
- *	  Making nodes: SELECTs are merged and simplified here, and conditions on
- *	  now() get a node of their own.
+ *	  Making nodes: SELECTs are merged and simplified here.
  */
 #include <postgres.h>
 
@@ -73,8 +72,7 @@ dyn_make_select(DynContext *ctx, List *inputs, List *quals, List *targets)
 		return NULL;
 	merge_selects(&inputs, &quals, &targets);
 	dyn_recognise_top(&inputs, &quals, &targets);
-	if (!dyn_split_moving(ctx, &inputs, &quals, &moving))
-		return NULL;
+	dyn_split_moving(ctx, &inputs, &quals, &moving);
 
 	/* conditions on now() over several inputs stand above their join */
 	if (moving != NIL)
@@ -180,55 +178,6 @@ static Node *
 substitute(Node *expr, Substitution *substitution)
 {
 	return dyn_vars_map(expr, substitute_var, substitution);
-}
-
-/*
- * dyn_split_moving takes the conditions on now() out of quals: those over one
- * input become a MOVING node around it, the others are returned in *moving.
- */
-bool
-dyn_split_moving(DynContext *ctx, List **inputs, List **quals, List **moving)
-{
-	List	   *rest = NIL;
-	ListCell   *lc;
-
-	*moving = NIL;
-	foreach(lc, *quals)
-	{
-		Node	   *qual = lfirst(lc);
-		int			input;
-
-		if (!dyn_expr_has_now(qual))
-			rest = lappend(rest, qual);
-		else if (bms_get_singleton_member(dyn_expr_relations(qual), &input))
-		{
-			ListCell   *slot = list_nth_cell(*inputs, input - 1);
-
-			*inputs = list_copy(*inputs);
-			slot = list_nth_cell(*inputs, input - 1);
-			lfirst(slot) = dyn_make_moving(ctx, lfirst(slot), dyn_renumber_input(qual, input, 1));
-		}
-		else if (*inputs == NIL)
-			*inputs = list_make1(dyn_make_moving(ctx, dyn_build_one_row(), qual));
-		else
-			*moving = lappend(*moving, qual);
-	}
-	*quals = rest;
-	return true;
-}
-
-DynNode *
-dyn_make_moving(DynContext *ctx, DynNode *input, Node *qual)
-{
-	DynNode    *node;
-
-	if (input == NULL)
-		return NULL;
-	node = dyn_node_new(DYN_NODE_MOVING, input->ncolumns);
-	memcpy(node->columns, input->columns, sizeof(DynColumn) * input->ncolumns);
-	node->inputs = list_make1(input);
-	node->quals = list_make1(qual);
-	return node;
 }
 
 /* UNION ALL of inputs that have the same columns; the first one's types are its own. */

@@ -19,7 +19,6 @@
 #include <nodes/makefuncs.h>
 #include <nodes/nodeFuncs.h>
 #include <optimizer/optimizer.h>
-#include <parser/parse_coerce.h>
 #include <utils/builtins.h>
 #include <utils/datum.h>
 #include <utils/fmgroids.h>
@@ -27,7 +26,6 @@
 #include <utils/numeric.h>
 #include <utils/ruleutils.h>
 #include <utils/syscache.h>
-#include <utils/timestamp.h>
 
 #include "query/dyn_expr.h"
 
@@ -37,117 +35,9 @@ typedef struct RefusalSearch
 	char	   *reason;
 } RefusalSearch;
 
-static bool has_now_walker(Node *node, void *context);
-static Node *at_mutator(Node *node, void *context);
 static bool refusal_walker(Node *node, void *context);
 static bool function_refused(Oid funcid, void *context);
 static bool session_function(const char *name, int nargs);
-static Node *value_at(SQLValueFunction *value, TimestampTz t);
-
-bool
-dyn_expr_is_now(Node *node)
-{
-	if (IsA(node, FuncExpr))
-	{
-		Oid			funcid = castNode(FuncExpr, node)->funcid;
-
-		return funcid == F_NOW || funcid == F_TRANSACTION_TIMESTAMP ||
-			funcid == F_STATEMENT_TIMESTAMP;
-	}
-	if (IsA(node, SQLValueFunction))
-		switch (castNode(SQLValueFunction, node)->op)
-		{
-			case SVFOP_CURRENT_DATE:
-			case SVFOP_CURRENT_TIME:
-			case SVFOP_CURRENT_TIME_N:
-			case SVFOP_CURRENT_TIMESTAMP:
-			case SVFOP_CURRENT_TIMESTAMP_N:
-			case SVFOP_LOCALTIME:
-			case SVFOP_LOCALTIME_N:
-			case SVFOP_LOCALTIMESTAMP:
-			case SVFOP_LOCALTIMESTAMP_N:
-				return true;
-			default:
-				return false;
-		}
-	return false;
-}
-
-bool
-dyn_expr_has_now(Node *node)
-{
-	return has_now_walker(node, NULL);
-}
-
-/*
- * Whether an expression shows now() itself.  In a subquery, an aggregate or a
- * window function now() decides rows, and what the expression says of these is
- * a value like any other.
- */
-bool
-dyn_expr_shows_now(Node *node)
-{
-	bool		itself_only = true;
-
-	return has_now_walker(node, &itself_only);
-}
-
-/* context: not NULL where only what the expression shows itself counts */
-static bool
-has_now_walker(Node *node, void *context)
-{
-	if (node == NULL)
-		return false;
-	if (dyn_expr_is_now(node))
-		return true;
-	if (context != NULL && (IsA(node, Query) || IsA(node, Aggref) || IsA(node, WindowFunc)))
-		return false;
-	if (IsA(node, Query))
-		return query_tree_walker((Query *) node, has_now_walker, context, 0);
-	return expression_tree_walker(node, has_now_walker, context);
-}
-
-Node *
-dyn_expr_at(Node *node, TimestampTz t)
-{
-	if (node && IsA(node, Query))
-		return (Node *) query_tree_mutator((Query *) node, at_mutator, &t, 0);
-	return at_mutator(node, &t);
-}
-
-static Node *
-at_mutator(Node *node, void *context)
-{
-	TimestampTz t = *(TimestampTz *) context;
-
-	if (node == NULL)
-		return NULL;
-	if (dyn_expr_is_now(node))
-	{
-		if (IsA(node, SQLValueFunction))
-			return value_at((SQLValueFunction *) node, t);
-		return (Node *) makeConst(TIMESTAMPTZOID, -1, InvalidOid, sizeof(TimestampTz),
-								  TimestampTzGetDatum(t), false, FLOAT8PASSBYVAL);
-	}
-	if (IsA(node, Query))
-		return (Node *) query_tree_mutator((Query *) node, at_mutator, context, 0);
-	return expression_tree_mutator(node, at_mutator, context);
-}
-
-/* CURRENT_DATE and the like at a moment: that moment, cast as the server casts it. */
-static Node *
-value_at(SQLValueFunction *value, TimestampTz t)
-{
-	Node	   *moment = (Node *) makeConst(TIMESTAMPTZOID, -1, InvalidOid, sizeof(TimestampTz),
-											TimestampTzGetDatum(t), false, FLOAT8PASSBYVAL);
-	Node	   *cast = coerce_to_target_type(NULL, moment, TIMESTAMPTZOID,
-											 value->type, value->typmod,
-											 COERCION_EXPLICIT, COERCE_EXPLICIT_CAST, -1);
-
-	if (cast == NULL)
-		elog(ERROR, "could not cast a timestamp to type %u", value->type);
-	return cast;
-}
 
 char *
 dyn_expr_refusal(Query *query, const char **code)
@@ -245,37 +135,6 @@ session_function(const char *name, int nargs)
 	return false;
 }
 
-Node *
-dyn_expr_not(Node *qual)
-{
-	BooleanTest *test;
-
-	/*
-	 * A row is asked only if the condition was true for it at the other
-	 * moment, so a single comparison is not NULL here and its negator (which
-	 * an index can serve) says the same as IS NOT TRUE.
-	 */
-	if (IsA(qual, OpExpr))
-	{
-		OpExpr	   *op = (OpExpr *) qual;
-		Oid			negator = get_negator(op->opno);
-
-		if (OidIsValid(negator) && op_strict(op->opno) && list_length(op->args) == 2)
-		{
-			OpExpr	   *result = copyObject(op);
-
-			result->opno = negator;
-			result->opfuncid = get_opcode(negator);
-			return (Node *) result;
-		}
-	}
-	test = makeNode(BooleanTest);
-	test->arg = (Expr *) copyObject(qual);
-	test->booltesttype = IS_NOT_TRUE;
-	test->location = -1;
-	return (Node *) test;
-}
-
 int
 dyn_expr_fixed_scale(Node *expr)
 {
@@ -335,6 +194,10 @@ dyn_expr_conjuncts(Node *qual)
 	}
 	if (is_andclause(qual))
 		return dyn_expr_conjuncts((Node *) castNode(BoolExpr, qual)->args);
+
+	/* NOT (a OR b) is NOT a AND NOT b */
+	if (is_notclause(qual) && is_orclause(get_notclausearg(qual)))
+		return dyn_expr_conjuncts(negate_clause((Node *) get_notclausearg(qual)));
 	return list_make1(qual);
 }
 

@@ -9,7 +9,7 @@
 #include <datatype/timestamp.h>
 #include <nodes/parsenodes.h>
 
-/* now() and its kin: their value is the data timestamp of a refresh. */
+/* dyn_expr_now.c: now() and its kin, whose value is the data timestamp of a refresh. */
 extern bool dyn_expr_is_now(Node *node);
 extern bool dyn_expr_has_now(Node *node);
 extern bool dyn_expr_shows_now(Node *node);
@@ -17,11 +17,17 @@ extern bool dyn_expr_shows_now(Node *node);
 /* The expression or query with now() and its kin replaced by the moment t (a copy). */
 extern Node *dyn_expr_at(Node *node, TimestampTz t);
 
-/* The first function or construct in the query that no delta can follow, or NULL; *code is its reason code. */
-extern char *dyn_expr_refusal(Query *query, const char **code);
+/* Is the value the same at both moments? */
+extern bool dyn_expr_same_at(Node *node, TimestampTz t, TimestampTz other);
 
 /* The condition's complement among rows for which it was true at another moment. */
 extern Node *dyn_expr_not(Node *qual);
+
+/* What holds wherever the condition is true at t and not at other, over columns that an index can serve. */
+extern Node *dyn_expr_crossed(Node *qual, TimestampTz t, TimestampTz other);
+
+/* dyn_expr.c: the first function or construct in the query that no delta can follow, or NULL; *code is its reason code. */
+extern char *dyn_expr_refusal(Query *query, const char **code);
 
 /* The scale that every value of a numeric expression has, or -1 when it varies. */
 extern int	dyn_expr_fixed_scale(Node *expr);

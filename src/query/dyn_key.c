@@ -97,9 +97,22 @@ dyn_node_order_matters(DynNode *node)
 	return false;
 }
 
+/* The same for a node that is still being built, and all below it. */
+void
+dyn_node_derive_keys(DynNode *node)
+{
+	ListCell   *lc;
+
+	foreach(lc, node->inputs)
+		dyn_node_derive_keys(lfirst(lc));
+	dyn_node_derive_key(node);
+}
+
 void
 dyn_node_derive_key(DynNode *node)
 {
+	node->has_key = false;
+	node->key = NIL;
 	switch (node->kind)
 	{
 		case DYN_NODE_SCAN:
@@ -347,7 +360,6 @@ join_key(DynNode *node)
 	DynNode    *left = dyn_input(node, 1);
 	DynNode    *right = dyn_input(node, 2);
 	bool		outer = dyn_join_is_outer(node->join);
-	bool		fixed = node->join != DYN_JOIN_FULL;
 	ListCell   *lc;
 
 	if (!left->has_key || (outer && !right->has_key))
@@ -361,9 +373,7 @@ join_key(DynNode *node)
 	if (!outer)
 		return;
 	foreach(lc, right->key)
-		fixed &= is_right_key(node, lfirst_int(lc));
-	if (!fixed)
-		foreach(lc, right->key)
+		if (node->join == DYN_JOIN_FULL || !is_right_key(node, lfirst_int(lc)))
 			node->key = lappend_int(node->key, left->ncolumns + lfirst_int(lc));
 }
 

@@ -35,8 +35,7 @@ static char *select_statement(DynSql *sql, DynNode *node, char **sources, bool w
 static void select_terms(DynSql *sql, DynNode *node, List *old, int halved, char **sources,
 						 StringInfo buf);
 static char *select_delta(DynSql *sql, DynNode *node);
-static char *moving_statement(DynSql *sql, DynNode *node, const char *source, const char *weight,
-							  TimestampTz t, bool and_not, TimestampTz not_t);
+static char *moving_statement(DynNode *node, const char *source, const char *weight, TimestampTz t);
 static char *moving_delta(DynSql *sql, DynNode *node);
 static char *union_delta(DynSql *sql, DynNode *node);
 static char *weighted_content(DynSql *sql, DynNode *node);
@@ -62,9 +61,8 @@ dyn_sql_content(DynSql *sql, DynNode *node)
 		case DYN_NODE_SELECT:
 			return select_statement(sql, node, NULL, false);
 		case DYN_NODE_MOVING:
-			return moving_statement(sql, node,
-									psprintf("(%s)", dyn_sql_content(sql, dyn_input(node, 1))),
-									NULL, sql->upto, false, 0);
+			return moving_statement(node, psprintf("(%s)", dyn_sql_content(sql, dyn_input(node, 1))),
+									NULL, sql->upto);
 		case DYN_NODE_JOIN:
 			return dyn_sql_join_content(sql, node);
 		case DYN_NODE_UNION:
@@ -237,20 +235,23 @@ select_terms(DynSql *sql, DynNode *node, List *old, int halved, char **sources, 
  * ------------------------------------------------------------------------
  */
 static char *
-moving_statement(DynSql *sql, DynNode *node, const char *source, const char *weight,
-				 TimestampTz t, bool and_not, TimestampTz not_t)
+moving_statement(DynNode *node, const char *source, const char *weight, TimestampTz t)
 {
-	StringInfoData buf;
+	return psprintf("SELECT %s%s%s FROM %s i1 WHERE %s", weight ? weight : "", weight ? " AS w, " : "",
+					dyn_sql_columns("i1", node->ncolumns), source,
+					dyn_sql_expr(node, linitial(node->quals), t));
+}
+
+/* The rows for which the condition is true at t and not at other. */
+static char *
+moved_statement(DynNode *node, const char *source, const char *weight, TimestampTz t, TimestampTz other)
+{
 	Node	   *qual = linitial(node->quals);
 
-	initStringInfo(&buf);
-	appendStringInfo(&buf, "SELECT %s%s%s FROM %s i1 WHERE %s",
-					 weight ? weight : "", weight ? " AS w, " : "",
-					 dyn_sql_columns("i1", node->ncolumns), source,
-					 dyn_sql_expr(node, qual, t));
-	if (and_not)
-		appendStringInfo(&buf, " AND %s", dyn_sql_expr(node, dyn_expr_not(qual), not_t));
-	return buf.data;
+	return psprintf("%s AND %s%s%s", moving_statement(node, source, weight, t),
+					dyn_sql_expr(node, dyn_expr_not(qual), other),
+					IsA(qual, BoolExpr) ? " AND " : "",
+					IsA(qual, BoolExpr) ? dyn_sql_expr(node, dyn_expr_crossed(qual, t, other), t) : "");
 }
 
 static char *
@@ -261,16 +262,13 @@ moving_delta(DynSql *sql, DynNode *node)
 
 	initStringInfo(&buf);
 	if (sql->changed[input->no])
-		dyn_sql_add_term(&buf, moving_statement(sql, node, psprintf("d%d", input->no), "i1.w",
-										sql->since, false, 0));
-	if (sql->since != sql->upto)
+		dyn_sql_add_term(&buf, moving_statement(node, psprintf("d%d", input->no), "i1.w", sql->since));
+	if (!dyn_expr_same_at(linitial(node->quals), sql->since, sql->upto))
 	{
 		char	   *content = psprintf("(%s)", dyn_sql_content(sql, input));
 
-		dyn_sql_add_term(&buf, moving_statement(sql, node, content, "1::bigint",
-										sql->upto, true, sql->since));
-		dyn_sql_add_term(&buf, moving_statement(sql, node, content, "(-1)::bigint",
-										sql->since, true, sql->upto));
+		dyn_sql_add_term(&buf, moved_statement(node, content, "1::bigint", sql->upto, sql->since));
+		dyn_sql_add_term(&buf, moved_statement(node, content, "(-1)::bigint", sql->since, sql->upto));
 	}
 	return buf.len ? buf.data : NULL;
 }
@@ -380,7 +378,7 @@ old_whole(DynSql *sql, DynNode *node)
 		sources[i] = psprintf("(%s)", old);
 	}
 	if (node->kind == DYN_NODE_MOVING)
-		return moving_statement(sql, node, sources[1], "i1.w", sql->since, false, 0);
+		return moving_statement(node, sources[1], "i1.w", sql->since);
 	return select_statement(sql, node, sources, true);
 }
 

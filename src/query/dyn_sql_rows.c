@@ -43,7 +43,7 @@ dyn_sql_rows_delta(DynSql *sql, DynNode *node)
 	initStringInfo(&buf);
 	if (input && sql->changed[input->no])
 		appendStringInfoString(&buf, rows_statement(node, psprintf("d%d", input->no), "i1.w", sql->since));
-	if (dyn_node_moves(node) && sql->since != sql->upto)
+	if (!dyn_expr_same_at((Node *) node->source, sql->since, sql->upto))
 		appendStringInfo(&buf, "%s%s UNION ALL %s", buf.len ? " UNION ALL " : "",
 						 rows_statement(node, content, "1::bigint", sql->upto),
 						 rows_statement(node, content, "(-1)::bigint", sql->since));
