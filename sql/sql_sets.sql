@@ -53,6 +53,6 @@ CALL change('from none', $$INSERT INTO r VALUES (1, NULL, 1), (1, NULL, 1), (2, 
 
 SELECT query, r AS refusal FROM unnest(ARRAY[
     'SELECT count(*) AS n FROM (SELECT FROM l UNION SELECT FROM r) x',
-    'SELECT a, now() AS t FROM l EXCEPT SELECT a, now() FROM r']) query, dyntable_explain_query(query) r WHERE r ~ '[A-Z]{5}';
+    'SELECT a, now() AS t FROM l EXCEPT SELECT a, now() FROM r']) query, dyntable_explain_query(query) r WHERE r ~ 'reason';
 
 DROP SCHEMA sql_sets CASCADE;

@@ -183,7 +183,6 @@ level_refused(DynLevel *level)
 		const char *reason;
 	}			constructs[] = {
 		{has_policies(query), "ROW_SECURITY", "row-level security applies to a source for the table's owner"},
-		{query->groupingSets != NIL, "GROUPING_SETS", "the query uses GROUPING SETS, CUBE or ROLLUP"},
 		{query->rowMarks != NIL, "ROW_LOCKING", "the query locks rows (FOR UPDATE or the like)"},
 	};
 

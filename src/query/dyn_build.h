@@ -202,6 +202,17 @@ extern Node *dyn_as_columns(Node *expr, void *columns);
 /* The entries of a target list that sorting and partitioning refer to, not to be printed. */
 extern List *dyn_sorting_tlist(List *tlist);
 
+/* dyn_build_branch.c: the groups of rows, whichever of them each aggregate (list of Aggref) reads */
+extern DynNode *dyn_build_groups(DynContext *ctx, List *inputs, List *quals, List *keys, List *refs);
+extern bool dyn_needs_branches(List *refs);
+
+/* dyn_build_agg.c */
+extern DynAgg *dyn_build_agg(Aggref *ref, List **targets, bool marked);
+extern DynAggKind dyn_agg_kind(Aggref *ref);
+extern Node *dyn_rewrite_aggregates(Node *node, void *context);
+extern Node *dyn_int8(int64 value);
+extern Expr *dyn_int8_less(Node *left, Node *right);
+
 /* dyn_build_group.c, dyn_build_window.c: false when refused */
 extern bool dyn_build_aggregate(DynUpper *upper);
 extern bool dyn_build_windows(DynUpper *upper);
@@ -227,6 +238,8 @@ extern DynNode *dyn_block_node(DynLevel *level, DynBlock *block);
 /* Make one input of those that hold the relations, with the conditions on them; its number, 0 when refused. */
 extern int	dyn_block_gather(DynLevel *level, DynBlock *block, Relids rels);
 extern DynNode *dyn_make_union(List *inputs);
+extern void dyn_columns_like(DynNode *node, List *exprs);
+extern Node *dyn_null_like(Node *expr);
 extern DynNode *dyn_make_groups(DynContext *ctx, DynNode *input, int nkeys);
 extern void dyn_add_aggregate(DynNode *groups, DynAgg *agg, DynColumn column);
 extern List *dyn_column_vars(DynNode *node, int input);

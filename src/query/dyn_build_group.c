@@ -1,104 +1,107 @@
 /*
  * dyn_build_group.c
- *	  GROUP BY and aggregates.
+ *	  GROUP BY, GROUPING SETS, CUBE and ROLLUP.
+ *
+ * Each grouping set is an AGGREGATE of its own over one input; a SELECT above
+ * it gives NULL for the columns that are not in the set and a constant for
+ * each GROUPING(), and the sets are a UNION ALL, over which HAVING stands.
  */
 #include <postgres.h>
 
-#include <access/nbtree.h>
-#include <access/transam.h>
-#include <catalog/pg_aggregate.h>
 #include <catalog/pg_type.h>
 #include <nodes/makefuncs.h>
 #include <nodes/nodeFuncs.h>
 #include <optimizer/optimizer.h>
-#include <optimizer/tlist.h>
+#include <parser/parse_agg.h>
 #include <rewrite/rewriteManip.h>
-#include <utils/fmgroids.h>
-#include <utils/lsyscache.h>
+#include <utils/builtins.h>
 #include <utils/typcache.h>
 
 #include "query/dyn_build.h"
 #include "query/dyn_expr.h"
 
-static bool ungrouped_vars_walker(Node *node, void *context);
-static bool aggrefs_walker(Node *node, void *context);
-static bool equal_is_alike(Oid type, Oid collation);
-static DynAgg *build_agg(Aggref *ref, List **targets);
-static DynAggKind classify_aggregate(Aggref *ref);
-static Aggref *strip_filter(Aggref *ref, Node **arg);
+/* A plan and its state tables grow with the number of grouping sets. */
+#define MAX_SETS	64
 
-/* What is looked for in a level's expressions, and in the subqueries in them. */
-typedef struct Ungrouped
+typedef struct Grouping
 {
-	List	   *keys;
-	List	   *vars;			/* found */
-	Index		depth;			/* of the subquery */
-} Ungrouped;
+	List	   *keys;			/* expressions of GROUP BY */
+	List	   *refs;			/* of int: what clauses and GROUPING() call them */
+	List	   *dependent;		/* Vars that a grouped primary key decides */
+	List	   *aggs;			/* of Aggref * */
+	List	   *masks;			/* of GroupingFunc * */
+	Index		depth;			/* of the subquery that is looked into */
+} Grouping;
+
+static void find_grouping(DynUpper *upper, Grouping *grouping);
+static bool ungrouped_vars_walker(Node *node, void *context);
+static bool aggregates_walker(Node *node, void *context);
+static bool grouping_refused(DynUpper *upper, Grouping *grouping);
+static bool share_input(DynUpper *upper);
+static DynNode *build_sets(DynUpper *upper, Grouping *grouping);
+static DynNode *build_set(DynUpper *upper, Grouping *grouping, List *set);
+static int	mask_of(GroupingFunc *function, List *set);
+static void refer_to_keys(DynUpper *upper, Grouping *grouping);
 
 bool
 dyn_build_aggregate(DynUpper *upper)
 {
-	Ungrouped	ungrouped = {NIL, NIL};
-	Ungrouped	aggregates = {NIL, NIL};
-	List	   *refs;
-	List	   *targets;
+	Grouping	grouping = {NIL};
 	DynExprColumns columns = {NIL};
 	DynNode    *node;
-	DynNode    *input;
-	List	   *aggs = NIL;
-	ListCell   *lc;
-	int			i;
 
-	foreach(lc, upper->query->groupClause)
-		ungrouped.keys = list_append_unique(ungrouped.keys,
-											get_sortgroupclause_expr(lfirst(lc), upper->tlist));
-
-	/* columns that depend on a grouped primary key group the same way */
-	ungrouped_vars_walker((Node *) upper->tlist, &ungrouped);
-	ungrouped_vars_walker((Node *) upper->having, &ungrouped);
-	targets = list_concat(ungrouped.keys, ungrouped.vars);
-	columns.exprs = list_copy(targets);
-	aggrefs_walker((Node *) upper->tlist, &aggregates);
-	aggrefs_walker((Node *) upper->having, &aggregates);
-	refs = aggregates.vars;
-	if (dyn_expr_has_now((Node *) targets) || dyn_expr_has_now((Node *) refs))
-		return dyn_refuse(upper->ctx, "NOW_IN_AGGREGATE",
-						  "now() stands in GROUP BY or in an aggregate's argument") != NULL;
-	if (!dyn_check_written_at(upper->ctx, (Node *) targets, upper->inputs) ||
-		!dyn_check_written_at(upper->ctx, (Node *) refs, upper->inputs))
+	upper->tlist = (List *) dyn_rewrite_aggregates((Node *) upper->tlist, NULL);
+	upper->having = (List *) dyn_rewrite_aggregates((Node *) upper->having, NULL);
+	find_grouping(upper, &grouping);
+	if (grouping_refused(upper, &grouping))
+		return false;
+	if (upper->query->groupingSets || dyn_needs_branches(grouping.aggs))
+	{
+		if (!share_input(upper))
+			return false;
+		grouping = (Grouping) {NIL};
+		find_grouping(upper, &grouping);
+	}
+	if (upper->query->groupingSets || grouping.masks)
+		node = build_sets(upper, &grouping);
+	else
+		node = dyn_build_groups(upper->ctx, upper->inputs, upper->quals,
+								list_concat_copy(grouping.keys, grouping.dependent), grouping.aggs);
+	if (node == NULL)
 		return false;
 
-	node = dyn_node_new(DYN_NODE_AGGREGATE, list_length(targets) + list_length(refs));
-	node->nkeys = list_length(targets);
-	foreach(lc, refs)
-	{
-		aggs = lappend(aggs, build_agg(lfirst(lc), &targets));
-		columns.exprs = lappend(columns.exprs, lfirst(lc));
-	}
-	node->aggs = aggs;
-
-	/* count(*) alone over rows needs no column, but a query wants one */
-	input = dyn_make_select(upper->ctx, upper->inputs, upper->quals, targets);
-	if (input == NULL)
-		return false;
-	node->inputs = list_make1(input);
-	for (i = 0; i < node->nkeys; i++)
-		node->columns[i] = input->columns[i];
-	foreach(lc, refs)
-	{
-		Aggref	   *ref = lfirst_node(Aggref, lc);
-
-		node->columns[i++] = (DynColumn) {
-			.type = ref->aggtype, .typmod = -1, .collation = ref->aggcollid,
-			.nullable = ref->aggfnoid != F_COUNT_ && ref->aggfnoid != F_COUNT_ANY
-		};
-	}
-
+	columns.exprs = list_concat(list_concat_copy(grouping.keys, grouping.dependent),
+								list_concat_copy(grouping.aggs, grouping.masks));
 	upper->inputs = list_make1(node);
 	upper->tlist = (List *) dyn_as_columns((Node *) upper->tlist, &columns);
+	if (upper->query->groupingSets)
+		refer_to_keys(upper, &grouping);
 	upper->quals = (List *) dyn_as_columns((Node *) upper->having, &columns);
 	upper->having = NIL;
 	return true;
+}
+
+static void
+find_grouping(DynUpper *upper, Grouping *grouping)
+{
+	ListCell   *lc;
+
+	foreach(lc, upper->query->groupClause)
+	{
+		Node	   *key = get_sortgroupclause_expr(lfirst(lc), upper->tlist);
+
+		/* in grouping sets, one may be in a set without the other */
+		if (upper->query->groupingSets == NIL && list_member(grouping->keys, key))
+			continue;
+		grouping->keys = lappend(grouping->keys, key);
+		grouping->refs = lappend_int(grouping->refs, lfirst_node(SortGroupClause, lc)->tleSortGroupRef);
+	}
+
+	/* columns that depend on a grouped primary key group the same way */
+	ungrouped_vars_walker((Node *) upper->tlist, grouping);
+	ungrouped_vars_walker((Node *) upper->having, grouping);
+	aggregates_walker((Node *) upper->tlist, grouping);
+	aggregates_walker((Node *) upper->having, grouping);
 }
 
 /* Something of this level as it stands outside of the subqueries in which it was found. */
@@ -114,153 +117,210 @@ at_own_level(void *node, Index depth)
 static bool
 ungrouped_vars_walker(Node *node, void *context)
 {
-	Ungrouped  *ungrouped = context;
+	Grouping   *grouping = context;
 
-	if (node == NULL || (IsA(node, Aggref) && ((Aggref *) node)->agglevelsup == ungrouped->depth) ||
-		list_member(ungrouped->keys, node))
+	if (node == NULL || list_member(grouping->keys, node) ||
+		(IsA(node, Aggref) && ((Aggref *) node)->agglevelsup == grouping->depth) ||
+		(IsA(node, GroupingFunc) && ((GroupingFunc *) node)->agglevelsup == grouping->depth))
 		return false;
 	if (IsA(node, Var))
 	{
-		if (((Var *) node)->varlevelsup == ungrouped->depth)
-			ungrouped->vars = list_append_unique(ungrouped->vars, at_own_level(node, ungrouped->depth));
+		if (((Var *) node)->varlevelsup == grouping->depth)
+			grouping->dependent = list_append_unique(grouping->dependent,
+													 at_own_level(node, grouping->depth));
 		return false;
 	}
 	if (IsA(node, Query))
 	{
-		Ungrouped	inner = {copyObject(ungrouped->keys), ungrouped->vars, ungrouped->depth + 1};
+		Grouping	inner = {.keys = copyObject(grouping->keys), .dependent = grouping->dependent,
+		.depth = grouping->depth + 1};
 
 		IncrementVarSublevelsUp((Node *) inner.keys, 1, 0);
 		(void) query_tree_walker((Query *) node, ungrouped_vars_walker, &inner, 0);
-		ungrouped->vars = inner.vars;
+		grouping->dependent = inner.dependent;
 		return false;
 	}
 	return expression_tree_walker(node, ungrouped_vars_walker, context);
 }
 
 static bool
-aggrefs_walker(Node *node, void *context)
+aggregates_walker(Node *node, void *context)
 {
-	Ungrouped  *found = context;
+	Grouping   *grouping = context;
 
 	if (node == NULL)
 		return false;
-	if (IsA(node, Aggref) && ((Aggref *) node)->agglevelsup == found->depth)
+	if (IsA(node, Aggref) && ((Aggref *) node)->agglevelsup == grouping->depth)
 	{
-		found->vars = list_append_unique(found->vars, at_own_level(node, found->depth));
+		grouping->aggs = list_append_unique(grouping->aggs, at_own_level(node, grouping->depth));
+		return false;
+	}
+	if (IsA(node, GroupingFunc) && ((GroupingFunc *) node)->agglevelsup == grouping->depth)
+	{
+		grouping->masks = list_append_unique(grouping->masks, at_own_level(node, grouping->depth));
 		return false;
 	}
 	if (IsA(node, Query))
 	{
-		found->depth++;
-		(void) query_tree_walker((Query *) node, aggrefs_walker, context, 0);
-		found->depth--;
+		grouping->depth++;
+		(void) query_tree_walker((Query *) node, aggregates_walker, context, 0);
+		grouping->depth--;
 		return false;
 	}
-	return expression_tree_walker(node, aggrefs_walker, context);
+	return expression_tree_walker(node, aggregates_walker, context);
 }
 
-/* Decide how an aggregate is kept, and add what it reads to the input's targets. */
-static DynAgg *
-build_agg(Aggref *ref, List **targets)
-{
-	DynAgg	   *agg = palloc0(sizeof(DynAgg));
-	Node	   *arg = NULL;
-
-	agg->kind = classify_aggregate(ref);
-	if (agg->kind == DYN_AGG_REREAD)
-	{
-		DynExprColumns columns = {NIL};
-		ListCell   *lc;
-
-		foreach(lc, dyn_vars_of((Node *) ref))
-			dyn_column_for(targets, lfirst(lc));
-		columns.exprs = *targets;
-		agg->ref = (Aggref *) copyObject(ref);
-		agg->ref = (Aggref *) dyn_as_columns((Node *) agg->ref, &columns);
-		return agg;
-	}
-	agg->ref = strip_filter(ref, &arg);
-	if (arg)
-	{
-		agg->arg = dyn_column_for(targets, arg);
-		agg->minus_rereads = agg->kind != DYN_AGG_COUNT && agg->kind != DYN_AGG_EXTREMUM &&
-			exprType(arg) == NUMERICOID && dyn_expr_fixed_scale(arg) < 0;
-	}
-	if (agg->kind == DYN_AGG_EXTREMUM)
-	{
-		agg->is_max = strcmp(get_func_name(ref->aggfnoid), "max") == 0;
-		agg->alike = equal_is_alike(exprType(arg), ref->inputcollid);
-	}
-	return agg;
-}
-
-/* Whether values of a type that are equal are so to the byte (1.0 and 1.00 are not). */
 static bool
-equal_is_alike(Oid type, Oid collation)
+grouping_refused(DynUpper *upper, Grouping *grouping)
 {
-	TypeCacheEntry *entry = lookup_type_cache(type, TYPECACHE_BTREE_OPFAMILY);
-	Oid			proc;
+	List	   *read = list_concat_copy(grouping->keys, grouping->dependent);
+	bool		now = dyn_expr_has_now((Node *) read);
+	ListCell   *lc;
 
-	if (!OidIsValid(entry->btree_opf))
-		return false;
-	proc = get_opfamily_proc(entry->btree_opf, entry->btree_opintype, entry->btree_opintype,
-							 BTEQUALIMAGE_PROC);
-	return OidIsValid(proc) &&
-		DatumGetBool(OidFunctionCall1Coll(proc, collation, ObjectIdGetDatum(entry->btree_opintype)));
-}
-
-static DynAggKind
-classify_aggregate(Aggref *ref)
-{
-	char	   *name;
-
-	if (ref->aggkind != AGGKIND_NORMAL || ref->aggdistinct || ref->aggorder)
-		return DYN_AGG_REREAD;
-	switch (ref->aggfnoid)
+	foreach(lc, grouping->aggs)
 	{
-		case F_COUNT_:
-		case F_COUNT_ANY:
-			return DYN_AGG_COUNT;
-		case F_SUM_INT2:
-		case F_SUM_INT4:
-		case F_SUM_INT8:
-		case F_SUM_NUMERIC:
-			return DYN_AGG_SUM;
-		case F_AVG_INT2:
-		case F_AVG_INT4:
-		case F_AVG_INT8:
-		case F_AVG_NUMERIC:
-			return DYN_AGG_AVG;
+		Aggref		argument = *lfirst_node(Aggref, lc);
+
+		argument.aggfilter = NULL;
+		now |= dyn_expr_has_now((Node *) &argument);
 	}
-	name = get_func_name(ref->aggfnoid);
-	if (ref->aggfnoid < FirstUnpinnedObjectId &&
-		(strcmp(name, "min") == 0 || strcmp(name, "max") == 0))
-		return DYN_AGG_EXTREMUM;
-	return DYN_AGG_REREAD;
+	if (now)
+	{
+		dyn_refuse(upper->ctx, "NOW_IN_AGGREGATE",
+				   "now() stands in GROUP BY or in an aggregate's argument");
+		return true;
+	}
+	return !dyn_check_written_at(upper->ctx, (Node *) list_concat(read, grouping->aggs), upper->inputs);
 }
 
-/* The aggregate's argument, NULL where its FILTER is not true; *arg NULL for a plain count(*). */
-static Aggref *
-strip_filter(Aggref *ref, Node **arg)
+/* Make one node of the level's rows, which several nodes above may read. */
+static bool
+share_input(DynUpper *upper)
 {
-	CaseExpr   *guard;
-	CaseWhen   *when;
+	DynExprColumns columns = {NIL};
+	DynNode    *node;
 
-	*arg = ref->args ? (Node *) linitial_node(TargetEntry, ref->args)->expr : NULL;
-	if (ref->aggfilter == NULL)
-		return ref;
-	if (*arg == NULL)
-		*arg = makeBoolConst(true, false);
-	when = makeNode(CaseWhen);
-	when->expr = copyObject(ref->aggfilter);
-	when->result = (Expr *) copyObject(*arg);
-	when->location = -1;
-	guard = makeNode(CaseExpr);
-	guard->casetype = exprType(*arg);
-	guard->casecollid = exprCollation(*arg);
-	guard->args = list_make1(when);
-	guard->defresult = (Expr *) makeNullConst(exprType(*arg), exprTypmod(*arg), exprCollation(*arg));
-	guard->location = -1;
-	*arg = (Node *) guard;
-	return ref;
+	if (list_length(upper->inputs) == 1 && upper->quals == NIL)
+	{
+		((DynNode *) linitial(upper->inputs))->shared = true;
+		return true;
+	}
+	columns.exprs = dyn_vars_of((Node *) list_make2(upper->tlist, upper->having));
+	node = dyn_make_select(upper->ctx, upper->inputs, upper->quals, copyObject(columns.exprs));
+	if (node == NULL)
+		return false;
+	node->shared = true;
+	upper->inputs = list_make1(node);
+	upper->quals = NIL;
+	upper->tlist = (List *) dyn_as_columns((Node *) upper->tlist, &columns);
+	upper->having = (List *) dyn_as_columns((Node *) upper->having, &columns);
+	return true;
+}
+
+/* ------------------------------------------------------------------------
+ * Grouping sets
+ * ------------------------------------------------------------------------
+ */
+
+/* All sets, with the columns keys, dependent, aggs, masks. */
+static DynNode *
+build_sets(DynUpper *upper, Grouping *grouping)
+{
+	Query	   *query = upper->query;
+	List	   *everywhere = NIL;
+	List	   *sets = list_make1(NIL);
+	List	   *inputs = NIL;
+	DynNode    *node;
+	ListCell   *lc;
+
+	if (query->groupingSets)
+		sets = expand_grouping_sets(query->groupingSets, query->groupDistinct, MAX_SETS);
+	if (sets == NIL)
+		return dyn_refuse(upper->ctx, "GROUPING_SETS", "the query has more than %d grouping sets", MAX_SETS);
+
+	/* what no set names is in all */
+	foreach(lc, query->groupClause)
+		everywhere = lappend_int(everywhere, lfirst_node(SortGroupClause, lc)->tleSortGroupRef);
+	foreach(lc, sets)
+		everywhere = list_difference_int(everywhere, lfirst(lc));
+	foreach(lc, sets)
+	{
+		node = build_set(upper, grouping, list_union_int(lfirst(lc), everywhere));
+		if (node == NULL)
+			return NULL;
+		inputs = lappend(inputs, node);
+	}
+	if (list_length(inputs) == 1)
+		return linitial(inputs);
+	node = dyn_make_union(inputs);
+	dyn_columns_like(node, grouping->keys);
+	return node;
+}
+
+static DynNode *
+build_set(DynUpper *upper, Grouping *grouping, List *set)
+{
+	List	   *keys = NIL;
+	List	   *targets = NIL;
+	List	   *columns;
+	DynNode    *node;
+	ListCell   *lk;
+	ListCell   *lr;
+
+	forboth(lk, grouping->keys, lr, grouping->refs)
+		if (list_member_int(set, lfirst_int(lr)))
+			keys = lappend(keys, lfirst(lk));
+	node = dyn_build_groups(upper->ctx, upper->inputs, upper->quals,
+							list_concat_copy(keys, grouping->dependent), grouping->aggs);
+	if (node == NULL)
+		return NULL;
+	columns = dyn_column_vars(node, 1);
+	forboth(lk, grouping->keys, lr, grouping->refs)
+	{
+		bool		grouped = list_member_int(set, lfirst_int(lr));
+
+		/* a domain may refuse NULL, where the query's own does not ask it */
+		if (!grouped && DomainHasConstraints(exprType(lfirst(lk))))
+			return dyn_refuse(upper->ctx, "GROUPING_SETS",
+							  "the query has grouping sets over a column of domain %s; cast it to its base type",
+							  format_type_be(exprType(lfirst(lk))));
+		targets = lappend(targets, grouped ? linitial(columns) : dyn_null_like(lfirst(lk)));
+		if (grouped)
+			columns = list_delete_first(columns);
+	}
+	targets = list_concat(targets, columns);
+	foreach(lk, grouping->masks)
+		targets = lappend(targets, makeConst(INT4OID, -1, InvalidOid, sizeof(int32),
+											 Int32GetDatum(mask_of(lfirst(lk), set)), false, true));
+	return dyn_make_select(upper->ctx, list_make1(node), NIL, targets);
+}
+
+/* GROUPING(): a bit for each argument, 1 where the set is without it; the last argument's is the lowest. */
+static int
+mask_of(GroupingFunc *function, List *set)
+{
+	int			mask = 0;
+	ListCell   *lc;
+
+	foreach(lc, function->refs)
+		mask = (mask << 1) | (list_member_int(set, lfirst_int(lc)) ? 0 : 1);
+	return mask;
+}
+
+/* Entries of the target list that are keys: which one does not show in the expression where two are equal. */
+static void
+refer_to_keys(DynUpper *upper, Grouping *grouping)
+{
+	List	   *columns = dyn_column_vars(linitial(upper->inputs), 1);
+	ListCell   *lt;
+	ListCell   *lr;
+
+	foreach(lt, upper->tlist)
+	{
+		TargetEntry *entry = lfirst_node(TargetEntry, lt);
+
+		foreach(lr, grouping->refs)
+			if (entry->ressortgroupref == lfirst_int(lr))
+				entry->expr = list_nth(columns, foreach_current_index(lr));
+	}
 }

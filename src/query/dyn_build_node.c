@@ -201,6 +201,32 @@ dyn_make_union(List *inputs)
 	return node;
 }
 
+/* Give a node's first columns the types of expressions. */
+void
+dyn_columns_like(DynNode *node, List *exprs)
+{
+	ListCell   *lc;
+
+	foreach(lc, exprs)
+	{
+		DynColumn  *column = &node->columns[foreach_current_index(lc)];
+
+		column->type = exprType(lfirst(lc));
+		column->typmod = exprTypmod(lfirst(lc));
+		column->collation = exprCollation(lfirst(lc));
+	}
+}
+
+/* NULL in place of an expression: of the base type, for a domain may refuse it. */
+Node *
+dyn_null_like(Node *expr)
+{
+	int32		typmod = exprTypmod(expr);
+	Oid			type = getBaseTypeAndTypmod(exprType(expr), &typmod);
+
+	return (Node *) makeNullConst(type, typmod, exprCollation(expr));
+}
+
 /* The groups of the input's rows by its first nkeys columns, without aggregates. */
 DynNode *
 dyn_make_groups(DynContext *ctx, DynNode *input, int nkeys)

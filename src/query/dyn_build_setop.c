@@ -10,13 +10,11 @@
  */
 #include <postgres.h>
 
-#include <catalog/pg_operator.h>
 #include <catalog/pg_type.h>
 #include <nodes/makefuncs.h>
 #include <nodes/nodeFuncs.h>
 #include <parser/parse_coerce.h>
 #include <utils/fmgroids.h>
-#include <utils/lsyscache.h>
 
 #include "query/dyn_build.h"
 
@@ -28,7 +26,6 @@ static DynNode *tagged(DynContext *ctx, DynNode *side, bool left);
 static DynNode *count_sides(DynContext *ctx, DynNode *rows);
 static DynNode *keep_rows(DynContext *ctx, SetOperationStmt *setop, DynNode *counts);
 static DynNode *repeat_rows(DynContext *ctx, SetOperationStmt *setop, DynNode *counts);
-static Expr *int8_test(Oid operator, Node *left, Node *right);
 
 DynNode *
 dyn_build_setop(DynLevel *level, SetOperationStmt *setop)
@@ -192,11 +189,10 @@ keep_rows(DynContext *ctx, SetOperationStmt *setop, DynNode *counts)
 	List	   *columns = dyn_column_vars(counts, 1);
 	Node	   *l = llast(columns);
 	Node	   *n = list_nth(columns, list_length(columns) - 2);
-	Node	   *zero = (Node *) makeConst(INT8OID, -1, InvalidOid, sizeof(int64), Int64GetDatum(0),
-										  false, FLOAT8PASSBYVAL);
-	List	   *quals = list_make2(int8_test(Int8LessOperator, zero, l),
-								   int8_test(setop->op == SETOP_INTERSECT ? Int8LessOperator :
-											 get_negator(Int8LessOperator), l, n));
+	Expr	   *in_right = dyn_int8_less(l, n);
+	List	   *quals = list_make2(dyn_int8_less(dyn_int8(0), l),
+								   setop->op == SETOP_INTERSECT ? in_right :
+								   makeBoolExpr(NOT_EXPR, list_make1(in_right), -1));
 
 	return dyn_make_select(ctx, list_make1(counts), quals, list_truncate(columns, list_length(columns) - 2));
 }
@@ -208,8 +204,6 @@ repeat_rows(DynContext *ctx, SetOperationStmt *setop, DynNode *counts)
 	List	   *columns = dyn_column_vars(counts, 1);
 	Node	   *l = llast(columns);
 	Node	   *n = list_nth(columns, list_length(columns) - 2);
-	Node	   *one = (Node *) makeConst(INT8OID, -1, InvalidOid, sizeof(int64), Int64GetDatum(1),
-										 false, FLOAT8PASSBYVAL);
 	Node	   *r = (Node *) makeFuncExpr(F_INT8MI, INT8OID, list_make2(n, l), InvalidOid, InvalidOid,
 										  COERCE_EXPLICIT_CALL);
 	Node	   *times;
@@ -229,20 +223,10 @@ repeat_rows(DynContext *ctx, SetOperationStmt *setop, DynNode *counts)
 	else
 		times = (Node *) makeFuncExpr(F_INT8MI, INT8OID, list_make2(l, r), InvalidOid, InvalidOid,
 									  COERCE_EXPLICIT_CALL);
-	series = makeFuncExpr(F_GENERATE_SERIES_INT8_INT8, INT8OID, list_make2(one, times),
+	series = makeFuncExpr(F_GENERATE_SERIES_INT8_INT8, INT8OID, list_make2(dyn_int8(1), times),
 						  InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
 	series->funcretset = true;
 	columns = list_truncate(columns, list_length(columns) - 2);
 	node = dyn_make_select(ctx, list_make1(counts), NIL, lappend(list_copy(columns), series));
 	return dyn_make_select(ctx, list_make1(node), NIL, columns);
-}
-
-static Expr *
-int8_test(Oid operator, Node *left, Node *right)
-{
-	Expr	   *test = make_opclause(operator, BOOLOID, false, (Expr *) left, (Expr *) right,
-									 InvalidOid, InvalidOid);
-
-	set_opfuncid((OpExpr *) test);
-	return test;
 }

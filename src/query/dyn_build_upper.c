@@ -209,8 +209,6 @@ dyn_as_columns(Node *node, void *context)
 
 	if (node == NULL)
 		return NULL;
-	if (IsA(node, GroupingFunc))
-		return (Node *) makeConst(INT4OID, -1, InvalidOid, sizeof(int32), Int32GetDatum(0), false, true);
 	foreach(lc, columns->exprs)
 		if (lfirst(lc) && equal(lfirst(lc), node))
 		{

@@ -44,7 +44,11 @@ my @constructs = (
 	having => q{SELECT grp, count(*) AS n, sum(price) AS s FROM item GROUP BY grp HAVING count(*) > 5 AND sum(qty) IS NOT NULL},
 	agg_filter => q{SELECT grp, count(*) FILTER (WHERE qty > 20) AS n, sum(price) FILTER (WHERE name IS NOT NULL) AS s, max(price) FILTER (WHERE id % 2 = 0) AS m FROM item GROUP BY grp},
 	agg_expression => q{SELECT grp, round(100.0 * sum(CASE WHEN qty > 20 THEN 1 ELSE 0 END) / nullif(count(*), 0), 2) AS pct, max(price) - min(price) AS spread, coalesce(sum(qty), 0) + count(*) AS x FROM item GROUP BY grp},
+	agg_distinct => q{SELECT grp, count(DISTINCT qty) AS q, sum(DISTINCT price) AS s, count(*) AS n, count(DISTINCT (qty, name)) FILTER (WHERE id % 2 = 0) AS r FROM item GROUP BY grp},
+	agg_rollup => q{SELECT grp, qty, grouping(grp, qty) AS g, count(*) AS n, sum(price) AS s FROM item GROUP BY ROLLUP (grp, qty)},
 	distinct => q{SELECT DISTINCT grp, qty FROM item},
+	intersect => q{SELECT grp, qty FROM item WHERE price > 3 INTERSECT ALL SELECT grp, qty FROM item WHERE id % 2 = 1},
+	except => q{SELECT item_id, qty FROM part EXCEPT ALL SELECT grp, big FROM place},
 	distinct_self_join => q{SELECT DISTINCT a.k, b.qty FROM part a JOIN part b ON a.item_id = b.item_id},
 	subquery => q{SELECT s.grp, s.q + 1 AS q FROM (SELECT grp, qty AS q, price FROM (SELECT * FROM item WHERE price > 3) t WHERE qty IS NOT NULL) s WHERE s.price < 1000},
 	aggregate_of_aggregate => q{SELECT n, count(*) AS groups, sum(s) AS s FROM (SELECT grp, count(*) / 3 AS n, sum(price) AS s FROM item GROUP BY grp) g GROUP BY n},
@@ -75,6 +79,7 @@ my @constructs = (
 	rank_per_group => q{SELECT item_id, k, qty FROM (SELECT *, rank() OVER (PARTITION BY item_id ORDER BY qty DESC) AS r FROM part) x WHERE r <= 2},
 	moving => q{SELECT id, at, qty FROM item WHERE at >= now() - interval '1 day'},
 	moving_aggregate => q{SELECT grp, count(*) AS n, sum(price) AS s, max(qty) AS m FROM item WHERE at >= now() - interval '1 day' AND at < now() + interval '1 day' GROUP BY grp},
+	moving_in_aggregate => q{SELECT grp, count(*) FILTER (WHERE at >= now() - interval '1 day') AS day, count(*) AS n, count(DISTINCT id) FILTER (WHERE at >= now() - interval '1 day') AS d, sum(CASE WHEN at >= now() - interval '1 day' THEN price ELSE 0 END) AS s FROM item GROUP BY grp},
 	staging => q{WITH l AS (SELECT * FROM (SELECT i.*, row_number() OVER (PARTITION BY grp ORDER BY at DESC, id) AS rn FROM item i WHERE at >= now() - interval '1 day' AND grp IS NOT NULL) x WHERE rn = 1),
 		r AS (SELECT * FROM (SELECT p.*, row_number() OVER (PARTITION BY grp ORDER BY big DESC, code) AS rn FROM place p) x WHERE rn = 1)
 		SELECT coalesce(l.grp, r.grp) AS grp, l.id, l.name, r.code, CASE WHEN l.id IS NOT NULL AND r.code IS NOT NULL THEN 'BOTH' WHEN l.id IS NOT NULL THEN 'L' ELSE 'R' END AS which FROM l FULL OUTER JOIN r ON l.grp = r.grp},
@@ -227,6 +232,6 @@ $node->safe_psql('postgres', "INSERT INTO item VALUES (9001, 1, 55, 5, 'leaving'
 oracle('insert before the bound', 'repeatable');
 $node->poll_query_until('postgres', "SELECT clock_timestamp() > (SELECT at FROM item WHERE id = 9001) + interval '1 day'") or die;
 my ($changed) = oracle('the clock passing the bound', 'repeatable');
-ok($changed->{$_}, "$_ changed by the clock alone") foreach qw(moving moving_aggregate);
+ok($changed->{$_}, "$_ changed by the clock alone") foreach qw(moving moving_aggregate moving_in_aggregate);
 $node->stop;
 done_testing();
