@@ -47,6 +47,7 @@ INSERT INTO definition (name, query) VALUES
     ('a_bits', 'SELECT k, bit_and(i) AS a, bit_or(i) AS o, bit_xor(b) AS x FROM t GROUP BY k'),
     ('a_floats', 'SELECT k, sum(f) AS s, avg(f) AS a, sum(f::real) AS r FROM t GROUP BY k'),
     ('a_variance', 'SELECT k, variance(i) AS v, var_pop(b) AS vp, stddev(n) AS sd, stddev_pop(u) AS sp, round(var_samp(f)::numeric, 6) AS vf FROM t GROUP BY k'),
+    ('a_variance_exact', 'SELECT k, variance(i)::text AS v, var_pop(b)::text AS vp, var_samp(n)::text AS vn, var_pop(n) FILTER (WHERE b > 0)::text AS vf, variance(i * 1000000000::bigint)::text AS vb, var_pop(i::smallint)::text AS vs FROM t GROUP BY k'),
     ('a_regression', 'SELECT k, round(corr(f, i)::numeric, 6) AS c, round(covar_pop(i, b)::numeric, 6) AS cp, round(covar_samp(i, f)::numeric, 6) AS cs, round(regr_slope(i, b)::numeric, 6) AS sl, regr_count(i, b) AS rc, round(regr_r2(f, b)::numeric, 6) AS r FROM t GROUP BY k'),
     ('a_strings', 'SELECT k, string_agg(s, '', '' ORDER BY id) AS s, string_agg(DISTINCT s, ''-'') AS d, array_agg(i ORDER BY i DESC, id) AS a, array_agg(s ORDER BY id) FILTER (WHERE i > 1) AS f FROM t GROUP BY k'),
     ('a_documents', 'SELECT k, json_agg(s ORDER BY id) AS j, jsonb_agg(i ORDER BY id) AS jb, json_object_agg(id, s ORDER BY id) AS o, jsonb_object_agg(id, i) AS ob, xmlagg(xmlelement(name e, id) ORDER BY id) AS x FROM t GROUP BY k'),

@@ -3,7 +3,8 @@
  *	  Aggregates: how each is kept up to date, and those that say what others
  *	  say that can be kept better.
  *
- * bool_and and bool_or are counts of true and false.  A condition on now() in
+ * bool_and and bool_or are counts of true and false, and variances of what is
+ * added exactly are made of sums.  A condition on now() in
  * sum(CASE WHEN … THEN x END) is a FILTER, for which there is a rule.
  */
 #include <postgres.h>
@@ -30,11 +31,17 @@ static void build_reread(DynAgg *agg, Aggref *ref, List **targets, int mark);
 static Node *guarded_argument(Aggref *ref);
 static Node *rewrite(Aggref *ref);
 static Node *bool_from_counts(Aggref *ref, bool is_and);
+static Node *variance_from_sums(Aggref *ref, bool sample);
 static Node *filter_from_case(Aggref *ref);
 static Node *sum_with_zero(Aggref *all, Aggref *met, Node *zero);
-static Aggref *make_count(Node *arg, Node *filter);
+static Node *make_aggref(Oid function, Oid type, Node *arg, Node *filter);
+static Node *case_when(Expr *condition, Node *result, Node *otherwise);
+static Node *as_numeric(Node *expr);
+static Node *numeric_call(Oid function, Node *left, Node *right);
 static Node *and_also(Node *filter, Node *condition);
 static bool is_zero(Node *expr);
+
+#define make_count(arg, filter) make_aggref(F_COUNT_ANY, INT8OID, (arg), (filter))
 
 /* ------------------------------------------------------------------------
  * How an aggregate is kept
@@ -146,24 +153,13 @@ static Node *
 guarded_argument(Aggref *ref)
 {
 	Node	   *arg = ref->args ? (Node *) linitial_node(TargetEntry, ref->args)->expr : NULL;
-	CaseExpr   *guard;
-	CaseWhen   *when;
 
 	if (ref->aggfilter == NULL)
 		return arg;
 	if (arg == NULL)
 		arg = makeBoolConst(true, false);
-	when = makeNode(CaseWhen);
-	when->expr = copyObject(ref->aggfilter);
-	when->result = (Expr *) copyObject(arg);
-	when->location = -1;
-	guard = makeNode(CaseExpr);
-	guard->casetype = exprType(arg);
-	guard->casecollid = exprCollation(arg);
-	guard->args = list_make1(when);
-	guard->defresult = (Expr *) makeNullConst(exprType(arg), exprTypmod(arg), exprCollation(arg));
-	guard->location = -1;
-	return (Node *) guard;
+	return case_when(copyObject(ref->aggfilter), copyObject(arg),
+					 (Node *) makeNullConst(exprType(arg), exprTypmod(arg), exprCollation(arg)));
 }
 
 /* ------------------------------------------------------------------------
@@ -187,6 +183,23 @@ rewrite(Aggref *ref)
 		return bool_from_counts(ref, true);
 	if (ref->aggfnoid == F_BOOL_OR)
 		return bool_from_counts(ref, false);
+	switch (ref->aggfnoid)
+	{
+		case F_VAR_POP_INT2:
+		case F_VAR_POP_INT4:
+		case F_VAR_POP_INT8:
+		case F_VAR_POP_NUMERIC:
+			return variance_from_sums(ref, false);
+		case F_VAR_SAMP_INT2:
+		case F_VAR_SAMP_INT4:
+		case F_VAR_SAMP_INT8:
+		case F_VAR_SAMP_NUMERIC:
+		case F_VARIANCE_INT2:
+		case F_VARIANCE_INT4:
+		case F_VARIANCE_INT8:
+		case F_VARIANCE_NUMERIC:
+			return variance_from_sums(ref, true);
+	}
 	if (is_extremum(ref))
 	{
 		/* neither equal values nor their order change an extremum */
@@ -203,18 +216,46 @@ bool_from_counts(Aggref *ref, bool is_and)
 	Node	   *arg = (Node *) linitial_node(TargetEntry, ref->args)->expr;
 	Node	   *filter = (Node *) ref->aggfilter;
 	Node	   *wanted = is_and ? (Node *) makeBoolExpr(NOT_EXPR, list_make1(arg), -1) : arg;
-	Expr	   *some = dyn_int8_less(dyn_int8(0), (Node *) make_count(copyObject(arg), and_also(filter, wanted)));
-	CaseWhen   *when = makeNode(CaseWhen);
-	CaseExpr   *result = makeNode(CaseExpr);
+	Expr	   *some = dyn_int8_less(dyn_int8(0), make_count(arg, and_also(filter, wanted)));
 
-	when->expr = dyn_int8_less(dyn_int8(0), (Node *) make_count(arg, filter));
-	when->result = is_and ? makeBoolExpr(NOT_EXPR, list_make1(some), -1) : some;
-	when->location = -1;
-	result->casetype = BOOLOID;
-	result->args = list_make1(when);
-	result->defresult = (Expr *) makeNullConst(BOOLOID, -1, InvalidOid);
-	result->location = -1;
-	return (Node *) result;
+	return case_when(dyn_int8_less(dyn_int8(0), make_count(arg, filter)),
+					 (Node *) (is_and ? makeBoolExpr(NOT_EXPR, list_make1(some), -1) : some),
+					 (Node *) makeNullConst(BOOLOID, -1, InvalidOid));
+}
+
+/*
+ * (n Σx² − (Σx)²) / (n (n − 1)), or / n², as the server computes it: over
+ * integers and numeric of a fixed scale the sums are exact, and the division
+ * is its own.
+ */
+static Node *
+variance_from_sums(Aggref *ref, bool sample)
+{
+	Node	   *x = as_numeric((Node *) linitial_node(TargetEntry, ref->args)->expr);
+	Node	   *filter = (Node *) ref->aggfilter;
+	Node	   *zero = as_numeric(dyn_int8(0));
+	Node	   *count;
+	Node	   *n;
+	Node	   *sum;
+	Node	   *squares;
+	Node	   *above;
+	Node	   *below;
+
+	if (ref->aggdistinct || dyn_expr_fixed_scale(x) < 0)
+		return (Node *) ref;
+	count = make_count(x, filter);
+	n = as_numeric(count);
+	sum = make_aggref(F_SUM_NUMERIC, NUMERICOID, x, filter);
+	squares = make_aggref(F_SUM_NUMERIC, NUMERICOID, numeric_call(F_NUMERIC_MUL, x, x), filter);
+	above = numeric_call(F_NUMERIC_SUB, numeric_call(F_NUMERIC_MUL, n, squares),
+						 numeric_call(F_NUMERIC_MUL, sum, sum));
+	below = numeric_call(F_NUMERIC_MUL, n,
+						 sample ? numeric_call(F_NUMERIC_SUB, n, as_numeric(dyn_int8(1))) : n);
+	return case_when(dyn_int8_less(dyn_int8(sample ? 1 : 0), count),
+					 case_when((Expr *) makeFuncExpr(F_NUMERIC_GT, BOOLOID, list_make2(above, zero),
+													 InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL),
+							   numeric_call(F_NUMERIC_DIV, above, below), zero),
+					 (Node *) makeNullConst(NUMERICOID, -1, InvalidOid));
 }
 
 /*
@@ -257,8 +298,6 @@ static Node *
 sum_with_zero(Aggref *all, Aggref *met, Node *zero)
 {
 	Node	   *one = makeBoolConst(true, false);
-	CaseWhen   *when = makeNode(CaseWhen);
-	CaseExpr   *result = makeNode(CaseExpr);
 	CoalesceExpr *sum = makeNode(CoalesceExpr);
 	Oid			add;
 
@@ -285,15 +324,9 @@ sum_with_zero(Aggref *all, Aggref *met, Node *zero)
 	sum->args = list_make2(makeFuncExpr(add, all->aggtype, list_make2(copyObject(met), zero),
 										InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL), zero);
 	sum->location = -1;
-	when->expr = dyn_int8_less((Node *) make_count(one, (Node *) met->aggfilter),
-							   (Node *) make_count(one, (Node *) all->aggfilter));
-	when->result = (Expr *) sum;
-	when->location = -1;
-	result->casetype = all->aggtype;
-	result->args = list_make1(when);
-	result->defresult = (Expr *) met;
-	result->location = -1;
-	return (Node *) result;
+	return case_when(dyn_int8_less(make_count(one, (Node *) met->aggfilter),
+								   make_count(one, (Node *) all->aggfilter)),
+					 (Node *) sum, (Node *) met);
 }
 
 static bool
@@ -315,20 +348,54 @@ is_zero(Node *expr)
  * Parts
  * ------------------------------------------------------------------------
  */
-static Aggref *
-make_count(Node *arg, Node *filter)
+/* A plain aggregate of one argument. */
+static Node *
+make_aggref(Oid function, Oid type, Node *arg, Node *filter)
 {
-	Aggref	   *count = makeNode(Aggref);
+	Aggref	   *ref = makeNode(Aggref);
 
-	count->aggfnoid = F_COUNT_ANY;
-	count->aggtype = INT8OID;
-	count->aggargtypes = list_make1_oid(exprType(arg));
-	count->args = list_make1(makeTargetEntry((Expr *) copyObject(arg), 1, NULL, false));
-	count->aggfilter = (Expr *) copyObject(filter);
-	count->aggkind = AGGKIND_NORMAL;
-	count->aggno = count->aggtransno = -1;
-	count->location = -1;
-	return count;
+	ref->aggfnoid = function;
+	ref->aggtype = type;
+	ref->aggargtypes = list_make1_oid(exprType(arg));
+	ref->args = list_make1(makeTargetEntry((Expr *) copyObject(arg), 1, NULL, false));
+	ref->aggfilter = (Expr *) copyObject(filter);
+	ref->aggkind = AGGKIND_NORMAL;
+	ref->aggno = ref->aggtransno = -1;
+	ref->location = -1;
+	return (Node *) ref;
+}
+
+static Node *
+case_when(Expr *condition, Node *result, Node *otherwise)
+{
+	CaseWhen   *when = makeNode(CaseWhen);
+	CaseExpr   *expr = makeNode(CaseExpr);
+
+	when->expr = condition;
+	when->result = (Expr *) result;
+	when->location = -1;
+	expr->casetype = exprType(result);
+	expr->casecollid = exprCollation(result);
+	expr->args = list_make1(when);
+	expr->defresult = (Expr *) otherwise;
+	expr->location = -1;
+	return (Node *) expr;
+}
+
+static Node *
+as_numeric(Node *expr)
+{
+	if (exprType(expr) == NUMERICOID)
+		return expr;
+	return coerce_to_target_type(NULL, expr, exprType(expr), NUMERICOID, -1,
+								 COERCION_EXPLICIT, COERCE_EXPLICIT_CAST, -1);
+}
+
+static Node *
+numeric_call(Oid function, Node *left, Node *right)
+{
+	return (Node *) makeFuncExpr(function, NUMERICOID, list_make2(copyObject(left), copyObject(right)),
+								 InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
 }
 
 static Node *

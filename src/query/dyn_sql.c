@@ -38,6 +38,7 @@ static char *select_delta(DynSql *sql, DynNode *node);
 static char *moving_statement(DynNode *node, const char *source, const char *weight, TimestampTz t);
 static char *moving_delta(DynSql *sql, DynNode *node);
 static char *union_delta(DynSql *sql, DynNode *node);
+static int	over_union(DynNode *node, List *columns, List **below);
 static char *weighted_content(DynSql *sql, DynNode *node);
 static char *negated_delta(DynNode *node);
 static char *old_whole(DynSql *sql, DynNode *node);
@@ -513,6 +514,54 @@ dyn_sql_null_test(Oid type, bool null)
 	if (type_is_rowtype(type))
 		return null ? "IS NOT DISTINCT FROM NULL" : "IS DISTINCT FROM NULL";
 	return null ? "IS NULL" : "IS NOT NULL";
+}
+
+char *
+dyn_sql_content_of(DynSql *sql, DynNode *node, List *columns, const char *keys, bool nulls)
+{
+	StringInfoData buf;
+	char	  **sources;
+	List	   *below;
+	int			input;
+	ListCell   *lc;
+
+	if (node->kind == DYN_NODE_UNION)
+	{
+		initStringInfo(&buf);
+		foreach(lc, node->inputs)
+			dyn_sql_add_term(&buf, dyn_sql_content_of(sql, lfirst(lc), columns, keys, nulls));
+		return buf.data;
+	}
+	if (node->kind == DYN_NODE_SELECT && (input = over_union(node, columns, &below)) > 0)
+	{
+		sources = palloc0(sizeof(char *) * (list_length(node->inputs) + 1));
+		sources[input] = psprintf("(%s)", dyn_sql_content_of(sql, dyn_input(node, input), below, keys, nulls));
+		return select_statement(sql, node, sources, false);
+	}
+	return dyn_sql_restrict(dyn_sql_content(sql, node), node->ncolumns, dyn_sql_names("c", columns),
+							dyn_sql_types(node, columns), keys, nulls);
+}
+
+/* The UNION among a SELECT's inputs that has all these columns, as *below, or 0. */
+static int
+over_union(DynNode *node, List *columns, List **below)
+{
+	int			input = 0;
+	ListCell   *lc;
+
+	*below = NIL;
+	if (expression_returns_set((Node *) node->targets))
+		return 0;
+	foreach(lc, columns)
+	{
+		Var		   *var = list_nth(node->targets, lfirst_int(lc) - 1);
+
+		if (!IsA(var, Var) || var->varlevelsup > 0 || (input > 0 && var->varno != input))
+			return 0;
+		input = var->varno;
+		*below = lappend_int(*below, var->varattno);
+	}
+	return input > 0 && dyn_input(node, input)->kind == DYN_NODE_UNION ? input : 0;
 }
 
 char *

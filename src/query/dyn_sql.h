@@ -89,6 +89,13 @@ extern const char *dyn_sql_null_test(Oid type, bool null);
 extern char *dyn_sql_restrict(const char *content, int ncolumns, List *names, List *types,
 							  const char *keys, bool nulls);
 
+/*
+ * The same for the content of a node, by its columns (of int): the keys go
+ * into the inputs of a UNION ALL, as the planner hands no join's parameter to
+ * a union whose inputs are more than tables.
+ */
+extern char *dyn_sql_content_of(DynSql *sql, DynNode *node, List *columns, const char *keys, bool nulls);
+
 extern List *dyn_sql_types(DynNode *node, List *columns);
 
 /* OPERATOR(schema.=) of a type */

@@ -111,8 +111,7 @@ dyn_aggregate_delta(DynEvaluation *evaluation, DynNode *node)
 			dyn_execute_rows(execution, keys,
 							 psprintf("SELECT %s FROM u%d WHERE reread", list.data, node->no),
 							 dyn_columns_desc("k", columns), NULL);
-			content = dyn_sql_restrict(content, input->ncolumns, groups.names, groups.types,
-									   keys, groups.nulls);
+			content = dyn_sql_content_of(&evaluation->sql, input, node->key, keys, groups.nulls);
 		}
 		dyn_execute_rows(execution, psprintf("r%d", node->no),
 						 reread_statement(&groups, content), update_desc(node, true), NULL);
