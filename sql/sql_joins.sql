@@ -90,7 +90,19 @@ INSERT INTO definition (name, query) VALUES
     ('t_anti_one_side', 'SELECT a.id FROM a LEFT JOIN b ON b.k = a.k AND a.x = 2 WHERE b.k IS NULL'),
     ('t_anti_of_joins', 'SELECT a.id, c.lo FROM a LEFT JOIN (b JOIN c ON c.x = b.x) ON b.k = a.k WHERE b.k IS NULL'),
     ('t_anti_above', 'SELECT a.v, count(*) AS n FROM a LEFT JOIN b ON b.k = a.k LEFT JOIN p ON p.a_id = a.id WHERE b.k IS NULL AND p.id IS NULL GROUP BY a.v'),
-    ('t_not_anti', 'SELECT a.id, b.y FROM a LEFT JOIN b ON b.k = a.k WHERE b.y IS NULL');
+    ('t_not_anti', 'SELECT a.id, b.y FROM a LEFT JOIN b ON b.k = a.k WHERE b.y IS NULL'),
+    -- existence: of bags, by equality, by other conditions, by both, by none
+    ('e_semi', 'SELECT b.x, b.y FROM b WHERE EXISTS (SELECT FROM c WHERE c.k = b.k)'),
+    ('e_semi_range', 'SELECT c.lo, c.hi FROM c WHERE EXISTS (SELECT FROM a WHERE a.x BETWEEN c.lo AND c.hi)'),
+    ('e_semi_mixed', 'SELECT b.x, b.y FROM b WHERE EXISTS (SELECT FROM a WHERE a.k = b.k AND a.x > b.x)'),
+    ('e_anti', 'SELECT c.k, c.lo FROM c WHERE NOT EXISTS (SELECT FROM b WHERE b.k = c.k AND b.x = c.x)'),
+    ('e_anti_range', 'SELECT b.x, b.y FROM b WHERE NOT EXISTS (SELECT FROM c WHERE c.hi < b.y)'),
+    ('e_anti_mixed', 'SELECT b.x, b.y FROM b WHERE NOT EXISTS (SELECT FROM c WHERE c.k = b.k AND c.lo > b.y AND b.x = 1)'),
+    ('e_none', 'SELECT b.x, b.y FROM b WHERE EXISTS (SELECT FROM c WHERE c.lo > 6)'),
+    ('e_none_not', 'SELECT b.x, b.y FROM b WHERE NOT EXISTS (SELECT FROM c WHERE c.lo > 6)'),
+    ('e_mark', 'SELECT b.x, b.y, EXISTS (SELECT FROM c WHERE c.k = b.k) AS in_c, EXISTS (SELECT FROM a WHERE a.x < b.x AND a.id > 4) AS in_a FROM b'),
+    ('e_of_joins', 'SELECT a.id, p.v FROM a LEFT JOIN p ON p.a_id = a.id WHERE EXISTS (SELECT FROM b LEFT JOIN c ON c.k = b.k WHERE b.x = a.x AND c.lo > 1)
+        AND NOT EXISTS (SELECT FROM c WHERE c.k = p.a_id)');
 CALL create_all();
 
 -- the operators of those that are rewritten

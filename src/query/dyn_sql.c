@@ -27,9 +27,6 @@
 #include "query/dyn_sql_internal.h"
 #include "query/dyn_vars.h"
 
-/* Of so many inputs of a join the old content is written as two terms. */
-#define MAX_HALVED 3
-
 static char *scan_content(DynNode *node);
 static char *select_statement(DynSql *sql, DynNode *node, char **sources, bool weighted);
 static void select_terms(DynSql *sql, DynNode *node, List *old, int halved, char **sources,
@@ -166,8 +163,8 @@ select_statement(DynSql *sql, DynNode *node, char **sources, bool weighted)
 
 /*
  * One term, or few, for each input that changed.  Which inputs count as those
- * before it is free: first come those whose old content is in two parts, for
- * a part doubles the terms of all inputs before it.
+ * before it is free: first come those whose old content is in two parts of
+ * necessity, for a part doubles the terms of all inputs before it.
  */
 static char *
 select_delta(DynSql *sql, DynNode *node)
@@ -197,15 +194,15 @@ select_delta(DynSql *sql, DynNode *node)
 
 		sources[lfirst_int(lc)] = psprintf("d%d", dyn_input(node, lfirst_int(lc))->no);
 		select_terms(sql, node, list_copy_tail(changed, foreach_current_index(lc) + 1),
-					 MAX_HALVED, sources, &buf);
+					 list_length(changed) > 3 ? 1 : 2, sources, &buf);
 	}
 	return buf.len ? buf.data : NULL;
 }
 
 /*
  * The terms in which these inputs are old: one for each choice of their parts.
- * Of no more than so many inputs the parts stand in terms of their own; others
- * are computed whole, so that the statement does not outgrow its use.
+ * Of no more than so many inputs the parts stand in terms of their own, so that
+ * the statement does not outgrow its use.
  */
 static void
 select_terms(DynSql *sql, DynNode *node, List *old, int halved, char **sources, StringInfo buf)
@@ -220,8 +217,9 @@ select_terms(DynSql *sql, DynNode *node, List *old, int halved, char **sources, 
 		return;
 	}
 	i = linitial_int(old);
-	parts = dyn_sql_old_parts(sql, dyn_input(node, i));
-	if (list_length(parts) > 1 && --halved < 0)
+	parts = dyn_sql_old_parts(sql, dyn_input(node, i), halved > 0);
+	halved -= list_length(parts) - 1;
+	if (halved < 0)
 		parts = list_make1(psprintf("%s UNION ALL %s", (char *) linitial(parts), (char *) lsecond(parts)));
 	foreach(lc, parts)
 	{
@@ -323,14 +321,16 @@ dyn_sql_window(DynSql *sql, DynNode *node, const char *source)
 /*
  * The content before the delta, R' − ΔR, as statements SELECT w, c1, … whose
  * sum it is.  Every rule is linear in it, so that the parts may stand in terms
- * of their own.  A join in a union would be computed whole.
+ * of their own.  A join in a union would be computed whole, and a long delta
+ * in one be read through for each row that is looked up (in a term of its
+ * own it is hashed).
  */
 List *
-dyn_sql_old_parts(DynSql *sql, DynNode *node)
+dyn_sql_old_parts(DynSql *sql, DynNode *node, bool split_large)
 {
 	char	   *whole = old_whole(sql, node);
 
-	if (whole)
+	if (whole && !(split_large && sql->changed[node->no] > DYN_SQL_LARGE_DELTA))
 		return list_make1(whole);
 	return list_make2(weighted_content(sql, node), negated_delta(node));
 }
@@ -368,7 +368,7 @@ old_whole(DynSql *sql, DynNode *node)
 		return weighted_content(sql, node);
 	if (node->kind == DYN_NODE_SCAN || dyn_node_staged(node))
 		return psprintf("%s UNION ALL (%s OFFSET 0)", weighted_content(sql, node), negated_delta(node));
-	if (node->kind != DYN_NODE_SELECT && node->kind != DYN_NODE_MOVING)
+	if (sql->shallow || (node->kind != DYN_NODE_SELECT && node->kind != DYN_NODE_MOVING))
 		return NULL;
 	for (int i = 1; i <= n; i++)
 	{

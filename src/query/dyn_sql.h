@@ -19,7 +19,8 @@ typedef struct DynSql
 	TimestampTz since;			/* data timestamp that the stored state has */
 	TimestampTz upto;			/* ... and that it is brought to */
 	char	  **stages;			/* by node number: qualified name of its state table; of WORKING, RECURSIVE's */
-	bool	   *changed;		/* by node number: its delta is not empty */
+	int64	   *changed;		/* by node number: rows of its delta */
+	bool		shallow;		/* the deltas of a node's inputs are there, but not those below */
 	const char *hash;			/* qualified name of row_hash */
 } DynSql;
 

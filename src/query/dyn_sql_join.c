@@ -46,6 +46,7 @@ typedef struct KeyTexts
 static char *join_statement(DynSql *sql, DynNode *node, const char *left, bool weighted);
 static void add_flips(DynSql *sql, DynNode *node, int side, StringInfo buf);
 static char *flips_by_key(DynSql *sql, DynNode *node, int side, const char *mine);
+static char *rows_met(DynSql *sql, DynNode *node, int side, const char *mine, const KeyTexts *texts);
 static char *flips_by_row(DynSql *sql, DynNode *node, int side, const char *mine);
 static void key_texts(DynNode *node, int side, KeyTexts *texts);
 static char *equation(DynNode *node, int i, const char *left, const char *right);
@@ -75,7 +76,7 @@ dyn_sql_join_delta(DynSql *sql, DynNode *node)
 	if (sql->changed[right->no])
 	{
 		if (dyn_join_is_outer(node->join))
-			foreach(lc, dyn_sql_old_parts(sql, left))
+			foreach(lc, dyn_sql_old_parts(sql, left, true))
 				dyn_sql_add_term(&buf, psprintf("SELECT i1.w * i2.w AS w%s%s FROM (%s) i1 JOIN d%d i2 ON %s",
 												node->ncolumns ? ", " : "", both_columns(node),
 												(char *) lfirst(lc), right->no,
@@ -132,7 +133,7 @@ add_flips(DynSql *sql, DynNode *node, int side, StringInfo buf)
 {
 	ListCell   *lc;
 
-	foreach(lc, dyn_sql_old_parts(sql, dyn_input(node, side)))
+	foreach(lc, dyn_sql_old_parts(sql, dyn_input(node, side), false))
 		dyn_sql_add_term(buf, node->keys_only ? flips_by_key(sql, node, side, lfirst(lc)) :
 						 flips_by_row(sql, node, side, lfirst(lc)));
 }
@@ -173,6 +174,35 @@ flips_by_key(DynSql *sql, DynNode *node, int side, const char *mine)
 }
 
 /*
+ * The rows of one side that meet a row of the other's delta (or may: dw is
+ * then NULL), and by how many partners they gained, dw.  Equalities in the
+ * condition find them.  Without any a short delta is joined, so that an index
+ * can serve, and of the rows of the delta that it meets a row counts with the
+ * first; a long delta is gone through for each row.
+ */
+static char *
+rows_met(DynSql *sql, DynNode *node, int side, const char *mine, const KeyTexts *texts)
+{
+	DynNode    *other = dyn_input(node, 3 - side);
+	char	   *quals = dyn_sql_quals(sql, node);
+	int			there = 3 - side;
+	char	   *gained = psprintf("SELECT i%d.*, (SELECT sum(i%d.w) FROM d%d i%d WHERE %s)::bigint AS dw",
+								  side, there, other->no, there, quals);
+	char	   *numbered;
+
+	if (node->key_operators != NIL)
+		return psprintf("%s FROM (%s) i%d WHERE EXISTS (SELECT FROM d%d i%d WHERE %s)",
+						gained, mine, side, other->no, there, texts->meet.data);
+	if (sql->changed[other->no] > DYN_SQL_LARGE_DELTA)
+		return psprintf("%s FROM (%s) i%d", gained, mine, side);
+	numbered = psprintf("(SELECT *, row_number() OVER () AS no FROM d%d) i%d", other->no, there);
+	return psprintf("%s FROM (SELECT i%d.*, i%d.no FROM %s JOIN (%s) i%d ON %s) i%d"
+					" WHERE NOT EXISTS (SELECT FROM %s WHERE i%d.no < i%d.no AND %s)",
+					gained, side, there, numbered, mine, side, quals, side,
+					numbered, there, side, quals);
+}
+
+/*
  * The same for any condition: each row that meets a row of the delta decides
  * for itself.  OFFSET 0 keeps the planner from summing up the delta twice.
  */
@@ -188,10 +218,7 @@ flips_by_row(DynSql *sql, DynNode *node, int side, const char *mine)
 	char	   *met;
 
 	key_texts(node, side, &texts);
-	met = psprintf("SELECT i%d.*, (SELECT sum(i%d.w) FROM d%d i%d WHERE %s)::bigint AS dw FROM (%s) i%d%s",
-				   side, there, other->no, there, quals, mine, side,
-				   keyed ? psprintf(" WHERE EXISTS (SELECT FROM d%d i%d WHERE %s)", other->no, there,
-									texts.meet.data) : "");
+	met = rows_met(sql, node, side, mine, &texts);
 	if (!keyed || dyn_node_indexed(node, there, there == 1 ? node->left_keys : node->right_keys))
 		return psprintf("SELECT %s AS w%s FROM (%s OFFSET 0) i%d%s WHERE i%d.dw <> 0 AND"
 						" (SELECT count(*) FROM (SELECT FROM (%s) i%d WHERE %s LIMIT greatest(i%d.dw, 0) + 1) n) = greatest(i%d.dw, 0)",

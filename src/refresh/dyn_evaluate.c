@@ -74,7 +74,7 @@ dyn_evaluate_node(DynEvaluation *evaluation, DynNode *node)
 	DynRows    *delta = node_delta(evaluation, node);
 
 	evaluation->deltas[node->no] = delta;
-	evaluation->sql.changed[node->no] = delta && delta->count > 0;
+	evaluation->sql.changed[node->no] = delta ? delta->count : 0;
 	CHECK_FOR_INTERRUPTS();
 }
 

@@ -387,7 +387,7 @@ first_wave(Recursion *recursion, int sign)
 				continue;
 			half = evaluation->deltas[no] = half_of(deltas[no], sign);
 			dyn_rows_register(half, evaluation->execution.env);
-			evaluation->sql.changed[no] = half->count > 0;
+			evaluation->sql.changed[no] = half->count;
 		}
 	}
 	append(wave, evaluation->deltas[recursion->seed->no]);
@@ -402,7 +402,7 @@ first_wave(Recursion *recursion, int sign)
 
 			if (evaluation->deltas[no])
 				dyn_rows_end(evaluation->deltas[no]);
-			evaluation->sql.changed[no] = deltas[no] && deltas[no]->count > 0;
+			evaluation->sql.changed[no] = deltas[no] ? deltas[no]->count : 0;
 		}
 		evaluation->deltas = deltas;
 		evaluation->execution.env = env;
@@ -483,9 +483,9 @@ next_wave(Recursion *recursion, DynRows *wave)
 	rows->name = psprintf("d%d", working);
 	dyn_rows_register(rows, evaluation->execution.env);
 	evaluation->deltas[working] = rows;
-	sql->changed[working] = true;
+	sql->changed[working] = rows->count;
 	foreach(lc, recursion->outside)
-		sql->changed[((DynNode *) lfirst(lc))->no] = false;
+		sql->changed[((DynNode *) lfirst(lc))->no] = 0;
 	sql->since = sql->upto;
 
 	result = run_step(recursion);
@@ -497,7 +497,7 @@ next_wave(Recursion *recursion, DynRows *wave)
 	{
 		int			no = ((DynNode *) lfirst(lc))->no;
 
-		sql->changed[no] = evaluation->deltas[no] && evaluation->deltas[no]->count > 0;
+		sql->changed[no] = evaluation->deltas[no] ? evaluation->deltas[no]->count : 0;
 	}
 	if (result == NULL)
 		return new_delta(recursion, "v");
@@ -509,11 +509,15 @@ next_wave(Recursion *recursion, DynRows *wave)
 static DynRows *
 run_step(Recursion *recursion)
 {
+	DynSql	   *sql = &recursion->evaluation->sql;
+	bool		shallow = sql->shallow;
 	ListCell   *lc;
 
+	sql->shallow = true;
 	foreach(lc, recursion->node->loop)
 		if (lfirst(lc) != recursion->node->working)
 			dyn_evaluate_node(recursion->evaluation, lfirst(lc));
+	sql->shallow = shallow;
 	return recursion->evaluation->deltas[recursion->step->no];
 }
 
@@ -531,7 +535,7 @@ end_loop(Recursion *recursion, DynRows *kept)
 		if (evaluation->deltas[no] && evaluation->deltas[no] != kept)
 			dyn_rows_end(evaluation->deltas[no]);
 		evaluation->deltas[no] = NULL;
-		evaluation->sql.changed[no] = false;
+		evaluation->sql.changed[no] = 0;
 	}
 }
 

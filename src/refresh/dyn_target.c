@@ -215,7 +215,7 @@ prepare(Target *target)
 		int			n = list_length(target->plan->nodes) + 1;
 
 		evaluation->sql.stages = palloc0(sizeof(char *) * n);
-		evaluation->sql.changed = palloc0(sizeof(bool) * n);
+		evaluation->sql.changed = palloc0(sizeof(int64) * n);
 		evaluation->deltas = palloc0(sizeof(DynRows *) * n);
 		evaluation->states = palloc0(sizeof(DynSink *) * n);
 		dyn_states_open(evaluation);
