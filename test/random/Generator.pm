@@ -55,7 +55,7 @@ my @OPERATORS = (
 
 # Constructs that a definition may be refused for (its refreshes are then full ones).  All others must
 # be incremental.
-our %MAY_BE_FULL = map { $_ => 1 } qw(grouping_sets moving_above moving_in_on moving_in_filter moving_in_having subquery_in_outer_on exists_limit barrier);
+our %MAY_BE_FULL = map { $_ => 1 } qw(grouping_sets moving_in_filter moving_in_having barrier);
 
 # What a run of some hundred definitions must have tried.
 our @CONSTRUCTS = qw(filter join2 join3 join4 self_join using natural cross nested_join loose_join loose_outer_join wide_join

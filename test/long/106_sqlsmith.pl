@@ -1,0 +1,9 @@
+# t/021_sqlsmith.pl with two thousand definitions (DYNTABLE_SQLSMITH).
+use strict;
+use warnings;
+use FindBin;
+
+$ENV{DYNTABLE_SQLSMITH} ||= 2000;
+$ENV{DYNTABLE_SEED} ||= 20261123;
+my $script = "$FindBin::RealBin/../t/021_sqlsmith.pl";
+do $script or die "$script: " . ($@ || $!);
