@@ -71,7 +71,7 @@ static double delta_ms(const DynPosition *position, int64 rows);
 static void set_delta_ms(DynPosition *position, int64 rows, double ms);
 static bool full_is_cheaper(DynChoice *choice, double ms, double patience);
 static void weigh(DynChoice *choice);
-static void give_up(DynChoice *choice, double ms) pg_attribute_noreturn();
+static void give_up(DynChoice *choice, double ms);
 
 void
 dyn_choice_row(DynChoice *choice)
