@@ -105,6 +105,51 @@ CALL change('to none', $$DELETE FROM employee; DELETE FROM part; DELETE FROM pri
 CALL change('from none', $$INSERT INTO employee VALUES (1, NULL, 'ann', 1), (2, 1, 'bob', 2); INSERT INTO part VALUES ('a', 'b', 2), ('b', 'c', 3);
     INSERT INTO edge VALUES (1, 2, 1), (2, 1, 1), (2, 3, 1); INSERT INTO start VALUES (1); INSERT INTO counter VALUES (1, 2); INSERT INTO price VALUES ('c', 1)$$);
 
+-- what no delta follows to its end: rows that are no longer reached lead into a cycle that has come
+TRUNCATE definition;
+CREATE TABLE walk (a int, b int);
+CREATE TABLE hop (a int, b int, at timestamptz);
+CREATE TABLE tree (id int, parent int, j json, n numeric);
+INSERT INTO walk VALUES (0, 1), (1, 2), (2, 3);
+INSERT INTO hop VALUES (1, 2, '-infinity'), (4, 5, now());
+INSERT INTO tree VALUES (1, NULL, '{"a": 1}', 1.0), (2, 1, '{"a":1}', 1.00), (2, 1, '{"a":1}', 1.00), (3, 2, NULL, NULL);
+CREATE RECURSIVE VIEW walked (x) AS SELECT b FROM walk WHERE a = 0 UNION ALL SELECT walk.b FROM walked JOIN walk ON walk.a = walked.x;
+INSERT INTO definition (name, query) VALUES
+    ('d_walk', 'WITH RECURSIVE r AS (SELECT b AS x FROM walk WHERE a = 0 UNION ALL SELECT walk.b FROM walk JOIN r ON walk.a = r.x) SELECT x FROM r'),
+    ('d_view', 'SELECT x, count(*) AS n FROM walked GROUP BY x'),
+    ('d_above', 'SELECT sum(x) AS s, count(*) AS n FROM d_walk'),
+    ('d_over', 'WITH RECURSIVE r AS (SELECT x FROM d_walk UNION SELECT r.x + d.x FROM r JOIN d_walk d ON r.x < 4) SELECT x FROM r'),
+    ('d_json', 'WITH RECURSIVE r AS (SELECT id, j, n FROM tree WHERE parent IS NULL UNION ALL SELECT t.id, t.j, t.n + r.n FROM tree t JOIN r ON t.parent = r.id)
+        SELECT id, j, n FROM r'),
+    ('d_numeric', 'WITH RECURSIVE r AS (SELECT n FROM tree UNION SELECT r.n + t.n FROM r, tree t WHERE r.n < 3) SELECT n FROM r');
+CALL create_all();
+CALL change('closed where it is not reached', $$DELETE FROM walk WHERE a = 0; INSERT INTO walk VALUES (3, 1), (0, 7); DELETE FROM tree WHERE id = 1; INSERT INTO tree VALUES (9, NULL, '[]', 2.50)$$);
+CALL change('opened and reached', $$DELETE FROM walk WHERE a = 3; INSERT INTO walk VALUES (7, 2); UPDATE tree SET parent = 9, n = 1 WHERE id = 2$$);
+
+-- the clock: in what the step reads, in a condition on its own rows, in a column
+TRUNCATE definition;
+INSERT INTO definition (name, query) VALUES
+    ('d_open', 'WITH RECURSIVE r AS (SELECT 1 AS x UNION SELECT h.b FROM r JOIN hop h ON h.a = r.x AND h.at < now()) SELECT x FROM r'),
+    ('d_open_all', 'WITH RECURSIVE r AS (SELECT a AS x, at FROM hop WHERE at < now() UNION ALL SELECT h.b, h.at FROM r JOIN hop h ON h.a = r.x) SELECT x, count(*) AS n FROM r GROUP BY x'),
+    ('d_own', 'WITH RECURSIVE r AS (SELECT a AS x, at FROM hop UNION SELECT h.b, h.at FROM r JOIN hop h ON h.a = r.x WHERE r.at > now() - interval ''1 day'') SELECT x, at FROM r'),
+    ('d_own_all', 'WITH RECURSIVE r AS (SELECT a AS x, at FROM hop UNION ALL SELECT h.b, h.at FROM r JOIN hop h ON h.a = r.x WHERE r.at > now() - interval ''1 day'') SELECT x, at FROM r'),
+    ('d_when', 'WITH RECURSIVE r AS (SELECT a AS x, at < now() AS open FROM hop UNION ALL SELECT h.b, r.open AND h.at < now() FROM r JOIN hop h ON h.a = r.x) SELECT x, open FROM r');
+CALL create_all();
+CALL change('hops that are not open, and one that is new', $$INSERT INTO hop VALUES (2, 3, clock_timestamp() + interval '4 s'), (3, 4, clock_timestamp() - interval '1 day' + interval '4 s')$$);
+DO $$ BEGIN PERFORM pg_sleep(greatest(0, extract(epoch FROM max(at) - clock_timestamp()))) FROM hop; END $$;
+CALL change('the clock', '');
+CALL change('after the clock', $$INSERT INTO hop VALUES (5, 1, '-infinity'), (5, 6, now()); DELETE FROM hop WHERE a = 2$$);
+
+-- what is not incremental
+SELECT line FROM unnest(ARRAY[
+    'WITH RECURSIVE r AS (SELECT id, boss FROM employee UNION ALL SELECT e.id, e.boss FROM r JOIN employee e ON e.boss = r.id) SEARCH DEPTH FIRST BY id SET o
+        SELECT id, row_number() OVER (ORDER BY o) AS no FROM r',
+    'WITH RECURSIVE r AS (SELECT a, b FROM edge UNION ALL SELECT e.a, e.b FROM r JOIN edge e ON e.a = r.b) CYCLE a, b SET c USING p SELECT a, p::text AS p FROM r',
+    'WITH c AS (SELECT id, boss FROM employee) SELECT id FROM (WITH RECURSIVE r AS (SELECT id, boss FROM c UNION ALL SELECT DISTINCT c.id, c.boss FROM c, r WHERE c.boss = r.id) SELECT id FROM r) x',
+    'SELECT id, x.n FROM employee o, LATERAL (WITH RECURSIVE r AS (SELECT o.id UNION ALL SELECT e.id FROM employee e JOIN r ON e.boss = r.id) SELECT count(*) AS n FROM r) x',
+    'SELECT id, (WITH RECURSIVE r AS (SELECT o.id UNION ALL SELECT e.id FROM employee e JOIN r ON e.boss = r.id) SELECT count(*) FROM r) AS n FROM employee o'])
+    query, dyntable_explain_query(query) line WHERE line ~ '^(mode|reason)';
+
 -- the work follows the change: rows read in a refresh of trees and graphs of 20,000 rows
 CREATE TABLE node (id int PRIMARY KEY, parent int, name text);
 CREATE TABLE link (a int, b int);

@@ -9,10 +9,14 @@
  *
  * UNION ALL.  Rows have weights, R is a sum over rounds, and
  *	 ΔR = wave + step'(ΔR),	wave = Δseed + Δstep(R°),
- * where Δstep(R°) is the step's delta with WORKING unchanged.  Additions and
- * retractions run together and cancel.  They need not end where the query
- * does: R° may hold rows from which a path leads into a cycle that has been
- * closed since and that the query no longer reaches.
+ * where Δstep(R°) is the step's delta with WORKING unchanged.  The equation has
+ * this one solution only where no row of R° leads back to itself by the new
+ * step.  With additions alone that holds because R' has all of R°, and ends;
+ * with retractions alone because the old step had more.  With both, rows that
+ * are no longer reached may be on a cycle that an added row has closed, and
+ * keep each other: in the sum of the wave the retraction of one and its
+ * addition by the cycle cancel.  Such a cycle is found by following what added rows
+ * derive from R° by itself, which then does not end.
  *
  * UNION.  Here a row stays while anything derives it, and the number of its
  * derivations is of no use: rows on a cycle derive each other, and would stay
@@ -25,10 +29,12 @@
  *		are left derives, together with what added rows derive from them, and
  *		what all of these derive, round by round, as far as it is not there.
  * In 1 the deleted rows are joined with the new content of tables and, as they
- * are their own old parts, with each other: which takes in all that was.  Rows
- * must only be lost by deletions and only be won by additions for this, so
- * an outer join's or anti join's right side must not have changed.  Without
- * deletions there is no 1, and 2 is semi-naive evaluation.
+ * are their own old parts, with each other: which takes in all that was.
+ * Without deletions there is no 1, and 2 is semi-naive evaluation.
+ *
+ * In both, derivations must only be lost by deletions and only be won by
+ * additions: the right side of an outer or anti join, and the clock in the
+ * step, must not have changed.
  *
  * Where any of this does not hold or would not pay, the recursive query is
  * computed anew, and its difference from the state is the delta: when there are
@@ -77,7 +83,7 @@ static bool has_moved(Recursion *recursion);
 static bool follow_sum(Recursion *recursion);
 static bool follow_set(Recursion *recursion);
 static bool is_monotone(Recursion *recursion);
-static bool any_minus(Recursion *recursion);
+static bool any_of_sign(Recursion *recursion, int sign);
 static DynRows *first_wave(Recursion *recursion, int sign);
 static DynRows *half_of(DynRows *rows, int sign);
 static bool spread(Recursion *recursion, DynRows *wave, WaveFilter filter);
@@ -91,7 +97,7 @@ static void rederive(Recursion *recursion, DynRows *wave);
 static char *against(Recursion *recursion, DynRows *rows, const char *select, const char *before,
 					 const char *source, const char *on, const char *after);
 static void compute_anew(Recursion *recursion);
-static void append(DynRows *to, DynRows *from);
+static void append(DynRows *to, DynRows *from, int times);
 static double stored_rows(Recursion *recursion);
 
 DynRows *
@@ -189,11 +195,25 @@ has_moved(Recursion *recursion)
  * ------------------------------------------------------------------------
  */
 
-/* False when it does not end, and nothing has been applied. */
+/* False when it has to be computed anew; nothing has been applied. */
 static bool
 follow_sum(Recursion *recursion)
 {
-	if (!spread(recursion, first_wave(recursion, 0), take_all))
+	DynRows    *wave;
+
+	if (!is_monotone(recursion))
+		return false;
+	wave = first_wave(recursion, 0);
+	if (any_of_sign(recursion, 1) && any_of_sign(recursion, -1))
+	{
+		DynRows    *added = first_wave(recursion, 1);
+
+		append(wave, added, -1);
+		dyn_rows_consolidate(wave);
+		if (!spread(recursion, added, take_all))
+			return false;
+	}
+	if (!spread(recursion, wave, take_all))
 		return false;
 	dyn_rows_consolidate(recursion->delta);
 	return true;
@@ -220,7 +240,7 @@ follow_set(Recursion *recursion)
 
 	if (!is_monotone(recursion))
 		return false;
-	if (any_minus(recursion))
+	if (any_of_sign(recursion, -1))
 	{
 		recursion->gone = new_delta(recursion, "g");
 		if (!spread(recursion, first_wave(recursion, -1), retract))
@@ -249,8 +269,9 @@ is_monotone(Recursion *recursion)
 	return true;
 }
 
+/* Has any of the changes this sign? */
 static bool
-any_minus(Recursion *recursion)
+any_of_sign(Recursion *recursion, int sign)
 {
 	ListCell   *lc;
 
@@ -258,7 +279,7 @@ any_minus(Recursion *recursion)
 	{
 		DynRows    *delta = recursion->evaluation->deltas[((DynNode *) lfirst(lc))->no];
 
-		if (delta && delta->minus > 0)
+		if (delta && (sign > 0 ? delta->plus : delta->minus) > 0)
 			return true;
 	}
 	return false;
@@ -283,7 +304,7 @@ retract(Recursion *recursion, DynRows *wave)
 	if (recursion->gone->count + rows->count > Max(FEW_ROWS, stored_rows(recursion) / 2))
 		return NULL;
 	dyn_apply(&evaluation->execution, evaluation->states[node->no], rows, &counts);
-	append(recursion->gone, rows);
+	append(recursion->gone, rows, 1);
 	return rows;
 }
 
@@ -390,8 +411,8 @@ first_wave(Recursion *recursion, int sign)
 			evaluation->sql.changed[no] = half->count;
 		}
 	}
-	append(wave, evaluation->deltas[recursion->seed->no]);
-	append(wave, run_step(recursion));
+	append(wave, evaluation->deltas[recursion->seed->no], 1);
+	append(wave, run_step(recursion), 1);
 	dyn_rows_consolidate(wave);
 	end_loop(recursion, NULL);
 	if (sign != 0)
@@ -452,7 +473,7 @@ spread(Recursion *recursion, DynRows *wave, WaveFilter filter)
 		kept = filter(recursion, wave);
 		if (kept == NULL)
 			break;
-		append(recursion->delta, kept);
+		append(recursion->delta, kept, 1);
 		ended = kept->count == 0 || (next = next_wave(recursion, kept))->count == 0;
 		if (kept != wave)
 			dyn_rows_end(kept);
@@ -539,9 +560,9 @@ end_loop(Recursion *recursion, DynRows *kept)
 	}
 }
 
-/* Add rows, if any, to others. */
+/* Add rows, if any, to others, by so many times their weight. */
 static void
-append(DynRows *to, DynRows *from)
+append(DynRows *to, DynRows *from, int times)
 {
 	TupleTableSlot *slot;
 
@@ -550,7 +571,10 @@ append(DynRows *to, DynRows *from)
 	slot = dyn_rows_slot(from);
 	dyn_rows_rewind(from);
 	while (dyn_rows_next(from, slot))
+	{
+		slot->tts_values[0] = Int64GetDatum(times * DatumGetInt64(slot->tts_values[0]));
 		dyn_rows_put(to, slot);
+	}
 	ExecDropSingleTupleTableSlot(slot);
 }
 
@@ -593,7 +617,7 @@ compute_anew(Recursion *recursion)
 	dyn_rows_consolidate(difference);
 	dyn_rows_register(difference, evaluation->execution.env);
 	dyn_apply(&evaluation->execution, evaluation->states[node->no], difference, &counts);
-	append(recursion->delta, difference);
+	append(recursion->delta, difference, 1);
 }
 
 char *
