@@ -86,6 +86,9 @@ extern bool dyn_open_level(DynLevel *level, DynContext *ctx, Query *query, DynLe
 
 extern void dyn_derive_keys(DynNode *node);
 
+/* dyn_prune.c: leave out columns that are not read by parents. */
+extern void dyn_plan_prune(DynNode *top);
+
 /* dyn_build_from.c */
 extern bool dyn_build_from(DynLevel *level, Node *item, DynBlock *block);
 extern DynNode *dyn_build_leaf(DynLevel *level, int rti);

@@ -1,0 +1,228 @@
+/*
+ * dyn_prune.c
+ *	  Leave out the columns of a plan's nodes that nobody above reads.
+ *
+ * Joins are built with all columns of their inputs, for it is known only at
+ * the end which are wanted.  Every delta of a node is a table of its own, so
+ * that each column costs.  Only selections and joins lose columns: in other
+ * operators all columns of the input have a meaning (for the state, or for the
+ * order of ties).
+ */
+#include <postgres.h>
+
+#include <nodes/makefuncs.h>
+#include <nodes/nodeFuncs.h>
+
+#include "query/dyn_build.h"
+
+/* Nodes, parents first; while this works a node's no is its place in the list, from 1. */
+typedef struct Pruning
+{
+	List	   *order;			/* of DynNode * */
+	Bitmapset **needed;			/* by node: its columns */
+	int		  **moved;			/* by node and old column, from 0: the new one, from 1, or 0 */
+	int		   *width;			/* by node: its old number of columns */
+} Pruning;
+
+static void put_in_order(DynNode *node, List **order);
+static void need_inputs(Pruning *pruning, DynNode *node);
+static void need_all(Pruning *pruning, DynNode *node);
+static void need_columns_of(Pruning *pruning, DynNode *node, Node *expr);
+static bool may_lose_columns(DynNode *node);
+static Bitmapset *passed_columns(Pruning *pruning, DynNode *node);
+static void rewrite(Pruning *pruning, DynNode *node);
+static Node *over_inputs(Pruning *pruning, DynNode *node, Node *expr, int input);
+
+void
+dyn_plan_prune(DynNode *top)
+{
+	Pruning		pruning = {NIL};
+	ListCell   *lc;
+	int			n;
+
+	put_in_order(top, &pruning.order);
+	n = list_length(pruning.order);
+	pruning.needed = palloc0(sizeof(Bitmapset *) * (n + 1));
+	pruning.moved = palloc0(sizeof(int *) * (n + 1));
+	pruning.width = palloc0(sizeof(int) * (n + 1));
+	foreach(lc, pruning.order)
+		((DynNode *) lfirst(lc))->no = foreach_current_index(lc) + 1;
+	need_all(&pruning, top);
+	foreach(lc, pruning.order)
+		need_inputs(&pruning, lfirst(lc));
+	for (int i = n; i > 0; i--)
+		rewrite(&pruning, list_nth(pruning.order, i - 1));
+	foreach(lc, pruning.order)
+		((DynNode *) lfirst(lc))->no = 0;
+}
+
+/* Behind whatever it reads has been put there, in front of it. */
+static void
+put_in_order(DynNode *node, List **order)
+{
+	ListCell   *lc;
+
+	if (list_member_ptr(*order, node))
+		return;
+	foreach(lc, node->inputs)
+		put_in_order(lfirst(lc), order);
+	*order = lcons(node, *order);
+}
+
+static bool
+may_lose_columns(DynNode *node)
+{
+	if (node->recursion)
+		return false;
+	switch (node->kind)
+	{
+		case DYN_NODE_SELECT:
+			return !expression_returns_set((Node *) node->targets);
+		case DYN_NODE_MOVING:
+		case DYN_NODE_JOIN:
+			return true;
+		default:
+			return false;
+	}
+}
+
+/* What a node reads of its inputs, given what is read of it. */
+static void
+need_inputs(Pruning *pruning, DynNode *node)
+{
+	int			column = 0;
+	ListCell   *lc;
+
+	if (!may_lose_columns(node))
+		need_all(pruning, node);
+	switch (node->kind)
+	{
+		case DYN_NODE_SELECT:
+			while ((column = bms_next_member(pruning->needed[node->no], column)) > 0)
+				need_columns_of(pruning, node, list_nth(node->targets, column - 1));
+			break;
+		case DYN_NODE_MOVING:
+			pruning->needed[dyn_input(node, 1)->no] =
+				bms_add_members(pruning->needed[dyn_input(node, 1)->no], pruning->needed[node->no]);
+			break;
+		case DYN_NODE_JOIN:
+			while ((column = bms_next_member(pruning->needed[node->no], column)) > 0)
+			{
+				int			nleft = dyn_input(node, 1)->ncolumns;
+				DynNode    *side = dyn_input(node, column <= nleft ? 1 : 2);
+				int			its = column <= nleft ? column : column - nleft;
+
+				if (column <= nleft || dyn_join_is_outer(node->join))
+					pruning->needed[side->no] = bms_add_member(pruning->needed[side->no], its);
+			}
+			break;
+		default:
+			foreach(lc, node->inputs)
+				need_all(pruning, lfirst(lc));
+			return;
+	}
+	need_columns_of(pruning, node, (Node *) node->quals);
+}
+
+static void
+need_all(Pruning *pruning, DynNode *node)
+{
+	if (node->ncolumns > 0)
+		pruning->needed[node->no] = bms_add_range(pruning->needed[node->no], 1, node->ncolumns);
+}
+
+/* The columns of a node's inputs in an expression of the node. */
+static void
+need_columns_of(Pruning *pruning, DynNode *node, Node *expr)
+{
+	ListCell   *lc;
+
+	foreach(lc, dyn_vars_of(expr))
+	{
+		Var		   *var = lfirst_node(Var, lc);
+		int			input = dyn_input(node, var->varno)->no;
+
+		pruning->needed[input] = bms_add_member(pruning->needed[input], var->varattno);
+	}
+}
+
+/* The columns that a filter or join has: those that are left of its inputs, and a mark. */
+static Bitmapset *
+passed_columns(Pruning *pruning, DynNode *node)
+{
+	Bitmapset  *columns = NULL;
+	int			before = 0;
+	ListCell   *lc;
+
+	foreach(lc, node->inputs)
+	{
+		DynNode    *input = lfirst(lc);
+		int			column = 0;
+
+		if (node->kind == DYN_NODE_JOIN && foreach_current_index(lc) > 0 && !dyn_join_is_outer(node->join))
+			break;
+		while ((column = bms_next_member(pruning->needed[input->no], column)) > 0)
+			columns = bms_add_member(columns, before + column);
+		before += pruning->width[input->no];
+	}
+	if (node->kind == DYN_NODE_JOIN && node->join == DYN_JOIN_MARK)
+		columns = bms_add_member(columns, node->ncolumns);
+	return columns;
+}
+
+/* Bring a node, whose inputs have lost columns, to what is needed of it. */
+static void
+rewrite(Pruning *pruning, DynNode *node)
+{
+	int		   *moved = palloc0(sizeof(int) * Max(node->ncolumns, 1));
+	List	   *targets = NIL;
+	int			n = 0;
+
+	pruning->moved[node->no] = moved;
+	pruning->width[node->no] = node->ncolumns;
+	if (may_lose_columns(node) && node->kind != DYN_NODE_SELECT)
+		pruning->needed[node->no] = passed_columns(pruning, node);
+	for (int i = 0; i < node->ncolumns; i++)
+	{
+		if (!bms_is_member(i + 1, pruning->needed[node->no]))
+			continue;
+		if (node->targets)
+			targets = lappend(targets, list_nth(node->targets, i));
+		node->columns[n] = node->columns[i];
+		moved[i] = ++n;
+	}
+	if (!may_lose_columns(node))
+		return;
+	node->ncolumns = n;
+	node->targets = (List *) over_inputs(pruning, node, (Node *) targets, 0);
+	node->quals = (List *) over_inputs(pruning, node, (Node *) node->quals, 0);
+	node->left_keys = (List *) over_inputs(pruning, node, (Node *) node->left_keys, 1);
+	node->right_keys = (List *) over_inputs(pruning, node, (Node *) node->right_keys, 2);
+}
+
+typedef struct Moving
+{
+	Pruning    *pruning;
+	DynNode    *node;
+	int			input;
+} Moving;
+
+static Node *
+moved_var(Var *var, void *arg)
+{
+	Moving	   *moving = arg;
+	DynNode    *input = dyn_input(moving->node, moving->input ? moving->input : var->varno);
+
+	var->varattno = var->varattnosyn = moving->pruning->moved[input->no][var->varattno - 1];
+	Assert(var->varattno > 0);
+	return (Node *) var;
+}
+
+/* The expression with the columns where they are now.  input: the one that varno 1 means, or 0. */
+static Node *
+over_inputs(Pruning *pruning, DynNode *node, Node *expr, int input)
+{
+	Moving		moving = {pruning, node, input};
+
+	return dyn_vars_map(expr, moved_var, &moving);
+}
