@@ -77,4 +77,66 @@ SELECT line FROM dyntable_explain('smallest') line WHERE line ~ 'key';
 -- conditions on the input come before
 SELECT line FROM dyntable_explain('over_where') line WHERE line ~ '^ +(->|select|rows)';
 
+-- a row as one value
+CREATE TABLE full_row (gone int, id int PRIMARY KEY, k int, note text);
+ALTER TABLE full_row DROP COLUMN gone;
+CREATE TABLE other_row (k int, v text);
+CREATE VIEW row_view AS SELECT id, k AS key FROM full_row WHERE k IS NOT NULL;
+INSERT INTO full_row SELECT i, nullif(i % 4, 0), 'n' || i FROM generate_series(1, 9) i;
+INSERT INTO other_row VALUES (1, 'one'), (1, 'one'), (2, NULL), (NULL, NULL), (7, 'seven');
+DELETE FROM definition;
+INSERT INTO definition (name, query) VALUES
+    ('whole', 'SELECT f FROM full_row f'),
+    ('whole_json', 'SELECT id, row_to_json(f)::text AS j FROM full_row f WHERE k > 1'),
+    ('whole_bag', 'SELECT o, to_jsonb(o) AS j FROM other_row o'),
+    ('whole_field', 'SELECT (f).id, (f).note, f::text AS t FROM full_row f'),
+    ('whole_left', 'SELECT f.id, o, o IS NULL AS none, to_jsonb(o) AS j FROM full_row f LEFT JOIN other_row o ON o.k = f.k'),
+    ('whole_anti', 'SELECT f.id FROM full_row f LEFT JOIN row_view o ON o.id = f.k WHERE o IS NULL'),
+    ('whole_not_null', 'SELECT o.k, f FROM other_row o LEFT JOIN full_row f ON o.k = f.k WHERE NOT f IS NULL'),
+    ('whole_full', 'SELECT f, o FROM full_row f FULL JOIN other_row o ON o.k = f.k AND o.v IS NOT NULL'),
+    ('whole_count', 'SELECT f.k, count(o) AS n, count(DISTINCT o) AS d, jsonb_agg(o ORDER BY o) AS j FROM full_row f LEFT JOIN other_row o ON o.k = f.id GROUP BY f.k'),
+    ('whole_group', 'SELECT o, count(*) AS n, max(f.id) AS m FROM other_row o JOIN full_row f ON f.k = o.k GROUP BY o'),
+    ('whole_distinct', 'SELECT DISTINCT o FROM other_row o'),
+    ('whole_window', 'SELECT id, first_value(f) OVER (PARTITION BY k ORDER BY id) AS first FROM full_row f'),
+    ('whole_view', 'SELECT v, row_to_json(v)::text AS j FROM row_view v'),
+    ('whole_subquery', 'SELECT row_to_json(s)::text AS j FROM (SELECT k AS "a key", count(*) AS n FROM full_row GROUP BY k) s'),
+    ('whole_subquery_left', 'SELECT f.id, row_to_json(s)::text AS j FROM full_row f LEFT JOIN (SELECT k AS kk, v FROM other_row) s ON s.kk = f.k'),
+    ('whole_subquery_agg', 'SELECT f.k, jsonb_agg(to_jsonb(s) ORDER BY s.v) AS j FROM full_row f JOIN (SELECT k AS kk, v FROM other_row) s ON s.kk = f.k GROUP BY f.k'),
+    ('whole_cte', 'WITH c AS (SELECT id, note AS "the note" FROM full_row) SELECT to_jsonb(c) AS j, d.id FROM c JOIN c d ON d.id = c.id + 1'),
+    ('whole_join', 'SELECT to_jsonb(j) AS j FROM (full_row f JOIN other_row o USING (k)) j'),
+    ('whole_function', 'SELECT f.id, p, to_jsonb(p) AS j FROM full_row f, pairs(f.k, ''x'') p'),
+    ('whole_lateral', 'SELECT f.id, to_jsonb(s) AS j FROM full_row f LEFT JOIN LATERAL (SELECT f.k * 2 AS twice, g AS "a g" FROM generate_series(1, f.k) g) s ON true'),
+    ('whole_values', 'SELECT f.id, to_jsonb(v) AS j FROM full_row f JOIN (VALUES (1, ''one''), (2, ''two'')) v(n, name) ON v.n = f.k'),
+    ('whole_inside', 'SELECT f.id, (SELECT to_jsonb(f) - ''note'') AS j, ARRAY(SELECT (f).k + g FROM generate_series(1, 2) g) AS a FROM full_row f'),
+    ('whole_outside', 'SELECT f.id, (SELECT jsonb_agg(to_jsonb(o) ORDER BY o) FROM other_row o WHERE o.k = f.k) AS j FROM full_row f');
+CALL create_all();
+CALL change('insert', $$INSERT INTO full_row SELECT i, nullif(i % 4, 0), 'n' || i FROM generate_series(10, 14) i; INSERT INTO other_row VALUES (3, 'three'), (2, NULL), (9, 'nine'), (NULL, NULL)$$);
+CALL change('update', $$UPDATE full_row SET note = note || '!' WHERE id % 3 = 0; UPDATE full_row SET k = 1 WHERE k = 2; UPDATE other_row SET v = 'uno' WHERE k = 1$$);
+CALL change('NULLs', $$UPDATE full_row SET k = NULL, note = NULL WHERE id = 3; UPDATE other_row SET k = NULL, v = NULL WHERE k = 7$$);
+CALL change('delete', $$DELETE FROM full_row WHERE id % 2 = 0; DELETE FROM other_row WHERE v = 'uno'$$);
+CALL change('to nothing', $$DELETE FROM full_row; DELETE FROM other_row$$);
+CALL change('from nothing', $$INSERT INTO full_row VALUES (1, 1, 'a'), (2, NULL, NULL), (3, 5, 'c'); INSERT INTO other_row VALUES (1, 'x'), (1, 'x')$$);
+-- a column more makes another row; what a query names by itself stays what it was at creation
+DELETE FROM definition WHERE name NOT IN ('whole', 'whole_json', 'whole_left', 'whole_not_null', 'whole_full', 'whole_window');
+CREATE PROCEDURE change_of_type(changes text) LANGUAGE plpgsql AS $$
+DECLARE
+    d definition;
+BEGIN
+    EXECUTE changes;
+    COMMIT;
+    SET TRANSACTION ISOLATION LEVEL REPEATABLE READ;
+    FOR d IN SELECT * FROM definition ORDER BY no
+    LOOP
+        PERFORM dyntable_refresh(d.name::regclass);     -- how depends on when capture takes in the column
+        RAISE INFO '% %', rpad(d.name, 16), coalesce((compare(d)).difference, 'equal');
+    END LOOP;
+    COMMIT;
+END $$;
+CALL change_of_type($$ALTER TABLE full_row ADD COLUMN extra text; UPDATE full_row SET extra = 'e' WHERE id = 1$$);
+CALL change_of_type($$UPDATE full_row SET extra = 'f' WHERE id < 3; UPDATE full_row SET note = 'z' WHERE id = 3$$);
+CALL change_of_type($$ALTER TABLE full_row RENAME COLUMN note TO remark; INSERT INTO full_row VALUES (6, 1, 'new', 'x')$$);
+CALL change_of_type($$UPDATE full_row SET remark = 'q', extra = NULL WHERE id = 6$$);
+-- a row of a subquery has no type that a state table could keep
+SELECT dyntable_create('whole_kept', 'SELECT count(*) AS n FROM (SELECT k, v FROM other_row) s GROUP BY s', '1 day', 'incremental');
+
 DROP SCHEMA sql_rows CASCADE;

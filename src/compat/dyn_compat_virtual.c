@@ -18,12 +18,13 @@
 #include <rewrite/rewriteHandler.h>
 #include <utils/rel.h>
 
-/* The columns of a range-table entry that a query reads, 0 for a whole row or a system column. */
+/* The columns of a range-table entry that a query reads, 0 for the row as a whole. */
 typedef struct UsedColumns
 {
 	Index		varno;
 	Index		level;
 	Bitmapset  *columns;
+	bool		system;			/* a system column, too */
 } UsedColumns;
 
 static bool
@@ -36,7 +37,12 @@ used_columns_walker(Node *node, UsedColumns *used)
 		Var		   *var = (Var *) node;
 
 		if (var->varno == used->varno && var->varlevelsup == used->level)
-			used->columns = bms_add_member(used->columns, Max(var->varattno, 0));
+		{
+			if (var->varattno < 0)
+				used->system = true;
+			else
+				used->columns = bms_add_member(used->columns, var->varattno);
+		}
 		return false;
 	}
 	if (IsA(node, Query))
@@ -50,14 +56,18 @@ used_columns_walker(Node *node, UsedColumns *used)
 }
 
 static bool
+is_used(Relation rel, AttrNumber attno, Bitmapset *columns)
+{
+	return !TupleDescAttr(RelationGetDescr(rel), attno - 1)->attisdropped &&
+		(bms_is_member(attno, columns) || bms_is_member(0, columns));
+}
+
+static bool
 reads_virtual(Relation rel, Bitmapset *columns)
 {
-	int			attno = -1;
-
-	if (bms_is_member(0, columns))
-		return false;			/* such a query is computed in full */
-	while ((attno = bms_next_member(columns, attno)) >= 0)
-		if (TupleDescAttr(RelationGetDescr(rel), attno - 1)->attgenerated == ATTRIBUTE_GENERATED_VIRTUAL)
+	for (AttrNumber attno = 1; attno <= RelationGetNumberOfAttributes(rel); attno++)
+		if (is_used(rel, attno, columns) &&
+			TupleDescAttr(RelationGetDescr(rel), attno - 1)->attgenerated == ATTRIBUTE_GENERATED_VIRTUAL)
 			return true;
 	return false;
 }
@@ -68,7 +78,7 @@ column_expression(Relation rel, AttrNumber attno, Bitmapset *columns)
 {
 	Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), attno - 1);
 
-	if (!bms_is_member(attno, columns))
+	if (!is_used(rel, attno, columns))
 		return (Expr *) makeNullConst(INT4OID, -1, InvalidOid);
 	if (att->attgenerated == ATTRIBUTE_GENERATED_VIRTUAL)
 		return (Expr *) build_generation_expression(rel, attno);
@@ -130,7 +140,7 @@ expand_entry(Query *query, Index varno)
 		return;
 	rel = table_open(rte->relid, NoLock);
 	(void) query_tree_walker(query, used_columns_walker, &used, 0);
-	if (reads_virtual(rel, used.columns))
+	if (!used.system && reads_virtual(rel, used.columns))	/* with one, such a query is computed in full */
 	{
 		rte->subquery = computing_subquery(query, rte, rel, used.columns);
 		rte->rtekind = RTE_SUBQUERY;

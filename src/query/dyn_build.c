@@ -17,6 +17,7 @@
 #include <postgres.h>
 
 #include <access/htup_details.h>
+#include <catalog/pg_type.h>
 
 #include "query/dyn_build.h"
 #include "query/dyn_expr.h"
@@ -90,6 +91,12 @@ narrow_enough(DynContext *ctx)
 		}
 		if (node->kind == DYN_NODE_TOP)
 			width += DYN_TOP_COLUMNS;
+		for (int i = 0; i < node->ncolumns && dyn_node_staged(node); i++)
+			if (node->columns[i].type == RECORDOID)
+			{
+				dyn_refuse(ctx, "WHOLE_ROW", "a step of the query would have to keep rows that have no type of their own");
+				return false;
+			}
 		if (width > limit)
 		{
 			dyn_refuse(ctx, "TOO_MANY_COLUMNS", "a step of the query would need %d columns, and can have %d",

@@ -27,6 +27,7 @@ typedef struct DynPlace
 	DynNode    *scan;			/* a relation: which column an attribute number is; else NULL */
 	int			input;			/* from 1 */
 	int			offset;			/* columns of the input before it */
+	int			whole;			/* the column behind offset that is its row as one value; 0: none */
 } DynPlace;
 
 /* What conditions above a part of FROM, with nothing between that adds NULLs, say about its rows. */
@@ -108,6 +109,10 @@ extern DynNode *dyn_build_one_row(void);
 extern bool dyn_item_is_lateral(RangeTblEntry *rte);
 extern bool dyn_item_is_row_local(RangeTblEntry *rte);
 extern bool dyn_reads_table(Node *node);
+
+/* dyn_build_row.c: the item's row as a whole, where the query uses it, else NULL; a column of its node */
+extern Var *dyn_whole_row(Query *query, int rti);
+extern DynNode *dyn_add_whole_row(DynLevel *level, int rti, DynNode *node);
 
 /* dyn_build_source.c */
 extern DynNode *dyn_build_scan(DynLevel *level, RangeTblEntry *rte);

@@ -19,6 +19,7 @@
 #include "query/dyn_build.h"
 
 static Query *query_of_item(RangeTblEntry *rte);
+static void add_row(Query *query, Var *row);
 static bool refers_beyond(Query *query, Relids *rels);
 static Node *lower_var(Var *var, void *arg);
 static DynNode *make_rows(Query *source);
@@ -34,6 +35,7 @@ dyn_build_apply(DynLevel *level, int rti, DynBlock *block, bool keeps, List *on)
 {
 	RangeTblEntry *rte = rt_fetch(rti, level->query->rtable);
 	Query	   *query = query_of_item(rte);
+	Var		   *row = dyn_whole_row(level->query, rti);
 	Relids		rels = NULL;
 	DynNode    *input;
 	DynNode    *rows;
@@ -42,6 +44,8 @@ dyn_build_apply(DynLevel *level, int rti, DynBlock *block, bool keeps, List *on)
 
 	if (on != NIL)
 		query->jointree->quals = (Node *) make_ands_explicit((List *) dyn_vars_map((Node *) on, lower_var, &rti));
+	if (row != NULL)
+		add_row(query, row);
 	if (refers_beyond(query, &rels) || !bms_is_subset(rels, block->rels))
 		return dyn_refuse(level->ctx, "LATERAL", "%s refers to what is not joined to it directly",
 						  rte->eref->aliasname) != NULL;
@@ -67,8 +71,21 @@ dyn_build_apply(DynLevel *level, int rti, DynBlock *block, bool keeps, List *on)
 	node->keeps = keeps;
 	lfirst(list_nth_cell(block->inputs, i - 1)) = node;
 	block->rels = bms_add_member(block->rels, rti);
-	level->places[rti] = (DynPlace) {.input = i, .offset = input->ncolumns};
+	level->places[rti] = (DynPlace) {
+		.input = i, .offset = input->ncolumns, .whole = row ? rows->ncolumns : 0
+	};
 	return true;
+}
+
+/* One column more for the row as a whole. */
+static void
+add_row(Query *query, Var *row)
+{
+	int			no = list_length(query->targetList) + 1;
+	Var		   *var = makeVar(1, 0, row->vartype, row->vartypmod, row->varcollid, 0);
+
+	query->targetList = lappend(query->targetList,
+								makeTargetEntry((Expr *) var, no, psprintf("c%d", no), false));
 }
 
 /* VALUES and functions in FROM that refer to nothing beside them. */

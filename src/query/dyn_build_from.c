@@ -88,12 +88,14 @@ build_from_item(DynLevel *level, Node *item, DynBlock *block)
 	if (dyn_item_is_lateral(rte))
 		return build_lateral_item(level, rti, block, false, NIL);
 	node = dyn_build_leaf(level, rti);
+	if (node && rte->rtekind == RTE_RELATION)
+		level->places[rti].scan = node;
+	if (node)
+		node = dyn_add_whole_row(level, rti, node);
 	if (node == NULL)
 		return false;
 	block->inputs = lappend(block->inputs, node);
 	block->rels = bms_add_member(block->rels, rti);
-	if (rte->rtekind == RTE_RELATION)
-		level->places[rti].scan = node;
 	level->places[rti].input = list_length(block->inputs);
 	level->places[rti].offset = 0;
 	return true;

@@ -117,7 +117,7 @@ identifiable(DynNode *node)
 {
 	ListCell   *lc;
 
-	dyn_node_derive_keys(node);
+	dyn_derive_keys(node);
 	foreach(lc, node->key)
 	{
 		DynColumn  *column = &node->columns[lfirst_int(lc) - 1];

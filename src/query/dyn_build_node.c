@@ -446,7 +446,9 @@ relocate(Var *var, void *arg)
 	DynPlace   *place = &level->places[var->varno];
 	int			column = var->varattno;
 
-	if (column > 0 && place->scan)
+	if (column == 0)
+		column = place->whole;
+	else if (column > 0 && place->scan)
 	{
 		ListCell   *lc;
 
@@ -458,7 +460,7 @@ relocate(Var *var, void *arg)
 	if (column <= 0)
 	{
 		dyn_refuse(level->ctx, var->varattno == 0 ? "WHOLE_ROW" : "SYSTEM_COLUMN",
-				   var->varattno == 0 ? "the query uses a row of a table as a whole; name its columns" :
+				   var->varattno == 0 ? "the query uses a row of a LATERAL item as a whole; name its columns" :
 				   "the query uses a system column");
 		return (Node *) var;
 	}

@@ -97,17 +97,6 @@ dyn_node_order_matters(DynNode *node)
 	return false;
 }
 
-/* The same for a node that is still being built, and all below it. */
-void
-dyn_node_derive_keys(DynNode *node)
-{
-	ListCell   *lc;
-
-	foreach(lc, node->inputs)
-		dyn_node_derive_keys(lfirst(lc));
-	dyn_node_derive_key(node);
-}
-
 void
 dyn_node_derive_key(DynNode *node)
 {

@@ -196,7 +196,6 @@ extern bool dyn_node_moves(DynNode *node);
 /* dyn_key.c: fills in has_key and key, inputs being done. */
 extern void dyn_node_derive_key(DynNode *node);
 extern bool dyn_node_order_unique(DynNode *node);
-extern void dyn_node_derive_keys(DynNode *node);
 extern bool dyn_node_order_total(DynNode *node);
 extern bool dyn_node_order_matters(DynNode *node);
 extern bool dyn_top_single(DynNode *node);

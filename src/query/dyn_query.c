@@ -11,6 +11,7 @@
 
 #include <catalog/pg_class.h>
 #include <catalog/pg_namespace.h>
+#include <catalog/pg_type.h>
 #include <common/hashfn.h>
 #include <miscadmin.h>
 #include <nodes/nodeFuncs.h>
@@ -18,6 +19,7 @@
 #include <utils/guc.h>
 #include <utils/lsyscache.h>
 #include <utils/ruleutils.h>
+#include <utils/typcache.h>
 
 #include "compat/dyn_compat.h"
 #include "compat/dyn_compat_planner.h"
@@ -60,16 +62,42 @@ strip_walker(Node *node, void *context)
 	return expression_tree_walker(node, strip_walker, context);
 }
 
+/* A row that is used as a whole has the columns that its table has today: context is a hash of them. */
+static bool
+row_types_walker(Node *node, void *context)
+{
+	uint64	   *hash = context;
+	TupleDesc	desc;
+
+	if (node == NULL)
+		return false;
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, row_types_walker, context, 0);
+	if (IsA(node, Var) && castNode(Var, node)->varattno == 0 &&
+		get_typtype(castNode(Var, node)->vartype) == TYPTYPE_COMPOSITE)
+	{
+		desc = lookup_rowtype_tupdesc(castNode(Var, node)->vartype, -1);
+		for (int i = 0; i < desc->natts; i++)
+			*hash = hash_combine64(*hash, TupleDescAttr(desc, i)->attisdropped ? 0 :
+								   hash_bytes_extended((unsigned char *) NameStr(TupleDescAttr(desc, i)->attname),
+													   strlen(NameStr(TupleDescAttr(desc, i)->attname)), i));
+		ReleaseTupleDesc(desc);
+	}
+	return expression_tree_walker(node, row_types_walker, context);
+}
+
 int64
 dyn_query_hash(Query *expanded)
 {
 	char	   *text;
+	uint64		rows = 0;
 
 	expanded = copyObject(expanded);
 	(void) strip_walker((Node *) expanded, NULL);
 	text = nodeToString(expanded);
 
-	return (int64) hash_bytes_extended((unsigned char *) text, strlen(text), 0);
+	(void) row_types_walker((Node *) expanded, &rows);
+	return (int64) hash_bytes_extended((unsigned char *) text, strlen(text), rows);
 }
 
 /* Settings that decide how names and constants are written and read.  Returns a nest level. */
