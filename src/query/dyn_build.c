@@ -70,8 +70,8 @@ dyn_plan_build(Query *query, List *sources, DynRefusal *refusal)
 
 /*
  * Whether the state tables and the statements of all nodes stay within the
- * limits of columns.  A group's state has up to three columns for each
- * aggregate, of eight bytes, and they must fit a page as well.
+ * limits of columns.  A group's state has three columns for
+ * each aggregate, or four, of eight bytes, and they must fit a page as well.
  */
 static bool
 narrow_enough(DynContext *ctx)
@@ -86,7 +86,11 @@ narrow_enough(DynContext *ctx)
 
 		if (node->kind == DYN_NODE_AGGREGATE)
 		{
+			ListCell   *la;
+
 			width = node->nkeys + 3 * list_length(node->aggs);
+			foreach(la, node->aggs)
+				width += ((DynAgg *) lfirst(la))->counts_scale;
 			limit = MaxHeapAttributeNumber * 5 / 8;
 		}
 		if (node->kind == DYN_NODE_TOP)
@@ -133,6 +137,7 @@ number_nodes(DynPlan *plan, DynNode *node)
 	node->has_key = false;
 	node->key = NIL;
 	dyn_node_derive_key(node);
+	dyn_node_derive_scales(node);
 	if ((node->kind == DYN_NODE_WINDOW || node->kind == DYN_NODE_TOP) &&
 		dyn_node_order_matters(node) && !dyn_node_order_total(node))
 		plan->warnings = list_append_unique(plan->warnings,

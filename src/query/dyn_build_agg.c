@@ -71,11 +71,7 @@ dyn_build_agg(Aggref *ref, List **targets, bool marked)
 	if (arg == NULL)
 		arg = mark;
 	if (arg)
-	{
 		agg->arg = dyn_column_for(targets, arg);
-		agg->minus_rereads = agg->kind != DYN_AGG_COUNT && agg->kind != DYN_AGG_EXTREMUM &&
-			exprType(arg) == NUMERICOID && dyn_expr_fixed_scale(arg) < 0;
-	}
 	if (agg->kind == DYN_AGG_EXTREMUM)
 	{
 		agg->is_max = strcmp(get_func_name(ref->aggfnoid), "max") == 0;

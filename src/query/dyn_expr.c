@@ -138,49 +138,6 @@ session_function(const char *name, int nargs)
 	return false;
 }
 
-int
-dyn_expr_fixed_scale(Node *expr)
-{
-	int32		typmod;
-
-	if (exprType(expr) != NUMERICOID)
-		return -1;
-	typmod = exprTypmod(expr);
-	if (typmod >= (int32) VARHDRSZ)
-		return (typmod - VARHDRSZ) & 0x7ff;
-	if (IsA(expr, Const) && !castNode(Const, expr)->constisnull)
-		return DatumGetInt32(DirectFunctionCall1(numeric_scale, castNode(Const, expr)->constvalue));
-	if (IsA(expr, FuncExpr))
-		switch (castNode(FuncExpr, expr)->funcid)
-		{
-			case F_NUMERIC_INT2:
-			case F_NUMERIC_INT4:
-			case F_NUMERIC_INT8:
-				return 0;
-			default:
-				return -1;
-		}
-	if (IsA(expr, OpExpr) && list_length(castNode(OpExpr, expr)->args) == 2)
-	{
-		int			left = dyn_expr_fixed_scale(linitial(castNode(OpExpr, expr)->args));
-		int			right = dyn_expr_fixed_scale(lsecond(castNode(OpExpr, expr)->args));
-
-		if (left < 0 || right < 0)
-			return -1;
-		switch (get_opcode(castNode(OpExpr, expr)->opno))
-		{
-			case F_NUMERIC_ADD:
-			case F_NUMERIC_SUB:
-				return Max(left, right);
-			case F_NUMERIC_MUL:
-				return left + right;
-			default:
-				return -1;
-		}
-	}
-	return -1;
-}
-
 List *
 dyn_expr_conjuncts(Node *qual)
 {

@@ -29,9 +29,6 @@ extern Node *dyn_expr_crossed(Node *qual, TimestampTz t, TimestampTz other);
 /* dyn_expr.c: the first function or construct in the query that no delta can follow, or NULL; *code is its reason code. */
 extern char *dyn_expr_refusal(Query *query, const char **code);
 
-/* The scale that every value of a numeric expression has, or -1 when it varies. */
-extern int	dyn_expr_fixed_scale(Node *expr);
-
 /* AND flattened into a list. */
 extern List *dyn_expr_conjuncts(Node *qual);
 

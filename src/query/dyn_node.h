@@ -77,8 +77,10 @@ typedef struct DynAgg
 	bool		is_max;
 	bool		alike;			/* min, max: equal values are the same to the byte */
 
-	/* A minus may change what a sum cannot undo (display scale): read the group. */
-	bool		minus_rereads;
+	/* SUM and AVG of numeric (dyn_scale.c): a minus may change how many decimal places a sum shows */
+	bool		minus_rereads;	/* nothing is known of them: it reads the group */
+	bool		counts_scale;	/* ... only when no value with the most is left */
+	int			scale;			/* the most */
 } DynAgg;
 
 /* What the rows of a partition are counted by. */
@@ -199,5 +201,11 @@ extern bool dyn_node_order_unique(DynNode *node);
 extern bool dyn_node_order_total(DynNode *node);
 extern bool dyn_node_order_matters(DynNode *node);
 extern bool dyn_top_single(DynNode *node);
+
+/* dyn_scale.c: fills in what sums know of the scale of their values, inputs being done. */
+extern void dyn_node_derive_scales(DynNode *node);
+
+/* The scale that every value of a numeric expression has, or -1 when it varies. */
+extern int	dyn_expr_fixed_scale(Node *expr);
 
 #endif							/* DYN_NODE_H */

@@ -4,7 +4,8 @@
  *
  * The state of a group is a row of the node's state table: the output columns
  * c1 .. cn, n = number of input rows, and per sum or average j the number of
- * values m<j> that are not NULL and their sum s<j>, and per min or max whose
+ * values m<j> that are not NULL, their sum s<j> and perhaps how many t<j> have as
+ * many decimal places as any can have, and per min or max whose
  * equal values are alike how many rows x<j> hold it, at least.  One refresh is
  *	 g: the delta summed per group (what changed),
  *	 u: g joined with the state (old output, new state, and whether the group
@@ -15,7 +16,7 @@
  * touched is the delta, whatever the size of the groups.
  *
  * A group is read again where a signed sum cannot tell: min or max lost the last
- * row known to hold it, a numeric sum lost a value that may have set its scale, NaN or an
+ * row known to hold it, a numeric sum lost the last value known to set its scale, NaN or an
  * infinity left, or the aggregate has no such state at all (floating point
  * among them: nothing may drift).
  */
@@ -48,6 +49,8 @@ static char *group_statement(Groups *groups);
 static char *group_source(Groups *groups);
 static char *reread_statement(Groups *groups, const char *content);
 static bool any_holders(DynNode *node);
+static char *has_scale(DynAgg *agg, const char *input);
+static bool keeps(DynAgg *agg, char column);
 static void add_lost(StringInfo buf, DynAgg *agg, int j, int c, Oid type);
 static char *update_statement(Groups *groups);
 static char *final_statement(Groups *groups, bool reread);
@@ -69,6 +72,10 @@ static void add_column(TupleDesc desc, int *i, const char *name, Oid type, int32
 #define better(agg) ((agg)->is_max ? "OPERATOR(pg_catalog.>)" : "OPERATOR(pg_catalog.<)")
 #define keeps_holders(agg) ((agg)->kind == DYN_AGG_EXTREMUM && (agg)->alike)
 #define keeps_count(agg) (keeps_sum(agg) || ((agg)->kind == DYN_AGG_COUNT && (agg)->arg > 0))
+#define keeps_scale(agg) (keeps_sum(agg) && (agg)->counts_scale)
+
+/* The columns of state that an aggregate may have, in their order. */
+#define STATE_COLUMNS "mstx"
 
 DynRows *
 dyn_aggregate_delta(DynEvaluation *evaluation, DynNode *node)
@@ -147,6 +154,9 @@ group_statement(Groups *groups)
 		if (keeps_sum(agg))
 			appendStringInfo(&buf, ", coalesce(sum(w * c%d%s), 0)::%s AS s%d", agg->arg,
 							 exact_integer(node, agg) ? "" : "::pg_catalog.numeric", sum_type(node, agg), j);
+		if (keeps_scale(agg))
+			appendStringInfo(&buf, ", coalesce(sum(w) FILTER (WHERE %s), 0)::bigint AS t%d",
+							 has_scale(agg, ""), j);
 		if (agg->kind == DYN_AGG_EXTREMUM)
 		{
 			const char *name = agg->is_max ? "max" : "min";
@@ -193,6 +203,28 @@ group_source(Groups *groups)
 								   groups->evaluation->sql.stages[node->no], "LEFT JOIN"));
 }
 
+static char *
+has_scale(DynAgg *agg, const char *input)
+{
+	return psprintf("pg_catalog.scale(%sc%d) OPERATOR(pg_catalog.=) %d", input, agg->arg, agg->scale);
+}
+
+static bool
+keeps(DynAgg *agg, char column)
+{
+	switch (column)
+	{
+		case 'm':
+			return keeps_count(agg);
+		case 's':
+			return keeps_sum(agg);
+		case 't':
+			return keeps_scale(agg);
+		default:
+			return keeps_holders(agg);
+	}
+}
+
 static bool
 any_holders(DynNode *node)
 {
@@ -224,10 +256,10 @@ update_statement(Groups *groups)
 		DynAgg	   *agg = lfirst(lc);
 		int			j = foreach_current_index(lc) + 1;
 
-		if (keeps_count(agg))
-			appendStringInfo(&select, ", coalesce(s.m%d, 0) + g.m%d AS m%d", j, j, j);
-		if (keeps_sum(agg))
-			appendStringInfo(&select, ", coalesce(s.s%d, 0) + g.s%d AS s%d", j, j, j);
+		for (const char *column = STATE_COLUMNS; *column != 'x'; column++)
+			if (keeps(agg, *column))
+				appendStringInfo(&select, ", coalesce(s.%c%d, 0) + g.%c%d AS %c%d",
+								 *column, j, *column, j, *column, j);
 		if (keeps_holders(agg))
 			appendStringInfo(&select, ", CASE WHEN g.p%d %s s.c%d OR s.c%d %s THEN 1 ELSE s.x%d + g.y%d END AS x%d",
 							 j, better(agg), node->nkeys + j, node->nkeys + j,
@@ -255,6 +287,8 @@ update_statement(Groups *groups)
 			appendStringInfoString(&reread, " OR g.minus");
 		else if (keeps_sum(agg) && strcmp(sum_type(node, agg), "pg_catalog.numeric") == 0)
 			appendStringInfo(&reread, " OR (g.minus AND s.s%d IN ('NaN', 'Infinity', '-Infinity'))", j);
+		if (keeps_scale(agg))
+			appendStringInfo(&reread, " OR (g.minus AND s.t%d + g.t%d < 1 AND s.m%d + g.m%d > 0)", j, j, j, j);
 	}
 	appendStringInfo(&select, ", (%s) AS reread", reread.data);
 	return joined(groups, select.data, psprintf("(%s)", group_statement(groups)),
@@ -305,12 +339,10 @@ final_statement(Groups *groups, bool reread)
 		DynAgg	   *agg = lfirst(lc);
 		int			j = foreach_current_index(lc) + 1;
 
-		if (keeps_count(agg))
-			appendStringInfo(&select, ", CASE WHEN g.reread THEN coalesce(s.m%d, 0) ELSE g.m%d END AS m%d", j, j, j);
-		if (keeps_sum(agg))
-			appendStringInfo(&select, ", CASE WHEN g.reread THEN coalesce(s.s%d, 0) ELSE g.s%d END AS s%d", j, j, j);
-		if (keeps_holders(agg))
-			appendStringInfo(&select, ", CASE WHEN g.reread THEN coalesce(s.x%d, 0) ELSE g.x%d END AS x%d", j, j, j);
+		for (const char *column = STATE_COLUMNS; *column; column++)
+			if (keeps(agg, *column))
+				appendStringInfo(&select, ", CASE WHEN g.reread THEN coalesce(s.%c%d, 0) ELSE g.%c%d END AS %c%d",
+								 *column, j, *column, j, *column, j);
 	}
 	foreach(lc, node->aggs)
 	{
@@ -404,7 +436,7 @@ check_group(Groups *groups, TupleTableSlot *slot)
 			if (values < 0 || values > n)
 				group_contradicts(groups, slot);
 		}
-		column += (keeps_sum(agg) ? 1 : 0) + (keeps_holders(agg) ? 1 : 0);
+		column += keeps_sum(agg) + keeps_scale(agg) + keeps_holders(agg);
 	}
 }
 
@@ -493,13 +525,12 @@ store_state(Groups *groups)
 		appendStringInfo(&set, ", c%d = %s", node->nkeys + j, output);
 		appendStringInfo(&names, ", c%d", node->nkeys + j);
 		appendStringInfo(&values, ", %s", output);
-		for (const char *state_column = "msx"; *state_column; state_column++)
-			if (*state_column == 'm' ? keeps_count(agg) :
-				*state_column == 's' ? keeps_sum(agg) : keeps_holders(agg))
+		for (const char *column = STATE_COLUMNS; *column; column++)
+			if (keeps(agg, *column))
 			{
-				appendStringInfo(&set, ", %c%d = g.%c%d", *state_column, j, *state_column, j);
-				appendStringInfo(&names, ", %c%d", *state_column, j);
-				appendStringInfo(&values, ", g.%c%d", *state_column, j);
+				appendStringInfo(&set, ", %c%d = g.%c%d", *column, j, *column, j);
+				appendStringInfo(&names, ", %c%d", *column, j);
+				appendStringInfo(&values, ", g.%c%d", *column, j);
 			}
 	}
 	for (int nulls = 0; nulls <= (groups->nulls ? 1 : 0); nulls++)
@@ -549,6 +580,8 @@ dyn_aggregate_fill(DynEvaluation *evaluation, DynNode *node, const char *source)
 			appendStringInfo(&buf, ", count(i1.c%d) AS m%d", agg->arg, j);
 		if (keeps_sum(agg))
 			appendStringInfo(&buf, ", coalesce(sum(i1.c%d), 0)::%s AS s%d", agg->arg, sum_type(node, agg), j);
+		if (keeps_scale(agg))
+			appendStringInfo(&buf, ", count(*) FILTER (WHERE %s) AS t%d", has_scale(agg, "i1."), j);
 		/* at least one; the first time that this does not do they are counted */
 		if (keeps_holders(agg))
 			appendStringInfo(&buf, ", 1::bigint AS x%d", j);
@@ -583,10 +616,9 @@ reread_statement(Groups *groups, const char *content)
 		DynAgg	   *agg = lfirst(lc);
 		int			j = foreach_current_index(lc) + 1;
 
-		if (keeps_count(agg))
-			appendStringInfo(&columns, ", g.m%d", j);
-		if (keeps_sum(agg))
-			appendStringInfo(&columns, ", g.s%d", j);
+		for (const char *column = STATE_COLUMNS; *column != 'x'; column++)
+			if (keeps(agg, *column))
+				appendStringInfo(&columns, ", g.%c%d", *column, j);
 		if (!keeps_holders(agg))
 			continue;
 		appendStringInfo(&columns, ", s.x%d", j);
@@ -612,12 +644,10 @@ dyn_aggregate_state_columns(DynNode *node)
 		DynAgg	   *agg = lfirst(lc);
 		int			j = foreach_current_index(lc) + 1;
 
-		if (keeps_count(agg))
-			columns = lappend(columns, psprintf("m%d pg_catalog.int8", j));
-		if (keeps_sum(agg))
-			columns = lappend(columns, psprintf("s%d %s", j, sum_type(node, agg)));
-		if (keeps_holders(agg))
-			columns = lappend(columns, psprintf("x%d pg_catalog.int8", j));
+		for (const char *column = STATE_COLUMNS; *column; column++)
+			if (keeps(agg, *column))
+				columns = lappend(columns, psprintf("%c%d %s", *column, j, *column == 's' ?
+													sum_type(node, agg) : "pg_catalog.int8"));
 	}
 	return columns;
 }
@@ -688,7 +718,9 @@ update_desc(DynNode *node, bool fill)
 	{
 		DynAgg	   *agg = lfirst(lc);
 
-		natts += (keeps_count(agg) ? 1 : 0) + (keeps_sum(agg) ? 1 : 0) + (keeps_holders(agg) ? 1 : 0) + 1;
+		natts++;
+		for (const char *column = STATE_COLUMNS; *column; column++)
+			natts += keeps(agg, *column);
 		if (!fill && (agg->kind == DYN_AGG_EXTREMUM || agg->kind == DYN_AGG_REREAD))
 			natts++;
 	}
@@ -704,13 +736,10 @@ update_desc(DynNode *node, bool fill)
 		DynAgg	   *agg = lfirst(lc);
 		int			j = foreach_current_index(lc) + 1;
 
-		if (keeps_count(agg))
-			add_column(desc, &i, psprintf("m%d", j), INT8OID, -1, InvalidOid);
-		if (keeps_sum(agg))
-			add_column(desc, &i, psprintf("s%d", j),
-					   exact_integer(node, agg) ? INT8OID : NUMERICOID, -1, InvalidOid);
-		if (keeps_holders(agg))
-			add_column(desc, &i, psprintf("x%d", j), INT8OID, -1, InvalidOid);
+		for (const char *column = STATE_COLUMNS; *column; column++)
+			if (keeps(agg, *column))
+				add_column(desc, &i, psprintf("%c%d", *column, j), *column == 's' &&
+						   !exact_integer(node, agg) ? NUMERICOID : INT8OID, -1, InvalidOid);
 	}
 	if (fill)
 		return desc;

@@ -13,6 +13,7 @@
 #include <access/xact.h>
 #include <catalog/pg_class.h>
 #include <executor/executor.h>
+#include <jit/jit.h>
 #include <miscadmin.h>
 #include <nodes/nodeFuncs.h>
 #include <parser/analyze.h>
@@ -43,6 +44,7 @@ static int64 execute_at(DynExecution *execution, CommandId command, const char *
 static Query *analyse(DynExecution *execution, const char *statement);
 static int64 run_query(DynExecution *execution, Query *query, const char *text,
 					   DynRowSink sink, void *arg);
+static bool reads_delta(PlannedStmt *plan);
 static bool fires_no_trigger(Query *query);
 static bool clear_permissions(Node *node, void *context);
 static bool receive_row(TupleTableSlot *slot, DestReceiver *self);
@@ -152,6 +154,13 @@ run_query(DynExecution *execution, Query *query, const char *text, DynRowSink si
 	plan = pg_plan_query(query, text,
 						 query->commandType == CMD_SELECT ? CURSOR_OPT_PARALLEL_OK : 0, NULL);
 	(void) dyn_phase_enter(phase);
+
+	/*
+	 * Nothing is known of the values in a delta, so joins over it are estimated
+	 * high; compiling would take longer than the whole refresh.
+	 */
+	if (reads_delta(plan))
+		plan->jitFlags = PGJIT_NONE;
 	if (execution->planned)
 		execution->planned(plan->planTree->total_cost, execution->planned_arg);
 	receiver.pub.receiveSlot = receive_row;
@@ -182,6 +191,17 @@ run_query(DynExecution *execution, Query *query, const char *text, DynRowSink si
 	if (dyn_execute_traces)
 		trace(text, plan->planTree->total_cost, result);
 	return result;
+}
+
+static bool
+reads_delta(PlannedStmt *plan)
+{
+	ListCell   *lc;
+
+	foreach(lc, plan->rtable)
+		if (lfirst_node(RangeTblEntry, lc)->rtekind == RTE_NAMEDTUPLESTORE)
+			return true;
+	return false;
 }
 
 /* Whether it writes, and a table without triggers. */
