@@ -29,9 +29,6 @@
 
 static char *scan_content(DynNode *node);
 static char *select_statement(DynSql *sql, DynNode *node, char **sources, bool weighted);
-static void select_terms(DynSql *sql, DynNode *node, List *old, int halved, char **sources,
-						 StringInfo buf);
-static char *select_delta(DynSql *sql, DynNode *node);
 static char *moving_statement(DynNode *node, const char *source, const char *weight, TimestampTz t);
 static char *moving_delta(DynSql *sql, DynNode *node);
 static char *union_delta(DynSql *sql, DynNode *node);
@@ -84,8 +81,6 @@ dyn_sql_delta(DynSql *sql, DynNode *node)
 		case DYN_NODE_CONSTANT:
 		case DYN_NODE_APPLY:
 			return dyn_sql_rows_delta(sql, node);
-		case DYN_NODE_SELECT:
-			return select_delta(sql, node);
 		case DYN_NODE_MOVING:
 			return moving_delta(sql, node);
 		case DYN_NODE_JOIN:
@@ -121,10 +116,8 @@ scan_content(DynNode *node)
 }
 
 /* ------------------------------------------------------------------------
- * SELECT
- *
- * Content, or one term of the delta: the inputs before the changed one new,
- * itself its delta, those after it old.  Unchanged inputs are what they are.
+ * SELECT: its content, also with other rows (w, c1, …) in place of an input's.
+ * Its delta is found by steps (dyn_sql_select.c).
  * ------------------------------------------------------------------------
  */
 static char *
@@ -159,74 +152,6 @@ select_statement(DynSql *sql, DynNode *node, char **sources, bool weighted)
 	if (node->quals)
 		appendStringInfo(&buf, " WHERE %s", dyn_sql_quals(sql, node));
 	return buf.data;
-}
-
-/*
- * One term, or few, for each input that changed.  Which inputs count as those
- * before it is free: first come those whose old content is in two parts of
- * necessity, for a part doubles the terms of all inputs before it.
- */
-static char *
-select_delta(DynSql *sql, DynNode *node)
-{
-	StringInfoData buf;
-	List	   *changed = NIL;
-	List	   *rest = NIL;
-	ListCell   *lc;
-
-	initStringInfo(&buf);
-	foreach(lc, node->inputs)
-	{
-		int			i = foreach_current_index(lc) + 1;
-
-		if (sql->changed[((DynNode *) lfirst(lc))->no])
-		{
-			if (old_whole(sql, lfirst(lc)) == NULL)
-				changed = lappend_int(changed, i);
-			else
-				rest = lappend_int(rest, i);
-		}
-	}
-	changed = list_concat(changed, rest);
-	foreach(lc, changed)
-	{
-		char	  **sources = palloc0(sizeof(char *) * (list_length(node->inputs) + 1));
-
-		sources[lfirst_int(lc)] = psprintf("d%d", dyn_input(node, lfirst_int(lc))->no);
-		select_terms(sql, node, list_copy_tail(changed, foreach_current_index(lc) + 1),
-					 list_length(changed) > 3 ? 1 : 2, sources, &buf);
-	}
-	return buf.len ? buf.data : NULL;
-}
-
-/*
- * The terms in which these inputs are old: one for each choice of their parts.
- * Of no more than so many inputs the parts stand in terms of their own, so that
- * the statement does not outgrow its use.
- */
-static void
-select_terms(DynSql *sql, DynNode *node, List *old, int halved, char **sources, StringInfo buf)
-{
-	List	   *parts;
-	ListCell   *lc;
-	int			i;
-
-	if (old == NIL)
-	{
-		dyn_sql_add_term(buf, select_statement(sql, node, sources, true));
-		return;
-	}
-	i = linitial_int(old);
-	parts = dyn_sql_old_parts(sql, dyn_input(node, i), halved > 0);
-	halved -= list_length(parts) - 1;
-	if (halved < 0)
-		parts = list_make1(psprintf("%s UNION ALL %s", (char *) linitial(parts), (char *) lsecond(parts)));
-	foreach(lc, parts)
-	{
-		sources[i] = psprintf("(%s)", (char *) lfirst(lc));
-		select_terms(sql, node, list_copy_tail(old, 1), halved, sources, buf);
-	}
-	sources[i] = NULL;
 }
 
 /* ------------------------------------------------------------------------

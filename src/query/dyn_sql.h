@@ -10,6 +10,7 @@
 
 #include <datatype/timestamp.h>
 #include <lib/stringinfo.h>
+#include <nodes/bitmapset.h>
 
 #include "query/dyn_node.h"
 
@@ -29,9 +30,25 @@ extern char *dyn_sql_content(DynSql *sql, DynNode *node);
 
 /*
  * SELECT w, c1, …: the delta of a node without state, from its inputs'
- * deltas; NULL when it is known to be empty.
+ * deltas; NULL when it is known to be empty.  Not for SELECT:
  */
 extern char *dyn_sql_delta(DynSql *sql, DynNode *node);
+
+/* dyn_sql_select.c: the delta of a SELECT by steps, each an ephemeral relation. */
+typedef struct DynStep
+{
+	char	   *name;
+	List	   *columns;		/* expressions over the inputs: its columns c1 .. */
+	struct DynStep *before;		/* what it builds on */
+	int			changed;		/* the input whose delta it takes in */
+	List	   *added;			/* of int: unchanged inputs that it joins besides */
+	Bitmapset  *joined;			/* all inputs that are joined by now */
+	List	   *quals;			/* the conditions on these */
+	List	   *new_quals;		/* ... of which the step before did not know */
+} DynStep;
+
+extern List *dyn_sql_steps(DynSql *sql, DynNode *node);
+extern char *dyn_sql_step(DynSql *sql, DynNode *node, DynStep *step, bool empty);
 
 /* dyn_sql_rows.c: both for CONSTANT and APPLY */
 extern char *dyn_sql_rows_content(DynSql *sql, DynNode *node);

@@ -14,6 +14,7 @@
 #include <catalog/pg_type.h>
 #include <executor/executor.h>
 #include <miscadmin.h>
+#include <nodes/nodeFuncs.h>
 #include <utils/lsyscache.h>
 
 #include "capture/dyn_capture.h"
@@ -36,6 +37,8 @@ typedef struct LogReading
 
 static void evaluate_nodes(DynEvaluation *evaluation, bool scans);
 static DynRows *node_delta(DynEvaluation *evaluation, DynNode *node);
+static DynRows *select_delta(DynEvaluation *evaluation, DynNode *node);
+static TupleDesc step_desc(const DynStep *step);
 static DynRows *scan_delta(DynEvaluation *evaluation, DynNode *node);
 static void read_change(TupleTableSlot *slot, int weight, void *arg);
 
@@ -108,6 +111,8 @@ node_delta(DynEvaluation *evaluation, DynNode *node)
 			return dyn_window_delta(evaluation, node);
 		case DYN_NODE_TOP:
 			return dyn_top_delta(evaluation, node);
+		case DYN_NODE_SELECT:
+			return select_delta(evaluation, node);
 		default:
 			break;
 	}
@@ -117,6 +122,41 @@ node_delta(DynEvaluation *evaluation, DynNode *node)
 	return dyn_execute_rows(&evaluation->execution, psprintf("d%d", node->no), statement,
 							dyn_delta_desc(node->ncolumns, node->columns),
 							dyn_delta_identity(node->ncolumns, node->columns));
+}
+
+/* Step by step; the rows of the last one are the delta. */
+static DynRows *
+select_delta(DynEvaluation *evaluation, DynNode *node)
+{
+	DynSql	   *sql = &evaluation->sql;
+	List	   *steps = dyn_sql_steps(sql, node);
+	DynRows    *rows = NULL;
+	ListCell   *lc;
+
+	foreach(lc, steps)
+	{
+		DynStep    *step = lfirst(lc);
+		char	   *statement = dyn_sql_step(sql, node, step, rows && rows->count == 0);
+		bool		last = step == llast(steps);
+
+		rows = dyn_execute_rows(&evaluation->execution, step->name, statement,
+								last ? dyn_delta_desc(node->ncolumns, node->columns) : step_desc(step),
+								last ? dyn_delta_identity(node->ncolumns, node->columns) : NULL);
+	}
+	return rows;
+}
+
+static TupleDesc
+step_desc(const DynStep *step)
+{
+	DynColumn  *columns = palloc(sizeof(DynColumn) * list_length(step->columns));
+	ListCell   *lc;
+
+	foreach(lc, step->columns)
+		columns[foreach_current_index(lc)] = (DynColumn) {
+			.type = exprType(lfirst(lc)), .typmod = exprTypmod(lfirst(lc)), .collation = exprCollation(lfirst(lc))
+		};
+	return dyn_delta_desc(list_length(step->columns), columns);
 }
 
 /* ------------------------------------------------------------------------

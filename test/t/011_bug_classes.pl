@@ -114,6 +114,26 @@ run("DELETE FROM nulls WHERE k = 1 AND v = 0; DELETE FROM nulls WHERE k IS NULL;
 oracle('null_groups', "1|1|0||||1\n2|1|0||||0", 'INCREMENTAL');
 oracle('null_total', '|0', 'INCREMENTAL');
 
+# What a sum shows behind the point is the most that any of its values does.
+$class = 'decimal places';
+run("CREATE TABLE places (id int PRIMARY KEY, k int, a numeric(10,2), b numeric(10,3), f boolean, n numeric); INSERT INTO places VALUES (1, 1, 1.50, 0.100, true, 1.0), (2, 1, 2.50, 0.200, false, 2), (3, 2, 3.00, 0.300, true, 3.000), (4, 2, 4.00, 0.400, NULL, 'NaN'), (5, 3, 5.00, 0.500, false, 5);");
+table('places_case', 'SELECT k, sum(CASE WHEN f THEN a * b ELSE 0 END) AS s, sum(a * b) FILTER (WHERE f) AS sf, sum(coalesce(CASE WHEN f THEN a END, b)) AS c FROM places GROUP BY k');
+table('places_below', 'SELECT k, sum(v) AS s, sum(m) AS m FROM (SELECT k, a * (1 - b) AS v, max(CASE WHEN f THEN 0.5 ELSE 7 END) AS m FROM places GROUP BY k, a, b) x GROUP BY k');
+table('places_any', 'SELECT k, sum(n) AS s, sum(-n) AS m FROM places GROUP BY k');
+oracle('places_case', "1|0.15000|0.15000|1.700\n2|0.90000|0.90000|3.400\n3|0||0.500");
+oracle('places_below', "1|3.35000|7.5\n2|4.50000|7.5\n3|2.50000|7");
+oracle('places_any', "1|3.0|-3.0\n2|NaN|NaN\n3|5|-5");
+run("UPDATE places SET f = false WHERE id IN (1, 3);");
+oracle('places_case', "1|0||0.300\n2|0||0.700\n3|0||0.500", 'INCREMENTAL');
+oracle('places_below', "1|3.35000|14\n2|4.50000|14\n3|2.50000|7", 'INCREMENTAL');
+run("UPDATE places SET f = true WHERE id IN (2, 5); DELETE FROM places WHERE id IN (1, 4); INSERT INTO places VALUES (6, 3, 1, 1, true, 1.00);");
+oracle('places_case', "1|0.50000|0.50000|2.50\n2|0||0.300\n3|3.50000|3.50000|6.00", 'INCREMENTAL');
+oracle('places_below', "1|2.00000|0.5\n2|2.10000|7\n3|2.50000|1.0", 'INCREMENTAL');
+oracle('places_any', "1|2|-2\n2|3.000|-3.000\n3|6.00|-6.00", 'INCREMENTAL');
+run("DELETE FROM places WHERE id = 6;");
+oracle('places_case', "1|0.50000|0.50000|2.50\n2|0||0.300\n3|2.50000|2.50000|5.00", 'INCREMENTAL');
+oracle('places_any', "1|2|-2\n2|3.000|-3.000\n3|5|-5", 'INCREMENTAL');
+
 $class = 'outer joins';
 run("TRUNCATE l, r, s; INSERT INTO l VALUES (1, 1), (2, 2), (NULL, 9); INSERT INTO r VALUES (2, 2), (3, 3), (NULL, 8); INSERT INTO s VALUES (3, 3);");
 table('outer_full', 'SELECT l.k, r.k AS rk, a, b FROM l FULL JOIN r ON l.k = r.k');
