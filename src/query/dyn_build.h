@@ -173,6 +173,15 @@ extern int	dyn_visible_columns(Query *query);
 /* A query that is nothing but FROM, WHERE and a select list without set-returning functions. */
 extern bool dyn_query_plain(Query *query);
 
+/* Aggregates without GROUP BY: one row, also over no rows. */
+extern bool dyn_query_scalar(Query *query);
+
+/* SELECT * FROM (query), with the columns by which it is ordered as junk. */
+extern Query *dyn_query_wrap(Query *query);
+
+/* LIMIT or OFFSET as a constant, or -1 where it is none. */
+extern int64 dyn_constant_limit(Node *limit);
+
 /* dyn_build_sublink.c: does a subquery in the expression read a table? */
 extern bool dyn_has_sublinks(Node *node);
 

@@ -286,6 +286,10 @@ extend_setop(SetOperationStmt *setop, Query *query, List *outer, int given, Inde
 		if (*first < 0)
 			*first = castNode(RangeTblRef, arms[i])->rtindex;
 		rte = rt_fetch(castNode(RangeTblRef, arms[i])->rtindex, query->rtable);
+
+		/* its one row is there for values that have no rows, which a group would not be */
+		if (dyn_query_scalar(rte->subquery))
+			rte->subquery = dyn_query_wrap(rte->subquery);
 		if (rte->subquery->setOperations)
 			carry_in_arms(rte->subquery, given, outer, depth + 1);
 		else

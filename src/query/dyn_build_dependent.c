@@ -54,7 +54,8 @@ typedef struct Pair
 	Oid			collation;
 } Pair;
 
-static bool is_scalar(Query *query);
+static bool has_empty_set(Query *query);
+static bool can_be_empty(GroupingSet *set);
 static void hoist_inner_joins(Query *query);
 static bool split_conditions(Query *query, List **dependent);
 static bool match_equality(Node *condition, Pair *pair);
@@ -92,12 +93,17 @@ dyn_build_dependent(DynLevel *level, DynNode *outside, Query *query, DynDependen
 	result->nvisible = result->ncolumns;
 	if (dyn_vars_outer((Node *) query) == NIL)
 	{
-		result->one_row = is_scalar(query) && query->havingQual == NULL && !query->hasTargetSRFs &&
+		result->one_row = dyn_query_scalar(query) && query->havingQual == NULL && !query->hasTargetSRFs &&
 			query->limitCount == NULL && query->limitOffset == NULL;
 		result->node = dyn_build_query(level->ctx, query, level, 0);
 		return result->node != NULL;
 	}
-	if (is_scalar(query) && !empty_values(level, query, result))
+	if (has_empty_set(query))
+		return dyn_refuse(level->ctx, "SUBQUERY_EXPRESSION",
+						  "a correlated subquery has an empty grouping set, as of ROLLUP or CUBE") != NULL;
+	if (dyn_query_scalar(query) && query->limitOffset == NULL && dyn_constant_limit(query->limitCount) > 0)
+		query->limitCount = NULL;
+	if (dyn_query_scalar(query) && !empty_values(level, query, result))
 		return false;
 	hoist_inner_joins(query);
 	if (query->setOperations != NULL || !split_conditions(query, &dependent))
@@ -118,9 +124,42 @@ dyn_build_dependent(DynLevel *level, DynNode *outside, Query *query, DynDependen
 	return build_distinct_outside(level, outside, query, result);
 }
 
-/* Aggregates without GROUP BY: one row, also over no rows. */
+/*
+ * Does the query, or an arm of it, have a group of all rows, which is there
+ * also when there is no row?  (Without grouping sets: dyn_query_scalar.)
+ */
 static bool
-is_scalar(Query *query)
+has_empty_set(Query *query)
+{
+	bool		empty = query->groupingSets != NIL;
+	ListCell   *lc;
+
+	foreach(lc, query->groupingSets)
+		empty &= can_be_empty(lfirst_node(GroupingSet, lc));
+	if (query->setOperations)
+		foreach(lc, query->rtable)
+			if (lfirst_node(RangeTblEntry, lc)->rtekind == RTE_SUBQUERY)
+				empty |= has_empty_set(lfirst_node(RangeTblEntry, lc)->subquery);
+	return empty;
+}
+
+static bool
+can_be_empty(GroupingSet *set)
+{
+	ListCell   *lc;
+
+	if (set->kind == GROUPING_SET_SIMPLE)
+		return set->content == NIL;
+	if (set->kind != GROUPING_SET_SETS)
+		return true;
+	foreach(lc, set->content)
+		if (can_be_empty(lfirst_node(GroupingSet, lc)))
+			return true;
+	return false;
+}
+
+bool
+dyn_query_scalar(Query *query)
 {
 	return query->hasAggs && query->groupClause == NIL && query->groupingSets == NIL;
 }

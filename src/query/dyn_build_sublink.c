@@ -51,7 +51,6 @@ static bool attach_condition(Attachment *attachment, Node *condition);
 static Node *attach_sublink(Attachment *attachment, SubLink *link);
 static bool simple_existence(Query *query);
 static bool existence(Attachment *attachment, DynJoin join, Query *query);
-static int64 constant_limit(Node *limit);
 static void simplify_existence(Query *query);
 static void number_matters(Query *query);
 static Node *mark(Attachment *attachment, Query *query);
@@ -67,7 +66,6 @@ static bool at_most_one_row(Query *query);
 static Query *counted_row(Query *query);
 static List *only_row(List *columns);
 static Query *as_array(Query *query);
-static Query *wrap(Query *query);
 
 bool
 dyn_has_sublinks(Node *node)
@@ -290,9 +288,8 @@ existence(Attachment *attachment, DynJoin join, Query *query)
 	return true;
 }
 
-/* LIMIT or OFFSET as a constant, or -1 where it is none. */
-static int64
-constant_limit(Node *limit)
+int64
+dyn_constant_limit(Node *limit)
 {
 	Const	   *value = (Const *) eval_const_expressions(NULL, limit);
 
@@ -303,9 +300,9 @@ constant_limit(Node *limit)
 static void
 simplify_existence(Query *query)
 {
-	if (constant_limit(query->limitCount) > 0)
+	if (dyn_constant_limit(query->limitCount) > 0)
 		query->limitCount = NULL;
-	if (query->limitOffset && constant_limit(query->limitOffset) == 0)
+	if (query->limitOffset && dyn_constant_limit(query->limitOffset) == 0)
 		query->limitOffset = NULL;
 	if (query->setOperations || query->hasTargetSRFs)
 		return;
@@ -385,7 +382,7 @@ comparing(SubLink *link, bool unknown, bool negated)
 	ListCell   *lc;
 
 	if (!dyn_query_plain(query))
-		query = wrap(query);
+		query = dyn_query_wrap(query);
 	foreach(lc, query->targetList)
 		if (!lfirst_node(TargetEntry, lc)->resjunk)
 			targets = lappend(targets, lfirst_node(TargetEntry, lc)->expr);
@@ -608,7 +605,7 @@ at_most_one_row(Query *query)
 	if (query->hasAggs && query->groupClause == NIL && query->groupingSets == NIL)
 		return true;
 	return query->limitOption == LIMIT_OPTION_COUNT &&
-		(constant_limit(query->limitCount) == 0 || constant_limit(query->limitCount) == 1);
+		(dyn_constant_limit(query->limitCount) == 0 || dyn_constant_limit(query->limitCount) == 1);
 }
 
 static Oid
@@ -652,7 +649,7 @@ counted_row(Query *query)
 	ListCell   *lc;
 
 	if (!dyn_query_plain(query))
-		query = wrap(query);
+		query = dyn_query_wrap(query);
 	query->sortClause = NIL;
 	foreach(lc, query->targetList)
 	{
@@ -704,7 +701,7 @@ as_array(Query *query)
 	ListCell   *lc;
 
 	if (!dyn_query_plain(query))
-		query = wrap(query);
+		query = dyn_query_wrap(query);
 	element = linitial_node(TargetEntry, query->targetList);
 	type = exprType((Node *) element->expr);
 	ref = aggregate(OidIsValid(get_element_type(type)) ? F_ARRAY_AGG_ANYARRAY : F_ARRAY_AGG_ANYNONARRAY,
@@ -725,9 +722,8 @@ as_array(Query *query)
 	return query;
 }
 
-/* SELECT * FROM (query), with the columns by which it is ordered as junk. */
-static Query *
-wrap(Query *query)
+Query *
+dyn_query_wrap(Query *query)
 {
 	Query	   *outer = makeNode(Query);
 	RangeTblEntry *rte = makeNode(RangeTblEntry);
