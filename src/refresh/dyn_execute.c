@@ -151,8 +151,7 @@ run_query(DynExecution *execution, Query *query, const char *text, DynRowSink si
 	DynPhase	phase = dyn_phase_enter(DYN_PHASE_PLAN);
 	volatile int64 result = 0;
 
-	plan = pg_plan_query(query, text,
-						 query->commandType == CMD_SELECT ? CURSOR_OPT_PARALLEL_OK : 0, NULL);
+	plan = dyn_plan_statement(query, text);
 	(void) dyn_phase_enter(phase);
 
 	/*

@@ -7,6 +7,7 @@
 
 #include <executor/tuptable.h>
 #include <nodes/parsenodes.h>
+#include <nodes/plannodes.h>
 #include <utils/queryenvironment.h>
 #include <utils/snapshot.h>
 
@@ -48,6 +49,9 @@ typedef void (*DynRowSink) (TupleTableSlot *slot, void *arg);
  * number of rows; each goes to sink, unless that is NULL.
  */
 extern int64 dyn_execute(DynExecution *execution, const char *statement, DynRowSink sink, void *arg);
+
+/* dyn_planning.c: plan a statement, of what it reads as a union with the statistics of the table in it. */
+extern PlannedStmt *dyn_plan_statement(Query *query, const char *text);
 
 /* Run a SELECT as if the statement before had not been. */
 extern int64 dyn_execute_before(DynExecution *execution, const char *statement, DynRowSink sink, void *arg);
