@@ -55,7 +55,7 @@ INSERT INTO definition (name, query) VALUES
     ('a_hypothetical', 'SELECT k, rank(2) WITHIN GROUP (ORDER BY i) AS r, dense_rank(2) WITHIN GROUP (ORDER BY i DESC NULLS LAST) AS d, percent_rank(1, ''x'') WITHIN GROUP (ORDER BY i, s) AS p, cume_dist(5) WITHIN GROUP (ORDER BY n) AS c FROM t GROUP BY k'),
     ('a_ranges', 'SELECT k, range_agg(int4range(id, id + 2)) AS r, range_intersect_agg(int4range(0, id)) AS i FROM t GROUP BY k'),
     ('a_users', 'SELECT k, cat(s, g ORDER BY id) FILTER (WHERE id < 5) AS c, keep(i ORDER BY id) AS ki, keep(s ORDER BY id) AS ks, product(n) AS p FROM t GROUP BY k'),
-    ('a_users_other', 'SELECT k, keep(DISTINCT i ORDER BY i) AS d, product(DISTINCT n) AS c, at_share(0.4) WITHIN GROUP (ORDER BY i) AS f FROM t WHERE k = 1 GROUP BY k'),
+    ('a_users_other', 'SELECT k, keep(DISTINCT i ORDER BY i) AS d, product(DISTINCT n) AS c, cat(DISTINCT s, g) FILTER (WHERE i = 1) AS v, cat(DISTINCT s) AS w, at_share(0.4) WITHIN GROUP (ORDER BY i) AS f FROM t WHERE k = 1 GROUP BY k'),
     ('a_distinct', 'SELECT k, count(DISTINCT i) AS c FROM t GROUP BY k'),
     ('a_distinct_many', 'SELECT k, count(DISTINCT i) AS ci, count(*) AS c, sum(DISTINCT i) AS si, avg(DISTINCT b) AS ab, count(DISTINCT g) AS cg, sum(n) AS sn, max(s) AS s, string_agg(s, '','' ORDER BY id) AS l, count(s) AS cs FROM t GROUP BY k'),
     ('a_distinct_filter', 'SELECT k, count(DISTINCT i) FILTER (WHERE b > 0) AS c, sum(DISTINCT n) FILTER (WHERE s IS NOT NULL) AS s, count(DISTINCT i) AS d FROM t GROUP BY k'),

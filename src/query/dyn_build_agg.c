@@ -28,6 +28,7 @@
 static bool equal_is_alike(Oid type, Oid collation);
 static bool is_extremum(Aggref *ref);
 static void build_reread(DynAgg *agg, Aggref *ref, List **targets, int mark);
+static void spread_variadic(Aggref *ref);
 static Node *guarded_argument(Aggref *ref);
 static Node *rewrite(Aggref *ref);
 static Node *bool_from_counts(Aggref *ref, bool is_and);
@@ -139,9 +140,32 @@ build_reread(DynAgg *agg, Aggref *ref, List **targets, int mark)
 		dyn_column_for(targets, lfirst(lc));
 	columns.exprs = *targets;
 	agg->ref = (Aggref *) dyn_as_columns(copyObject((Node *) ref), &columns);
+	if (ref->aggvariadic && ref->aggdistinct)
+		spread_variadic(agg->ref);
 	if (mark > 0)
 		agg->ref->aggfilter = (Expr *) and_also((Node *) agg->ref->aggfilter,
 												(Node *) makeVar(1, mark, BOOLOID, -1, InvalidOid, 0));
+}
+
+/* The grammar has no DISTINCT with VARIADIC: name the elements of the array that the parser made of them. */
+static void
+spread_variadic(Aggref *ref)
+{
+	int			narray = list_length(ref->aggargtypes) - 1;
+	TargetEntry *entry = list_nth_node(TargetEntry, ref->args, narray);
+	ListCell   *lc;
+
+	ref->args = list_truncate(ref->args, narray);
+	ref->aggargtypes = list_truncate(ref->aggargtypes, narray);
+	foreach(lc, castNode(ArrayExpr, entry->expr)->elements)
+	{
+		TargetEntry *element = makeTargetEntry(lfirst(lc), list_length(ref->args) + 1, NULL, false);
+
+		element->ressortgroupref = foreach_current_index(lc) == 0 ? entry->ressortgroupref : 0;
+		ref->args = lappend(ref->args, element);
+		ref->aggargtypes = lappend_oid(ref->aggargtypes, exprType(lfirst(lc)));
+	}
+	ref->aggvariadic = false;
 }
 
 /* The aggregate's argument, NULL where its FILTER is not true; NULL for a plain count(*). */
