@@ -55,6 +55,10 @@ INSERT INTO definition (name, query) VALUES
     ('t_equal_ties', 'SELECT w, n FROM word ORDER BY w DESC NULLS LAST FETCH FIRST ROW WITH TIES'),
     ('t_equal_number', 'SELECT w, n, r FROM (SELECT *, row_number() OVER (PARTITION BY w ORDER BY n) AS r FROM word) s WHERE r <= 2'),
     ('t_equal_first', 'SELECT DISTINCT ON (w) w, n FROM word ORDER BY w, n DESC'),
+    -- for each row outside
+    ('t_lateral', 'SELECT t.team, s.id, s.points FROM (SELECT DISTINCT team FROM bag) t, LATERAL (SELECT id, points FROM score WHERE score.team = t.team ORDER BY points DESC NULLS LAST, id LIMIT 2) s'),
+    ('t_lateral_ties', 'SELECT DISTINCT b.team, s.points FROM bag b LEFT JOIN LATERAL (SELECT points FROM score WHERE score.team = b.team ORDER BY points / 10 FETCH FIRST 2 ROWS WITH TIES) s ON true'),
+    ('t_correlated', 'SELECT a.id, (SELECT b.id FROM score b WHERE b.team = a.team AND b.id > a.id ORDER BY b.id LIMIT 1) AS next FROM score a'),
     -- other functions of the same rows look at all of them
     ('t_share', 'SELECT team, id, points, total FROM (SELECT *, row_number() OVER (PARTITION BY team ORDER BY points DESC NULLS LAST, id) AS n, sum(points) OVER (PARTITION BY team) AS total FROM score) s WHERE n <= 2'),
     ('t_next', 'SELECT team, id, n, after FROM (SELECT *, row_number() OVER w AS n, lead(id) OVER w AS after FROM score WINDOW w AS (PARTITION BY team ORDER BY points DESC NULLS LAST, id)) s WHERE n <= 2'),

@@ -8,8 +8,10 @@ SET search_path = sql_windows, public;
 \i :oracle
 
 CREATE TABLE m (id int PRIMARY KEY, g text, x int, n numeric, d date);
+CREATE TABLE log (id int PRIMARY KEY, g text, at timestamp NOT NULL, x int, n numeric, f float8);	-- an order without NULLs
 CREATE TABLE price (g text, rate numeric, since date);
 INSERT INTO m SELECT i, nullif('g' || i % 4, 'g3'), nullif(i * 5 % 17, 4), (i % 6) * 1.5, '2026-01-01'::date + i % 20 FROM generate_series(1, 40) i;
+INSERT INTO log SELECT i, nullif('g' || i % 4, 'g3'), '2026-01-01'::timestamp + i / 2 * interval '1 minute', nullif(i * 5 % 17, 4), (i % 6) * 1.5, i / 3.0 FROM generate_series(1, 40) i;
 INSERT INTO price SELECT 'g' || i % 4, i, '2026-01-01'::date + i FROM generate_series(1, 12) i;
 INSERT INTO price SELECT * FROM price WHERE rate > 9;
 
@@ -40,24 +42,38 @@ INSERT INTO definition (name, query) VALUES
     ('w_text', 'SELECT id, string_agg(g, ''-'') OVER (ORDER BY id ROWS 3 PRECEDING) AS a, array_agg(x) OVER (PARTITION BY g ORDER BY id) AS b FROM m'),
     ('w_expression', 'SELECT id, CASE WHEN row_number() OVER (PARTITION BY upper(g), x % 2 ORDER BY n + x, id) = 1 THEN ''first'' ELSE g END AS f FROM m'),
     ('w_order_only', 'SELECT id FROM m WHERE x > 3 ORDER BY rank() OVER (ORDER BY x)'),
+    -- the rows before the first touched one stay as they are
+    ('b_number', 'SELECT id, row_number() OVER w AS n, rank() OVER w AS r, dense_rank() OVER w AS d FROM log WINDOW w AS (PARTITION BY g ORDER BY at, id)'),
+    ('b_lag', 'SELECT id, x - lag(x) OVER w AS a, lag(n, 3, 0) OVER w AS b, lag(f, 0) OVER w AS c FROM log WINDOW w AS (PARTITION BY g ORDER BY at DESC, id)'),
+    ('b_running', 'SELECT id, count(*) OVER w AS c, count(x) OVER w AS e, sum(x) OVER w AS s, sum(n) OVER w AS t, min(x) OVER w AS lo, max(at) OVER w AS hi FROM log WINDOW w AS (PARTITION BY g ORDER BY at, id)'),
+    ('b_filter', 'SELECT id, sum(x) FILTER (WHERE n > 3) OVER w AS s, count(*) FILTER (WHERE x IS NULL) OVER w AS c FROM log WINDOW w AS (PARTITION BY g ORDER BY id DESC)'),
+    ('b_rows', 'SELECT id, avg(n) OVER (w ROWS 2 PRECEDING) AS a, sum(f) OVER (w ROWS 1 PRECEDING) AS b, array_agg(x) OVER (w ROWS BETWEEN 1 + 2 PRECEDING AND CURRENT ROW) AS c, lag(x) OVER w AS d FROM log WINDOW w AS (PARTITION BY g ORDER BY at, id)'),
+    ('b_all', 'SELECT id, sum(x) OVER (ORDER BY at, id) AS s, row_number() OVER (ORDER BY at, id) AS r FROM log'),
+    ('b_above', 'SELECT g, max(s) AS s FROM (SELECT g, sum(x) OVER (PARTITION BY g ORDER BY id) AS s FROM log) q GROUP BY g'),
     ('w_moving', 'SELECT id, count(*) OVER (PARTITION BY g) AS c FROM m WHERE d < now()');
 CALL create_all();
 
-CALL change('appended', $$INSERT INTO m VALUES (101, 'g1', 50, 7.5, '2026-03-01'), (102, 'g2', NULL, NULL, '2026-03-02'), (103, NULL, 3, 2, NULL)$$);
-CALL change('in between', $$INSERT INTO m VALUES (0, 'g1', 5, 1.50, '2026-01-05'), (-1, 'new', 7, 3, '2026-01-01'), (-2, NULL, NULL, 0, '2026-01-03')$$);
+CALL change('appended', $$INSERT INTO m VALUES (101, 'g1', 50, 7.5, '2026-03-01'), (102, 'g2', NULL, NULL, '2026-03-02'), (103, NULL, 3, 2, NULL);
+    INSERT INTO log VALUES (101, 'g1', '2026-02-01', 5, 7.5, 1), (102, 'g2', '2026-02-02', NULL, NULL, NULL), (103, NULL, '2026-02-03', 3, 2, 0.1)$$);
+CALL change('in between', $$INSERT INTO m VALUES (0, 'g1', 5, 1.50, '2026-01-05'), (-1, 'new', 7, 3, '2026-01-01'), (-2, NULL, NULL, 0, '2026-01-03');
+    INSERT INTO log VALUES (0, 'g1', '2026-01-01 00:10', 5, 1.50, 1), (-1, 'new', '2026-01-01', 7, 3, 2), (-2, 'g2', '2025-01-01', NULL, 0, 3)$$);
 CALL change('ties', $$INSERT INTO m SELECT 110 + i, 'g' || i % 2, 5, 1.5, '2026-01-05' FROM generate_series(1, 6) i; INSERT INTO price SELECT * FROM price WHERE g = 'g2'$$);
-CALL change('values', $$UPDATE m SET x = coalesce(x, 0) + 1, n = n * 2 WHERE id % 5 = 0$$);
-CALL change('partitions', $$UPDATE m SET g = 'g2' WHERE g IS NULL; UPDATE m SET g = NULL WHERE g = 'g0'; UPDATE m SET d = NULL WHERE id % 7 = 0$$);
+CALL change('values', $$UPDATE m SET x = coalesce(x, 0) + 1, n = n * 2 WHERE id % 5 = 0; UPDATE log SET x = coalesce(x, 0) + 1, n = n * 2 WHERE id IN (20, 21, 33)$$);
+CALL change('partitions', $$UPDATE m SET g = 'g2' WHERE g IS NULL; UPDATE m SET g = NULL WHERE g = 'g0'; UPDATE m SET d = NULL WHERE id % 7 = 0; UPDATE log SET g = 'g2' WHERE id = 19; UPDATE log SET at = at - interval '5 minutes' WHERE id % 9 = 0$$);
 CALL change('the other input', $$UPDATE price SET rate = rate + 1 WHERE g = 'g1'; DELETE FROM price WHERE rate > 10$$);
-CALL change('both inputs', $$DELETE FROM m WHERE id % 3 = 0; INSERT INTO price VALUES ('g1', 2, '2026-01-01'), ('g2', 2, NULL), (NULL, 5, '2026-01-01')$$);
+CALL change('both inputs', $$DELETE FROM m WHERE id % 3 = 0; INSERT INTO price VALUES ('g1', 2, '2026-01-01'), ('g2', 2, NULL), (NULL, 5, '2026-01-01'); DELETE FROM log WHERE id % 3 = 0$$);
 CALL change('nothing', $$UPDATE m SET x = x; UPDATE price SET g = g$$);
-CALL change('a partition goes', $$DELETE FROM m WHERE g = 'g2'$$);
-CALL change('to one row', $$DELETE FROM m WHERE id <> 1; DELETE FROM price WHERE ctid <> (SELECT min(ctid) FROM price)$$);
-CALL change('to none', $$DELETE FROM m; DELETE FROM price$$);
-CALL change('from none to one', $$INSERT INTO m VALUES (1, 'g1', 5, 1, '2026-01-01'); INSERT INTO price VALUES ('g1', 1, '2026-01-01')$$);
-CALL change('to many', $$INSERT INTO m SELECT i, 'g' || i % 2, i % 9, i, '2026-01-01'::date + i % 5 FROM generate_series(10, 30) i; INSERT INTO price SELECT 'g' || i % 3, i, '2026-01-01'::date + i % 5 FROM generate_series(1, 9) i$$);
+CALL change('a partition goes', $$DELETE FROM m WHERE g = 'g2'; DELETE FROM log WHERE g = 'g2'$$);
+CALL change('to one row', $$DELETE FROM m WHERE id <> 1; DELETE FROM price WHERE ctid <> (SELECT min(ctid) FROM price); DELETE FROM log WHERE id <> 1$$);
+CALL change('to none', $$DELETE FROM m; DELETE FROM price; DELETE FROM log$$);
+CALL change('from none to one', $$INSERT INTO m VALUES (1, 'g1', 5, 1, '2026-01-01'); INSERT INTO price VALUES ('g1', 1, '2026-01-01'); INSERT INTO log VALUES (1, 'g1', '2026-01-01', 1, 1, 1)$$);
+CALL change('to many', $$INSERT INTO m SELECT i, 'g' || i % 2, i % 9, i, '2026-01-01'::date + i % 5 FROM generate_series(10, 30) i; INSERT INTO price SELECT 'g' || i % 3, i, '2026-01-01'::date + i % 5 FROM generate_series(1, 9) i;
+    INSERT INTO log SELECT i, 'g' || i % 2, '2026-01-01'::timestamp + i % 7 * interval '1 hour', i % 9, i, i FROM generate_series(-5, 0) i$$);
 
 SELECT * FROM dyntable_explain_query('SELECT id, sum(x) OVER (ORDER BY now()) AS s FROM m');
 SELECT * FROM dyntable_explain_query('SELECT id, first_value(x) OVER (PARTITION BY g ORDER BY d) AS f FROM m');
+SELECT * FROM dyntable_explain_query('SELECT id, sum(x) OVER (PARTITION BY g ORDER BY at, id) AS s FROM log');
+SELECT * FROM dyntable_explain_query('SELECT id, sum(f) OVER (PARTITION BY g ORDER BY at, id) AS s FROM log');
+SELECT * FROM dyntable_explain_query('SELECT id, lead(x) OVER (PARTITION BY g ORDER BY at, id) AS s FROM log');
 
 DROP SCHEMA sql_windows CASCADE;

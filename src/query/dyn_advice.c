@@ -13,6 +13,7 @@
 
 #include "query/dyn_advice.h"
 #include "query/dyn_expr.h"
+#include "query/dyn_sql.h"
 #include "query/dyn_vars.h"
 
 /* Lookups as they are found; those with one probe number look the same rows up. */
@@ -62,6 +63,7 @@ static void
 describe(DynNode *node, int depth, List **lines)
 {
 	StringInfoData buf;
+	DynSuffix	suffix;
 	ListCell   *lc;
 
 	initStringInfo(&buf);
@@ -84,6 +86,8 @@ describe(DynNode *node, int depth, List **lines)
 	}
 	if (node->kind == DYN_NODE_TOP)
 		describe_top(node, &buf);
+	if (node->kind == DYN_NODE_WINDOW && dyn_sql_suffix(node, &suffix))
+		appendStringInfoString(&buf, ", from the first touched row on");
 	if (node->kind == DYN_NODE_RECURSIVE)
 		appendStringInfo(&buf, ", %s", node->whole ? "computed anew when what it reads changes" : "round by round");
 	if (dyn_node_staged(node))

@@ -57,7 +57,35 @@ extern char *dyn_sql_rows_delta(DynSql *sql, DynNode *node);
 /* SELECT c1, …: a window's rows from the rows of its input that source yields. */
 extern char *dyn_sql_window(DynSql *sql, DynNode *node, const char *source);
 
+/* dyn_sql_suffix.c: windows whose functions look back only */
+typedef struct DynSuffix
+{
+	int			column;			/* of the input: the first that orders the window */
+	Oid			before;			/* x before y in its order */
+	Oid			from;			/* x is y or behind it */
+	int			context;		/* rows that are needed before the first touched one, at least one */
+} DynSuffix;
+
+/* Is the node such a window? */
+extern bool dyn_sql_suffix(DynNode *node, DynSuffix *suffix);
+
+/* By which columns a refresh finds the stored rows that it computes again: the partition's, and of such a window the order's first. */
+extern List *dyn_partition_columns(DynNode *node);
+
+/* SELECT k1, …, m: the partitions of rows, and where in them the first of the rows is. */
+extern char *dyn_sql_suffix_keys(DynNode *node, DynSuffix *suffix, const char *rows);
+
+/* The rows of a content of these partitions (none of them NULL) from there on. */
+extern char *dyn_sql_suffix_rows(DynNode *node, DynSuffix *suffix, const char *content, int ncolumns,
+								 const char *keys);
+
+/* The node's rows from there on as they are now, what is before it being stored. */
+extern char *dyn_sql_suffix_window(DynSql *sql, DynNode *node, DynSuffix *suffix, const char *keys);
+
 /* dyn_sql_top.c */
+
+/* What stands behind ORDER BY for a list of SortGroupClauses of the node's window, over input i1. */
+extern char *dyn_sql_order(DynNode *node, List *order);
 
 /* How many rows of a partition (by the node's rank) are kept. */
 extern int64 dyn_top_depth(DynNode *node);

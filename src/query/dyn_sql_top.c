@@ -162,38 +162,44 @@ static char *
 order_items(DynNode *node, bool complete)
 {
 	DynNode    *input = dyn_input(node, 1);
-	WindowFunc *number = makeNode(WindowFunc);
-	WindowClause *clause = copyObject(linitial_node(WindowClause, node->window_clauses));
+	char	   *items = dyn_sql_order(node, linitial_node(WindowClause, node->window_clauses)->orderClause);
 	StringInfoData buf;
-	char	   *text;
 
-	initStringInfo(&buf);
-	if (clause->orderClause != NIL)
-	{
-		static const char *const begin = "(ORDER BY ";
-
-		clause->partitionClause = NIL;
-		clause->frameOptions = FRAMEOPTION_DEFAULTS;
-		number->winfnoid = F_ROW_NUMBER;
-		number->wintype = INT8OID;
-		number->winref = clause->winref;
-		number->location = -1;
-		text = strstr(dyn_expr_text((Node *) number, "i", 1, &input->ncolumns, list_make1(clause),
-									node->window_tlist), begin);
-		if (text == NULL)
-			elog(ERROR, "could not find the order of a window");
-		appendStringInfoString(&buf, text + strlen(begin));
-		*strrchr(buf.data, ')') = '\0';
-		buf.len = strlen(buf.data);
-	}
 	if (!complete || dyn_node_order_unique(node))
-		return buf.data;
-	appendStringInfo(&buf, "%sROW(", buf.len ? ", " : "");
+		return items;
+	initStringInfo(&buf);
+	appendStringInfo(&buf, "%s%sROW(", items, *items ? ", " : "");
 	for (int i = 1, n = 0; i <= input->ncolumns; i++)
 		if (!input->columns[i - 1].written_at)
 			appendStringInfo(&buf, "%si1.c%d", n++ ? ", " : "", i);
 	appendStringInfoString(&buf, ")::record USING OPERATOR(pg_catalog.*<)");
 	return buf.data;
+}
+
+char *
+dyn_sql_order(DynNode *node, List *order)
+{
+	static const char *const begin = "(ORDER BY ";
+	WindowFunc *number = makeNode(WindowFunc);
+	WindowClause *clause = makeNode(WindowClause);
+	char	   *text;
+
+	if (order == NIL)
+		return "";
+	clause->orderClause = order;
+	clause->frameOptions = FRAMEOPTION_DEFAULTS;
+	clause->winref = 1;
+	number->winfnoid = F_ROW_NUMBER;
+	number->wintype = INT8OID;
+	number->winref = 1;
+	number->location = -1;
+	text = strstr(dyn_expr_text((Node *) number, "i", 1, &dyn_input(node, 1)->ncolumns, list_make1(clause),
+								node->window_tlist), begin);
+	if (text == NULL)
+		elog(ERROR, "could not find the order of a window");
+	text += strlen(begin);
+	*strrchr(text, ')') = '\0';
+	return text;
 }
 
 static char *

@@ -322,8 +322,8 @@ create_indexes(DynEvaluation *evaluation, DynNode *node)
 		dyn_state_ddl(psprintf("CREATE INDEX ON %s (%s(%s))", name, evaluation->sql.hash,
 							   dyn_identity_stored(evaluation->states[node->no],
 												   state_name(evaluation->relid, node->no))));
-	if (node->partition != NIL && !equal(key, node->partition))
-		make_index(name, "", node->partition, node);
+	if (dyn_partition_columns(node) != NIL && !equal(key, dyn_partition_columns(node)))
+		make_index(name, "", dyn_partition_columns(node), node);
 	index_lookups(evaluation, node);
 }
 
@@ -372,8 +372,8 @@ index_lookups(DynEvaluation *evaluation, DynNode *node)
 
 	if (state_key(evaluation, node) != NIL)
 		done = list_make1_int(linitial_int(state_key(evaluation, node)));
-	if (node->partition != NIL)
-		done = lappend_int(done, linitial_int(node->partition));
+	if (dyn_partition_columns(node) != NIL)
+		done = lappend_int(done, linitial_int(dyn_partition_columns(node)));
 	foreach(lc, dyn_plan_lookups(evaluation->sql.plan))
 	{
 		DynLookup  *lookup = lfirst(lc);

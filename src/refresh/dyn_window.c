@@ -3,13 +3,18 @@
  *	  Window functions kept up to date: the touched partitions are computed
  *	  again, and what is stored of them goes.
  *
- * Of both only the rows that differ are left, so that what is above sees, and
- * the state table gets, no more than that.
+ * Where all functions look back only, that is done from the first touched row
+ * on.  Of both only the rows that differ are left, so that what is above sees,
+ * and the state table gets, no more than that.
  */
 #include <postgres.h>
 
+#include <utils/builtins.h>
+
 #include "query/dyn_sql.h"
 #include "refresh/dyn_evaluate.h"
+
+static DynRows *first_touched(DynEvaluation *evaluation, DynNode *node, DynSuffix *suffix);
 
 DynRows *
 dyn_window_delta(DynEvaluation *evaluation, DynNode *node)
@@ -18,18 +23,29 @@ dyn_window_delta(DynEvaluation *evaluation, DynNode *node)
 	DynExecution *execution = &evaluation->execution;
 	DynNode    *input = dyn_input(node, 1);
 	char	   *stored = dyn_sql_content(sql, node);
-	char	   *content = dyn_sql_content(sql, input);
+	char	   *now;
+	DynSuffix	suffix;
+	DynRows    *touched;
 	DynCounts	counts = {0};
 	DynRows    *delta;
 	DynSigned  *rows;
 
-	if (node->partition != NIL)
+	if (dyn_sql_suffix(node, &suffix) && (touched = first_touched(evaluation, node, &suffix)) != NULL)
 	{
-		DynRows    *touched = dyn_partition_keys(evaluation, node, psprintf("d%d", input->no),
-												 psprintf("k%d", node->no));
+		stored = dyn_sql_suffix_rows(node, &suffix, stored, node->ncolumns, touched->name);
+		now = dyn_sql_suffix_window(sql, node, &suffix, touched->name);
+	}
+	else
+	{
+		char	   *content = dyn_sql_content(sql, input);
 
-		stored = dyn_partition_rows(node, stored, node->ncolumns, touched);
-		content = dyn_partition_rows(node, content, input->ncolumns, touched);
+		if (node->partition != NIL)
+		{
+			touched = dyn_partition_keys(evaluation, node, psprintf("d%d", input->no), psprintf("k%d", node->no));
+			stored = dyn_partition_rows(node, stored, node->ncolumns, touched);
+			content = dyn_partition_rows(node, content, input->ncolumns, touched);
+		}
+		now = dyn_sql_window(sql, node, content);
 	}
 	delta = dyn_rows_begin(psprintf("d%d", node->no), dyn_delta_desc(node->ncolumns, node->columns),
 						   dyn_delta_identity(node->ncolumns, node->columns));
@@ -37,11 +53,37 @@ dyn_window_delta(DynEvaluation *evaluation, DynNode *node)
 	rows->weight = -1;
 	dyn_execute(execution, stored, dyn_rows_signed_sink, rows);
 	rows->weight = 1;
-	dyn_execute(execution, dyn_sql_window(sql, node, content), dyn_rows_signed_sink, rows);
+	dyn_execute(execution, now, dyn_rows_signed_sink, rows);
 	dyn_rows_consolidate(delta);
 	dyn_rows_register(delta, execution->env);
 	dyn_apply(execution, evaluation->states[node->no], delta, &counts);
 	return delta;
+}
+
+/*
+ * The touched partitions, and in each the first touched value of the order's
+ * first column.  NULL where a partition is that of the NULLs, which no index
+ * finds by a comparison.
+ */
+static DynRows *
+first_touched(DynEvaluation *evaluation, DynNode *node, DynSuffix *suffix)
+{
+	DynRows    *in = evaluation->deltas[dyn_input(node, 1)->no];
+	DynColumn	last = node->columns[suffix->column - 1];
+	List	   *columns = NIL;
+	TupleDesc	desc;
+	ListCell   *lc;
+
+	foreach(lc, node->partition)
+	{
+		if (in->has_null[lfirst_int(lc)])
+			return NULL;
+		columns = lappend(columns, &node->columns[lfirst_int(lc) - 1]);
+	}
+	desc = dyn_columns_desc("k", lappend(columns, &last));
+	namestrcpy(&TupleDescAttr(desc, desc->natts - 1)->attname, "m");
+	return dyn_execute_rows(&evaluation->execution, psprintf("k%d", node->no),
+							dyn_sql_suffix_keys(node, suffix, in->name), desc, NULL);
 }
 
 DynRows *
