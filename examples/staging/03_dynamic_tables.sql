@@ -7,6 +7,9 @@
 -- "Latest" means everywhere: of the rows that came in within the last 7 days
 -- the newest per key; rows without a key take no part.  The window rolls, a
 -- row leaves it by the clock alone.
+--
+-- Mode incremental: an error if one of them could not be. In mode auto (the
+-- default) a refresh computes all anew where the delta would take longer.
 \set ON_ERROR_STOP on
 \if :{?lag_factor}
 \else
@@ -63,7 +66,7 @@ SELECT
     now() AS crosswalk_created_timestamp
 FROM oms
 FULL OUTER JOIN vems ON oms.facility_id = vems.facility_id
-$$, target_lag => (interval '15 minutes' * :lag_factor)::text);
+$$, target_lag => (interval '15 minutes' * :lag_factor)::text, refresh_mode => 'incremental');
 
 ---------------------------------------------------------------------------
 -- reference.dt_crosswalk_veterans
@@ -116,7 +119,7 @@ SELECT
     now() AS crosswalk_created_timestamp
 FROM oms
 FULL OUTER JOIN vems ON oms.veteran_ssn = vems.veteran_ssn
-$$, target_lag => (interval '15 minutes' * :lag_factor)::text);
+$$, target_lag => (interval '15 minutes' * :lag_factor)::text, refresh_mode => 'incremental');
 
 ---------------------------------------------------------------------------
 -- reference.dt_crosswalk_evaluators
@@ -169,7 +172,7 @@ SELECT
     now() AS crosswalk_created_timestamp
 FROM oms
 FULL OUTER JOIN vems ON oms.evaluator_npi = vems.evaluator_npi
-$$, target_lag => (interval '15 minutes' * :lag_factor)::text);
+$$, target_lag => (interval '15 minutes' * :lag_factor)::text, refresh_mode => 'incremental');
 
 ---------------------------------------------------------------------------
 -- staging.dt_stg_facilities: merged facilities, OMS wins, VEMS fills the gaps
@@ -294,7 +297,7 @@ SELECT
     last_updated,
     now() AS staging_processed_timestamp
 FROM merged
-$$, target_lag => (interval '30 minutes' * :lag_factor)::text);
+$$, target_lag => (interval '30 minutes' * :lag_factor)::text, refresh_mode => 'incremental');
 
 ---------------------------------------------------------------------------
 -- staging.dt_stg_fact_appointment_events
@@ -365,7 +368,7 @@ FROM sequenced e
 LEFT JOIN reference.dt_crosswalk_veterans v ON v.master_veteran_id = e.veteran_ssn
 LEFT JOIN reference.dt_crosswalk_evaluators ev ON ev.master_evaluator_id = e.evaluator_npi
 LEFT JOIN reference.dt_crosswalk_facilities f ON f.master_facility_id = e.facility_id
-$$, target_lag => (interval '20 minutes' * :lag_factor)::text);
+$$, target_lag => (interval '20 minutes' * :lag_factor)::text, refresh_mode => 'incremental');
 
 ---------------------------------------------------------------------------
 -- staging.dt_stg_fact_qa_events
@@ -434,7 +437,7 @@ SELECT
     now() AS staging_processed_timestamp
 FROM latest q
 LEFT JOIN reference.dt_crosswalk_evaluators r ON r.master_evaluator_id = q.reviewer_npi
-$$, target_lag => (interval '30 minutes' * :lag_factor)::text);
+$$, target_lag => (interval '30 minutes' * :lag_factor)::text, refresh_mode => 'incremental');
 
 ---------------------------------------------------------------------------
 -- staging.dt_vw_staging_dq_summary
@@ -505,4 +508,4 @@ SELECT
     ROUND(100.0 * records_with_conflicts / NULLIF(total_records, 0), 2) AS conflict_pct,
     last_refresh_timestamp
 FROM summary
-$$, target_lag => (interval '10 minutes' * :lag_factor)::text);
+$$, target_lag => (interval '10 minutes' * :lag_factor)::text, refresh_mode => 'incremental');
