@@ -19,7 +19,6 @@
 #include <nodes/makefuncs.h>
 #include <nodes/nodeFuncs.h>
 #include <optimizer/optimizer.h>
-#include <rewrite/rewriteManip.h>
 #include <utils/builtins.h>
 #include <utils/datum.h>
 #include <utils/fmgroids.h>
@@ -38,8 +37,6 @@ typedef struct RefusalSearch
 
 static bool refusal_walker(Node *node, void *context);
 static bool function_refused(Oid funcid, void *context);
-static Node *name_rows(Node *node, void *context);
-static Node *named_row(RowExpr *row);
 static bool session_function(const char *name, int nargs);
 
 char *
@@ -162,67 +159,6 @@ dyn_expr_conjuncts(Node *qual)
 }
 
 /*
- * ROW(...) prints without the names of its columns, which row_to_json and its
- * like show: print the row of a subquery that has them.
- */
-static Node *
-name_rows(Node *node, void *context)
-{
-	RowExpr    *row = (RowExpr *) node;
-	bool		named = false;
-	ListCell   *lc;
-
-	if (node == NULL)
-		return NULL;
-	if (IsA(node, Query))
-		return (Node *) query_tree_mutator((Query *) node, name_rows, context, 0);
-	node = expression_tree_mutator(node, name_rows, context);
-	if (!IsA(node, RowExpr) || row->row_typeid != RECORDOID)
-		return node;
-	foreach(lc, row->colnames)
-		named |= strcmp(strVal(lfirst(lc)), psprintf("f%d", foreach_current_index(lc) + 1)) != 0;
-	return named ? named_row((RowExpr *) node) : node;
-}
-
-/* (SELECT x FROM (SELECT value AS name, ...) x) */
-static Node *
-named_row(RowExpr *row)
-{
-	SubLink    *result = makeNode(SubLink);
-	Query	   *query = makeNode(Query);
-	Query	   *values = makeNode(Query);
-	RangeTblEntry *rte = makeNode(RangeTblEntry);
-	RangeTblRef *ref = makeNode(RangeTblRef);
-	List	   *args = copyObject(row->args);
-	ListCell   *lc;
-
-	IncrementVarSublevelsUp((Node *) args, 2, 0);
-	foreach(lc, args)
-	{
-		int			i = foreach_current_index(lc);
-
-		values->targetList = lappend(values->targetList,
-									 makeTargetEntry(lfirst(lc), i + 1,
-													 pstrdup(strVal(list_nth(row->colnames, i))), false));
-	}
-	values->commandType = query->commandType = CMD_SELECT;
-	values->jointree = makeFromExpr(NIL, NULL);
-	rte->rtekind = RTE_SUBQUERY;
-	rte->subquery = values;
-	rte->alias = rte->eref = makeAlias("x", row->colnames);
-	rte->inFromCl = true;
-	ref->rtindex = 1;
-	query->rtable = list_make1(rte);
-	query->jointree = makeFromExpr(list_make1(ref), NULL);
-	query->targetList = list_make1(makeTargetEntry((Expr *) makeVar(1, 0, RECORDOID, -1, InvalidOid, 0), 1,
-												   pstrdup("x"), false));
-	result->subLinkType = EXPR_SUBLINK;
-	result->subselect = (Node *) query;
-	result->location = -1;
-	return (Node *) result;
-}
-
-/*
  * dyn_expr_text prints the expression with the server's own deparser: as the
  * WHERE clause of a query without columns whose FROM is WITH entries of our
  * naming.  What stands behind
@@ -261,7 +197,7 @@ dyn_expr_text(Node *expr, const char *prefix, int ninputs, const int *ncolumns,
 			from->fromlist = lappend(from->fromlist, ref);
 		}
 	}
-	from->quals = name_rows(expr, NULL);
+	from->quals = dyn_expr_printable(expr);
 	query->jointree = from;
 	query->windowClause = windows;
 	query->targetList = window_tlist;

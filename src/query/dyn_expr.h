@@ -32,6 +32,9 @@ extern char *dyn_expr_refusal(Query *query, const char **code);
 /* AND flattened into a list. */
 extern List *dyn_expr_conjuncts(Node *qual);
 
+/* dyn_expr_print.c: the same expression (a copy) of constructs whose text says all */
+extern Node *dyn_expr_printable(Node *node);
+
 /*
  * The text of an expression whose Vars name columns of inputs (dyn_node.h):
  * varno n, varattno m prints as <prefix>n.c<m>.  windows and window_tlist as
