@@ -136,7 +136,7 @@ sub leaves
 			name => "$self->{schema}.$_",
 			kind => $t->{key} ? 'keyed' : 'keyless',
 			key => $t->{key},
-			cols => [ map { { n => $_->[0], t => $_->[2], d => $_->[3], lin => 1 } } @{ $t->{cols} } ] }
+			cols => [ map { { n => $_->[0], t => $_->[2], d => $_->[3], lin => 1, domain => $_->[1] =~ /^\$s/ ? 1 : 0 } } @{ $t->{cols} } ] }
 	} @NAMES;
 }
 

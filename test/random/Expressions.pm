@@ -250,7 +250,7 @@ sub listed
 	{
 		my $name = 'c' . (@list + 1);
 		push @list, "$item->{r} AS $name";
-		push @cols, { n => $name, t => $item->{t}, d => $item->{d}, lin => $item->{lin}, made => $item->{made} };
+		push @cols, { n => $name, t => $item->{t}, d => $item->{d}, lin => $item->{lin}, made => $item->{made}, domain => $item->{domain} };
 	}
 	return { list => join(', ', @list), cols => \@cols };
 }

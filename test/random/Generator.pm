@@ -11,7 +11,7 @@
 # nothing is volatile.
 #
 # A column is { n => name, t => type, d => domain, lin => a condition on now() reaches its source,
-# made => computed }, and r => the reference to it where it is read.  Types: see
+# made => computed, domain => of a domain }, and r => the reference to it where it is read.  Types: see
 # %Expressions::SQLTYPE.  Domains: k, g, s, id are worth joining and grouping on, f only
 # worth grouping on (it has equal values that print differently); x is anything
 # else.
@@ -53,9 +53,10 @@ my @OPERATORS = (
 	recursive => 3,
 	moving => 9);
 
-# Constructs that a definition may be refused for (its refreshes are then full ones).  All others must
-# be incremental.
-our %MAY_BE_FULL = map { $_ => 1 } qw(grouping_sets moving_in_filter moving_in_having barrier);
+# Constructs that a definition may be refused for, as docs/sql.md says, with full refreshes then: a
+# security barrier, and some conditions on now(): in a window function, and in ON of an outer join
+# that has no key.  All others must be incremental.
+our %MAY_BE_FULL = map { $_ => 1 } qw(barrier moving_in_window moving_in_on subquery_in_outer_on);
 
 # What a run of some hundred definitions must have tried.
 our @CONSTRUCTS = qw(filter join2 join3 join4 self_join using natural cross nested_join loose_join loose_outer_join wide_join

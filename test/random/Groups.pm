@@ -19,7 +19,7 @@ sub aggregate
 	}
 	my @numbers = Expressions::of_type($cols, 'int', 'big', 'n2', 'num');
 	my @orderable = Expressions::of_type($cols, 'int', 'big', 'n2', 'num', 'text', 'ts', 'date', 'float');
-	my $filter = $self->filter($cols, 0.15);
+	my $filter = $self->filter($cols, 0.15, $plain);
 	my $form = $dice->fraction;
 	return { r => "count(*)$filter", t => 'big' } if $form < 0.18 || !@orderable;
 	return { r => 'count(' . $dice->pick(@$cols)->{r} . ")$filter", t => 'big' } if $form < 0.3;
@@ -39,7 +39,7 @@ sub aggregate
 
 sub filter
 {
-	my ($self, $cols, $probability) = @_;
+	my ($self, $cols, $probability, $in_window) = @_;
 	my $dice = $self->{dice};
 	return '' if !$dice->chance($probability);
 	if ($dice->chance(0.12))
@@ -47,7 +47,7 @@ sub filter
 		my $moving = $self->moving_condition($cols);
 		if (defined $moving)
 		{
-			$self->{used}{moving_in_filter} = 1;
+			$self->{used}{ $in_window ? 'moving_in_window' : 'moving_in_filter' } = 1;
 			return " FILTER (WHERE $moving)";
 		}
 	}
@@ -220,6 +220,9 @@ sub make_grouping
 	my $alias = $self->alias;
 	my @cols = Generator::references($input, $alias);
 	my @keys = $self->group_keys(\@cols, $dice->range(2, 3));
+
+	# a domain that a NULL of the grouping might not be of is refused
+	@keys = map { $_->{domain} ? { %$_, r => "($_->{r})::$Expressions::SQLTYPE{ $_->{t} }", domain => 0 } : $_ } @keys;
 	return $self->make_aggregate($depth, sub { $input }, $is_top) if @keys < 2;
 	my @k = map { $_->{r} } @keys;
 	my $all = join(', ', @k);

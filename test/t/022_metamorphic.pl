@@ -99,7 +99,7 @@ my @pairs = (
 		'SELECT g, count(CASE WHEN a > 10 THEN 1 END) AS n, sum(CASE WHEN f THEN a END) AS t FROM p1.b1 GROUP BY g' ],
 	[ 'ROLLUP in parts',
 		'SELECT k, g, count(*) AS n FROM p1.b4 GROUP BY ROLLUP (k, g)',
-		'SELECT k, g, count(*) AS n FROM p1.b4 GROUP BY k, g UNION ALL SELECT k, NULL, count(*) FROM p1.b4 GROUP BY k UNION ALL SELECT NULL, NULL, count(*) FROM p1.b4', 'auto' ],
+		'SELECT k, g, count(*) AS n FROM p1.b4 GROUP BY k, g UNION ALL SELECT k, NULL, count(*) FROM p1.b4 GROUP BY k UNION ALL SELECT NULL, NULL, count(*) FROM p1.b4' ],
 	[ 'HAVING against a subquery',
 		'SELECT k, count(*) AS n FROM p1.b3 GROUP BY k HAVING count(*) > 1',
 		'SELECT k, n FROM (SELECT k, count(*) AS n FROM p1.b3 GROUP BY k) x WHERE n > 1' ],
