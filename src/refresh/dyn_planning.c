@@ -4,8 +4,7 @@
  *
  * The old content of a table stands in them as a union of the table with the
  * rows of its delta (dyn_sql.c).  The planner has no statistics of a union's
- * columns, and would take each lookup in one for half a percent of the table:
- * the estimates of a join of ten such unions are off by twenty powers of ten.
+ * columns, and would take each lookup in one for half a percent of the table.
  * While it plans a statement of ours, it is told the statistics of the table.
  */
 #include <postgres.h>
