@@ -103,6 +103,23 @@ SELECT * FROM last_reasons WHERE name = 'c_alike';
 SELECT 4 ^ i > 2200 AND 4 ^ (i - 1) <= 2200 AS of_all_rows
 FROM dyntable.position, unnest(delta_ms) WITH ORDINALITY d (ms, i) WHERE relid = 'c_alike'::regclass AND ms IS NOT NULL;
 
+-- a statement of a delta that takes much longer than the query is cancelled: here the first call of a function does
+CREATE SEQUENCE calls START 2;
+CREATE FUNCTION hard(int) RETURNS int LANGUAGE plpgsql IMMUTABLE COST 10000 AS $$
+BEGIN
+    IF nextval('auto_choice.calls') = 1 THEN PERFORM pg_sleep(600); END IF;
+    RETURN $1 * 2;
+END $$;
+INSERT INTO definition (name, query, mode) VALUES ('c_hard', 'SELECT id, hard(amount) AS twice FROM item', 'auto');
+CALL create_all();
+CALL set_costs(0.001, 0);
+UPDATE dyntable.position SET full_ms = 1000, full_cost = NULL WHERE relid IN ('c_auto'::regclass, 'c_window'::regclass, 'c_alike'::regclass);
+CALL change('some rows of which one takes its time', $$SELECT setval('calls', 1, false); UPDATE item SET amount = 1000 WHERE id % 28 = 0$$);
+SELECT name, refresh_action, regexp_replace(reason, '[0-9]+( ms)', 'N\1', 'g') AS reason, duration < interval '1 minute' AS in_time
+FROM dyntable.refresh_history WHERE name = 'c_hard' ORDER BY id DESC LIMIT 1;
+CALL set_costs(0, 1000000);
+CALL change('and then none', $$UPDATE item SET amount = 999 WHERE id = 1000$$);
+
 -- the query itself becomes incremental, without being asked to: its sources are captured, then it begins anew
 CREATE FUNCTION tax(int) RETURNS int LANGUAGE sql STABLE AS 'SELECT $1 / 5';
 INSERT INTO definition (name, query, mode) VALUES

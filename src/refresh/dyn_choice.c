@@ -15,7 +15,8 @@
  *		query?
  *	 2. a statement planned, and history knows nothing of so many changes: would
  *		it, with what was spent, by the planner's estimate take much longer?
- *	 3. the same, history having said otherwise: has it taken much longer?
+ *	 3. history having said otherwise: has it taken much longer?  A statement
+ *		is cancelled in the middle for that.
  * A yes raises ERRCODE_DYN_DEARER.  The table's subtransaction is rolled back
  * and with it what was written to its state; the same run then computes the
  * table in full.  So neither a wrong figure nor a wrong estimate costs more
@@ -60,6 +61,9 @@
 #define DELTA_AGES		0.85
 #define FULL_AGES		0.97
 
+/* How many times what the query takes an estimate is believed to say. */
+#define MOST_TIMES		4
+
 /* Of a query that was never measured: milliseconds for the planner's unit, as sequential scans and hash joins take. */
 #define MS_PER_COST		0.02
 
@@ -101,25 +105,34 @@ ask_history(DynChoice *choice)
 		give_up(choice, expected);
 }
 
-void
+double
 dyn_choice_planned(double cost, void *arg)
 {
 	DynChoice  *choice = arg;
 	const DynPosition *position = choice->position;
-	double		ms = dyn_phases_work();
+	double		spent = dyn_phases_work();
+	double		expected = spent + cost * (position->full_ms >= 0 && position->full_cost >= LEAST_COST ?
+										   position->full_ms / position->full_cost : MS_PER_COST);
 
-	if (!choice->known)
-		ms += cost * (position->full_ms >= 0 && position->full_cost >= LEAST_COST ?
-					  position->full_ms / position->full_cost : MS_PER_COST);
-	if (full_is_cheaper(choice, ms, PATIENCE))
-		give_up(choice, ms);
+	if (full_is_cheaper(choice, choice->known ? spent : expected, PATIENCE))
+		give_up(choice, choice->known ? spent : expected);
+	if (!choice->weighed && expected >= Max(WORTH_MS, position->full_ms / 2))
+		weigh(choice);
+	return choice->worth ? Max(position->full_ms * PATIENCE - spent, WORTH_MS) : 0;
 }
 
+void
+dyn_choice_late(void *arg)
+{
+	give_up(arg, dyn_phases_work());
+}
+
+/* An estimate may be wrong by any factor, and decides for some refreshes only. */
 static void
 give_up(DynChoice *choice, double ms)
 {
 	choice->given_up->rows = choice->rows;
-	choice->given_up->expected_ms = ms;
+	choice->given_up->expected_ms = choice->known ? ms : Min(ms, choice->position->full_ms * MOST_TIMES);
 	ereport(ERROR,
 			errcode(ERRCODE_DYN_DEARER),
 			errmsg_internal("%s%lld changed rows, the delta was expected to take %.0f ms, the query %.0f ms",

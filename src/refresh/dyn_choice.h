@@ -34,10 +34,11 @@ typedef struct DynChoice
 	bool		worth;			/* and there is enough data for a choice */
 } DynChoice;
 
-/* A change was read; all have been; a statement that costs so much is about to run. */
+/* A change was read; all have been; a statement that costs so much is about to run; it has not ended in time. */
 extern void dyn_choice_row(DynChoice *choice);
 extern void dyn_choice_loaded(DynChoice *choice);
-extern void dyn_choice_planned(double cost, void *choice);
+extern double dyn_choice_planned(double cost, void *choice);
+extern void dyn_choice_late(void *choice);
 
 /* What the refresh, which is done, has cost (dyn_phases.h): one by delta, in full, in full in place of a delta. */
 extern void dyn_choice_learn_delta(DynChoice *choice);

@@ -19,10 +19,12 @@
 #include <parser/analyze.h>
 #include <parser/parsetree.h>
 #include <rewrite/rewriteHandler.h>
+#include <storage/latch.h>
 #include <tcop/dest.h>
 #include <tcop/tcopprot.h>
 #include <utils/rel.h>
 #include <utils/snapmgr.h>
+#include <utils/timeout.h>
 
 #include "capture/dyn_capture.h"
 #include "compat/dyn_compat_planner.h"
@@ -45,6 +47,7 @@ static Query *analyse(DynExecution *execution, const char *statement);
 static int64 run_query(DynExecution *execution, Query *query, const char *text,
 					   DynRowSink sink, void *arg);
 static bool reads_delta(PlannedStmt *plan);
+static void run_limited(DynExecution *execution, QueryDesc *desc, double ms);
 static bool fires_no_trigger(Query *query);
 static bool clear_permissions(Node *node, void *context);
 static bool receive_row(TupleTableSlot *slot, DestReceiver *self);
@@ -149,6 +152,7 @@ run_query(DynExecution *execution, Query *query, const char *text, DynRowSink si
 	QueryDesc  *desc;
 	SinkReceiver receiver = {{0}};
 	DynPhase	phase = dyn_phase_enter(DYN_PHASE_PLAN);
+	double		limit = 0;
 	volatile int64 result = 0;
 
 	plan = dyn_plan_statement(query, text);
@@ -161,7 +165,7 @@ run_query(DynExecution *execution, Query *query, const char *text, DynRowSink si
 	if (reads_delta(plan))
 		plan->jitFlags = PGJIT_NONE;
 	if (execution->planned)
-		execution->planned(plan->planTree->total_cost, execution->planned_arg);
+		limit = execution->planned(plan->planTree->total_cost, execution->planned_arg);
 	receiver.pub.receiveSlot = receive_row;
 	receiver.pub.rStartup = receiver_startup;
 	receiver.pub.rShutdown = receiver_nothing;
@@ -175,8 +179,7 @@ run_query(DynExecution *execution, Query *query, const char *text, DynRowSink si
 		dyn_origin_mark();
 	PG_TRY();
 	{
-		ExecutorStart(desc, 0);
-		dyn_compat_executor_run(desc);
+		run_limited(execution, desc, limit);
 		result = desc->estate->es_processed;
 		ExecutorFinish(desc);
 		ExecutorEnd(desc);
@@ -201,6 +204,72 @@ reads_delta(PlannedStmt *plan)
 		if (lfirst_node(RangeTblEntry, lc)->rtekind == RTE_NAMEDTUPLESTORE)
 			return true;
 	return false;
+}
+
+/* ------------------------------------------------------------------------
+ * Statements that may take so long and no longer
+ * ------------------------------------------------------------------------
+ */
+static TimeoutId limit_timeout = MAX_TIMEOUTS;
+static volatile sig_atomic_t limit_passed = false;
+
+/* The statement is cancelled as by statement_timeout. */
+static void
+pass_limit(void)
+{
+	limit_passed = true;
+	InterruptPending = true;
+	QueryCancelPending = true;
+	SetLatch(MyLatch);
+}
+
+static void
+begin_limit(double ms)
+{
+	if (limit_timeout == MAX_TIMEOUTS)
+		limit_timeout = RegisterTimeout(USER_TIMEOUT, pass_limit);
+	limit_passed = false;
+	enable_timeout_after(limit_timeout, (int) Min(ms, INT_MAX));
+}
+
+/* Whether it was passed; the statement may have ended before it took note. */
+static bool
+end_limit(void)
+{
+	disable_timeout(limit_timeout, false);
+	if (limit_passed)
+		QueryCancelPending = false;
+	return limit_passed;
+}
+
+/* ms: 0, no limit */
+static void
+run_limited(DynExecution *execution, QueryDesc *desc, double ms)
+{
+	MemoryContext caller = CurrentMemoryContext;
+
+	if (ms <= 0)
+	{
+		ExecutorStart(desc, 0);
+		dyn_compat_executor_run(desc);
+		return;
+	}
+	begin_limit(ms);
+	PG_TRY();
+	{
+		ExecutorStart(desc, 0);
+		dyn_compat_executor_run(desc);
+	}
+	PG_CATCH();
+	{
+		if (!end_limit() || geterrcode() != ERRCODE_QUERY_CANCELED)
+			PG_RE_THROW();
+		MemoryContextSwitchTo(caller);
+		FlushErrorState();
+		execution->late(execution->planned_arg);
+	}
+	PG_END_TRY();
+	(void) end_limit();
 }
 
 /* Whether it writes, and a table without triggers. */

@@ -19,8 +19,13 @@ typedef struct DynExecution
 	QueryEnvironment *env;
 	CommandId	command;		/* of the last statement */
 
-	/* Unless NULL, told the planner's cost of each statement before it is run. */
-	void		(*planned) (double cost, void *arg);
+	/*
+	 * Unless NULL, told the planner's cost of each statement before it is
+	 * run.  Returns how many milliseconds the statement may take, 0: any; late
+	 * is called when it takes longer, and raises an error.
+	 */
+	double		(*planned) (double cost, void *arg);
+	void		(*late) (void *arg);
 	void	   *planned_arg;
 } DynExecution;
 

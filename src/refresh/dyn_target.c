@@ -508,6 +508,7 @@ refresh_incrementally(Target *target)
 	{
 		evaluation->choice.given_up = &target->run->given_up;
 		evaluation->execution.planned = dyn_choice_planned;
+		evaluation->execution.late = dyn_choice_late;
 		evaluation->execution.planned_arg = &evaluation->choice;
 	}
 	dyn_evaluate(evaluation);
