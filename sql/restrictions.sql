@@ -16,7 +16,6 @@ CREATE MATERIALIZED VIEW matview AS SELECT id FROM t;
 CREATE TABLE parent (id int);
 CREATE TABLE child () INHERITS (parent);
 CREATE SEQUENCE counter;
-CREATE VIEW barrier WITH (security_barrier) AS SELECT id FROM t WHERE k = 1;
 CREATE VIEW locking AS SELECT id FROM t FOR UPDATE;
 CREATE VIEW plain AS SELECT id FROM t;
 CREATE DOMAIN small AS int CHECK (VALUE < 100) NOT NULL;
@@ -54,7 +53,6 @@ INSERT INTO restriction (code, query, instead) VALUES
     ('WHOLE_ROW', 'SELECT count(*) AS n FROM (SELECT id, k FROM t) s GROUP BY s', 'SELECT count(*) AS n FROM (SELECT id, k FROM t) s GROUP BY id, k'),
     ('SYSTEM_COLUMN', 'SELECT id, ctid::text AS place FROM t', NULL),
     ('ROW_LOCKING', 'SELECT id FROM locking', 'SELECT id FROM plain'),
-    ('SECURITY_BARRIER_VIEW', 'SELECT id FROM barrier', 'SELECT id FROM t WHERE k = 1'),
     ('VOLATILE_FUNCTION', 'SELECT id, random() AS r FROM t', NULL),
     ('VOLATILE_FUNCTION', 'SELECT id, nextval(''counter'') AS r FROM t', NULL),
     ('STABLE_FUNCTION', 'SELECT id, twice(k) AS k2 FROM t', 'SELECT id, thrice(k) AS k3 FROM t'),

@@ -60,6 +60,7 @@ dyn_plan_build(Query *query, List *sources, DynRefusal *refusal)
 	refusal->reason = dyn_expr_refusal(query, &refusal->code);
 	if (refusal->code)
 		return NULL;
+	ctx.leaky = dyn_conditions_leak((Node *) query, NULL);
 	plan->top = dyn_build_query(&ctx, query, NULL, 0);
 	if (plan->top == NULL)
 		return NULL;

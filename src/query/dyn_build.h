@@ -17,6 +17,7 @@ typedef struct DynContext
 	DynPlan    *plan;
 	DynRefusal *refusal;
 	List	   *sources;		/* of DynEdge * */
+	bool		leaky;			/* some condition outside of security_barrier views tells of what it sees */
 	List	   *scans;			/* of DynNode *: one per relation */
 	List	   *given;			/* of DynNode *: what range-table entries "given" stand for, by number */
 } DynContext;
@@ -93,6 +94,7 @@ extern void dyn_plan_prune(DynNode *top);
 /* dyn_build_from.c */
 extern bool dyn_build_from(DynLevel *level, Node *item, DynBlock *block);
 extern DynNode *dyn_build_leaf(DynLevel *level, int rti);
+extern bool dyn_conditions_leak(Node *node, void *context);
 
 /* dyn_build_join.c */
 extern void dyn_note_conditions(DynAbove *above, Node *quals);

@@ -5,6 +5,8 @@
  */
 #include <postgres.h>
 
+#include <nodes/nodeFuncs.h>
+#include <optimizer/clauses.h>
 #include <parser/parsetree.h>
 
 #include "query/dyn_build.h"
@@ -14,6 +16,7 @@ static bool build_inner(DynLevel *level, List *items, Node *quals, DynBlock *blo
 static bool build_from_item(DynLevel *level, Node *item, DynBlock *block);
 static bool is_left_lateral(DynLevel *level, JoinExpr *join);
 static bool build_lateral_item(DynLevel *level, int rti, DynBlock *block, bool keeps, List *on);
+static DynNode *build_barrier(DynLevel *level, RangeTblEntry *rte);
 static DynNode *build_cte(DynLevel *level, int rti);
 
 /*
@@ -111,10 +114,8 @@ dyn_build_leaf(DynLevel *level, int rti)
 		case RTE_RELATION:
 			return dyn_build_scan(level, rte);
 		case RTE_SUBQUERY:
-			if (rte->security_barrier)
-				return dyn_refuse(level->ctx, "SECURITY_BARRIER_VIEW",
-								  "the query reads a security_barrier view, whose conditions must be tested before all others");
-			return dyn_build_query(level->ctx, rte->subquery, level, 0);
+			return rte->security_barrier ? build_barrier(level, rte) :
+				dyn_build_query(level->ctx, rte->subquery, level, 0);
 		case RTE_CTE:
 			return build_cte(level, rti);
 		case RTE_NAMEDTUPLESTORE:
@@ -126,6 +127,53 @@ dyn_build_leaf(DynLevel *level, int rti)
 		default:
 			elog(ERROR, "unexpected kind %d of item in FROM", rte->rtekind);
 	}
+}
+
+/*
+ * A security_barrier view: no condition from outside may see a row that the
+ * view's own have not let through, unless none of them could tell anything.
+ */
+static DynNode *
+build_barrier(DynLevel *level, RangeTblEntry *rte)
+{
+	DynNode    *view = dyn_build_query(level->ctx, rte->subquery, level, 0);
+	DynNode    *node;
+
+	if (view == NULL || !level->ctx->leaky)
+		return view;
+	node = dyn_node_new(DYN_NODE_SELECT, view->ncolumns);
+	memcpy(node->columns, view->columns, sizeof(DynColumn) * view->ncolumns);
+	node->inputs = list_make1(view);
+	node->targets = dyn_column_vars(view, 1);
+	node->barrier = true;
+	return node;
+}
+
+/* Is there a condition outside of security_barrier views that tells of the values that it sees? */
+bool
+dyn_conditions_leak(Node *node, void *context)
+{
+	ListCell   *lc;
+
+	if (node == NULL)
+		return false;
+	if (IsA(node, FromExpr) && contain_leaked_vars(castNode(FromExpr, node)->quals))
+		return true;
+	if (IsA(node, JoinExpr) && contain_leaked_vars(castNode(JoinExpr, node)->quals))
+		return true;
+	if (!IsA(node, Query))
+		return expression_tree_walker(node, dyn_conditions_leak, context);
+	if (contain_leaked_vars(castNode(Query, node)->havingQual))
+		return true;
+	foreach(lc, castNode(Query, node)->rtable)
+	{
+		RangeTblEntry *rte = lfirst_node(RangeTblEntry, lc);
+
+		if (rte->rtekind == RTE_SUBQUERY && !rte->security_barrier &&
+			dyn_conditions_leak((Node *) rte->subquery, context))
+			return true;
+	}
+	return query_tree_walker((Query *) node, dyn_conditions_leak, context, QTW_IGNORE_RT_SUBQUERIES);
 }
 
 static DynNode *

@@ -38,8 +38,6 @@ dyn_build_lateral(DynLevel *level, int rti, DynBlock *block, bool keeps, List *o
 	int			beside = list_length(level->query->rtable) + 1;
 	int			i;
 
-	if (rte->security_barrier)
-		return dyn_refuse(level->ctx, "SECURITY_BARRIER_VIEW", "a security_barrier view is LATERAL") != NULL;
 	rels = relations_beside(rte->subquery, on, rti, &beyond);
 	if (beyond || !bms_is_subset(rels, block->rels))
 		return dyn_refuse(level->ctx, "LATERAL", "%s refers to what is not joined to it directly",

@@ -140,7 +140,7 @@ merge_selects(List **inputs, List **quals, List **targets)
 		Substitution shift = {NIL};
 		ListCell   *li;
 
-		if (input->kind != DYN_NODE_SELECT || input->shared || input->inputs == NIL ||
+		if (input->kind != DYN_NODE_SELECT || input->shared || input->barrier || input->inputs == NIL ||
 			expression_returns_set((Node *) input->targets))
 		{
 			merged = lappend(merged, input);

@@ -119,6 +119,7 @@ typedef struct DynNode
 	/* SELECT: targets and quals.  MOVING: quals (one).  JOIN: quals of ON. */
 	List	   *targets;
 	List	   *quals;
+	bool		barrier;		/* SELECT: conditions above it are tested after its own */
 
 	/* JOIN: a partner is a row for which quals are true */
 	DynJoin		join;

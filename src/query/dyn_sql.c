@@ -151,6 +151,10 @@ select_statement(DynSql *sql, DynNode *node, char **sources, bool weighted)
 	appendStringInfoString(&buf, from.data);
 	if (node->quals)
 		appendStringInfo(&buf, " WHERE %s", dyn_sql_quals(sql, node));
+
+	/* which no condition is moved past */
+	if (node->barrier)
+		appendStringInfoString(&buf, " OFFSET 0");
 	return buf.data;
 }
 
