@@ -24,7 +24,7 @@ typedef struct Lookups
 	char	   *when;			/* the rows are looked up */
 } Lookups;
 
-static void describe(DynNode *node, int depth, List **lines);
+static void describe(DynNode *node, int depth, List **lines, List **seen);
 static void describe_top(DynNode *node, StringInfo buf);
 static void add_lookups(DynNode *node, Lookups *lookups);
 static void add_quals(DynNode *node, Lookups *lookups);
@@ -40,8 +40,9 @@ List *
 dyn_plan_describe(DynPlan *plan)
 {
 	List	   *lines = NIL;
+	List	   *seen = NIL;
 
-	describe(plan->top, 0, &lines);
+	describe(plan->top, 0, &lines, &seen);
 	return lines;
 }
 
@@ -60,7 +61,7 @@ dyn_node_kind(const DynNode *node)
 }
 
 static void
-describe(DynNode *node, int depth, List **lines)
+describe(DynNode *node, int depth, List **lines, List **seen)
 {
 	StringInfoData buf;
 	DynSuffix	suffix;
@@ -100,8 +101,17 @@ describe(DynNode *node, int depth, List **lines)
 		appendStringInfoChar(&buf, ')');
 	}
 	*lines = lappend(*lines, buf.data);
+	if (node->inputs == NIL)
+		return;
+	if (list_member_ptr(*seen, node))
+	{
+		appendStringInfoString(&buf, "  (as above)");
+		llast(*lines) = buf.data;
+		return;
+	}
+	*seen = lappend(*seen, node);
 	foreach(lc, node->inputs)
-		describe(lfirst(lc), depth + 1, lines);
+		describe(lfirst(lc), depth + 1, lines, seen);
 }
 
 static void

@@ -335,25 +335,43 @@ closeness(DynNode *node, Bitmapset *joined, int input)
 	return any ? 1 : 0;
 }
 
+/* About how many rows a relation has. */
+static double
+relation_rows(Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	double		rows = 0;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		rows = ((Form_pg_class) GETSTRUCT(tuple))->reltuples;
+		ReleaseSysCache(tuple);
+	}
+	return rows > 0 ? rows : UNKNOWN_ROWS;
+}
+
+static double
+largest_relation(DynNode *node, List **seen)
+{
+	double		rows = 0;
+	ListCell   *lc;
+
+	/* of what has several parents there may be as many ways down as 2 to the depth */
+	if (list_member_ptr(*seen, node))
+		return 0;
+	*seen = lappend(*seen, node);
+	if (node->kind == DYN_NODE_SCAN)
+		return relation_rows(node->relid);
+	foreach(lc, node->inputs)
+		rows = Max(rows, largest_relation(lfirst(lc), seen));
+	return rows;
+}
+
 /* About how many rows an input has: as many as the largest table behind it. */
 static double
 input_rows(DynNode *node)
 {
-	double		rows = 0;
-	HeapTuple	tuple;
-	ListCell   *lc;
+	List	   *seen = NIL;
 
-	if (node->kind == DYN_NODE_SCAN)
-	{
-		tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(node->relid));
-		if (HeapTupleIsValid(tuple))
-		{
-			rows = ((Form_pg_class) GETSTRUCT(tuple))->reltuples;
-			ReleaseSysCache(tuple);
-		}
-		return rows > 0 ? rows : UNKNOWN_ROWS;
-	}
-	foreach(lc, node->inputs)
-		rows = Max(rows, input_rows(lfirst(lc)));
-	return rows;
+	return largest_relation(node, &seen);
 }

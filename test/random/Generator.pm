@@ -53,10 +53,10 @@ my @OPERATORS = (
 	recursive => 3,
 	moving => 9);
 
-# Constructs that a definition may be refused for, as docs/sql.md says, with full refreshes then: a
-# security barrier, and some conditions on now(): in a window function, and in ON of an outer join
-# that has no key.  All others must be incremental.
-our %MAY_BE_FULL = map { $_ => 1 } qw(barrier moving_in_window moving_in_on subquery_in_outer_on);
+# Constructs that a definition may be refused for, as docs/sql.md says, with full refreshes then:
+# some conditions on now(), in a window function and in ON of an outer join that has no key.  All
+# others must be incremental.
+our %MAY_BE_FULL = map { $_ => 1 } qw(moving_in_window moving_in_on subquery_in_outer_on);
 
 # What a run of some hundred definitions must have tried.
 our @CONSTRUCTS = qw(filter join2 join3 join4 self_join using natural cross nested_join loose_join loose_outer_join wide_join
