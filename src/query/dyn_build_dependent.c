@@ -30,11 +30,6 @@
 #include <nodes/nodeFuncs.h>
 #include <optimizer/clauses.h>
 #include <optimizer/optimizer.h>
-#include <optimizer/tlist.h>
-#include <parser/parse_clause.h>
-#include <parser/parse_node.h>
-#include <parser/parse_oper.h>
-#include <parser/parsetree.h>
 #include <rewrite/rewriteManip.h>
 #include <utils/builtins.h>
 #include <utils/fmgroids.h>

@@ -9,7 +9,6 @@
 #include <postgres.h>
 
 #include <nodes/makefuncs.h>
-#include <nodes/nodeFuncs.h>
 #include <parser/parsetree.h>
 
 #include "query/dyn_build.h"

@@ -22,10 +22,8 @@
 #include <nodes/makefuncs.h>
 #include <nodes/nodeFuncs.h>
 #include <optimizer/optimizer.h>
-#include <optimizer/tlist.h>
 #include <parser/parse_clause.h>
 #include <parser/parse_func.h>
-#include <parser/parse_relation.h>
 #include <parser/parsetree.h>
 #include <rewrite/rewriteManip.h>
 #include <utils/array.h>
