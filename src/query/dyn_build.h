@@ -166,6 +166,9 @@ extern Node *dyn_dependent_kept(DynNode *outside, DynDependent *dependent);
 /* CASE WHEN condition THEN value END */
 extern Node *dyn_when_true(Node *condition, Node *value);
 
+/* Add the relations of the level above to *rels; true when there are others still further up (dyn_build_apply.c). */
+extern bool dyn_refers_beyond(Query *query, Relids *rels);
+
 /* dyn_build_lateral.c */
 extern bool dyn_build_lateral(DynLevel *level, int rti, DynBlock *block, bool keeps, List *on);
 

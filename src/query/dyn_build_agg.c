@@ -24,6 +24,7 @@
 
 #include "query/dyn_build.h"
 #include "query/dyn_expr.h"
+#include "query/dyn_make.h"
 
 static bool equal_is_alike(Oid type, Oid collation);
 static bool is_extremum(Aggref *ref);
@@ -35,14 +36,14 @@ static Node *bool_from_counts(Aggref *ref, bool is_and);
 static Node *variance_from_sums(Aggref *ref, bool sample);
 static Node *filter_from_case(Aggref *ref);
 static Node *sum_with_zero(Aggref *all, Aggref *met, Node *zero);
-static Node *make_aggref(Oid function, Oid type, Node *arg, Node *filter);
-static Node *case_when(Expr *condition, Node *result, Node *otherwise);
 static Node *as_numeric(Node *expr);
 static Node *numeric_call(Oid function, Node *left, Node *right);
 static Node *and_also(Node *filter, Node *condition);
 static bool is_zero(Node *expr);
 
-#define make_count(arg, filter) make_aggref(F_COUNT_ANY, INT8OID, (arg), (filter))
+#define make_aggregate(function, type, arg, filter) \
+	((Node *) dyn_make_aggregate(function, type, copyObject((Node *) (arg)), copyObject((Node *) (filter))))
+#define make_count(arg, filter) make_aggregate(F_COUNT_ANY, INT8OID, arg, filter)
 
 /* ------------------------------------------------------------------------
  * How an aggregate is kept
@@ -178,7 +179,7 @@ guarded_argument(Aggref *ref)
 		return arg;
 	if (arg == NULL)
 		arg = makeBoolConst(true, false);
-	return case_when(copyObject(ref->aggfilter), copyObject(arg),
+	return dyn_make_case(copyObject(ref->aggfilter), copyObject(arg),
 					 (Node *) makeNullConst(exprType(arg), exprTypmod(arg), exprCollation(arg)));
 }
 
@@ -238,7 +239,7 @@ bool_from_counts(Aggref *ref, bool is_and)
 	Node	   *wanted = is_and ? (Node *) makeBoolExpr(NOT_EXPR, list_make1(arg), -1) : arg;
 	Expr	   *some = dyn_int8_less(dyn_int8(0), make_count(arg, and_also(filter, wanted)));
 
-	return case_when(dyn_int8_less(dyn_int8(0), make_count(arg, filter)),
+	return dyn_make_case(dyn_int8_less(dyn_int8(0), make_count(arg, filter)),
 					 (Node *) (is_and ? makeBoolExpr(NOT_EXPR, list_make1(some), -1) : some),
 					 (Node *) makeNullConst(BOOLOID, -1, InvalidOid));
 }
@@ -265,14 +266,14 @@ variance_from_sums(Aggref *ref, bool sample)
 		return (Node *) ref;
 	count = make_count(x, filter);
 	n = as_numeric(count);
-	sum = make_aggref(F_SUM_NUMERIC, NUMERICOID, x, filter);
-	squares = make_aggref(F_SUM_NUMERIC, NUMERICOID, numeric_call(F_NUMERIC_MUL, x, x), filter);
+	sum = make_aggregate(F_SUM_NUMERIC, NUMERICOID, x, filter);
+	squares = make_aggregate(F_SUM_NUMERIC, NUMERICOID, numeric_call(F_NUMERIC_MUL, x, x), filter);
 	above = numeric_call(F_NUMERIC_SUB, numeric_call(F_NUMERIC_MUL, n, squares),
 						 numeric_call(F_NUMERIC_MUL, sum, sum));
 	below = numeric_call(F_NUMERIC_MUL, n,
 						 sample ? numeric_call(F_NUMERIC_SUB, n, as_numeric(dyn_int8(1))) : n);
-	return case_when(dyn_int8_less(dyn_int8(sample ? 1 : 0), count),
-					 case_when((Expr *) makeFuncExpr(F_NUMERIC_GT, BOOLOID, list_make2(above, zero),
+	return dyn_make_case(dyn_int8_less(dyn_int8(sample ? 1 : 0), count),
+					 dyn_make_case((Expr *) makeFuncExpr(F_NUMERIC_GT, BOOLOID, list_make2(above, zero),
 													 InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL),
 							   numeric_call(F_NUMERIC_DIV, above, below), zero),
 					 (Node *) makeNullConst(NUMERICOID, -1, InvalidOid));
@@ -344,7 +345,7 @@ sum_with_zero(Aggref *all, Aggref *met, Node *zero)
 	sum->args = list_make2(makeFuncExpr(add, all->aggtype, list_make2(copyObject(met), zero),
 										InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL), zero);
 	sum->location = -1;
-	return case_when(dyn_int8_less(make_count(one, (Node *) met->aggfilter),
+	return dyn_make_case(dyn_int8_less(make_count(one, (Node *) met->aggfilter),
 								   make_count(one, (Node *) all->aggfilter)),
 					 (Node *) sum, (Node *) met);
 }
@@ -368,40 +369,6 @@ is_zero(Node *expr)
  * Parts
  * ------------------------------------------------------------------------
  */
-/* A plain aggregate of one argument. */
-static Node *
-make_aggref(Oid function, Oid type, Node *arg, Node *filter)
-{
-	Aggref	   *ref = makeNode(Aggref);
-
-	ref->aggfnoid = function;
-	ref->aggtype = type;
-	ref->aggargtypes = list_make1_oid(exprType(arg));
-	ref->args = list_make1(makeTargetEntry((Expr *) copyObject(arg), 1, NULL, false));
-	ref->aggfilter = (Expr *) copyObject(filter);
-	ref->aggkind = AGGKIND_NORMAL;
-	ref->aggno = ref->aggtransno = -1;
-	ref->location = -1;
-	return (Node *) ref;
-}
-
-static Node *
-case_when(Expr *condition, Node *result, Node *otherwise)
-{
-	CaseWhen   *when = makeNode(CaseWhen);
-	CaseExpr   *expr = makeNode(CaseExpr);
-
-	when->expr = condition;
-	when->result = (Expr *) result;
-	when->location = -1;
-	expr->casetype = exprType(result);
-	expr->casecollid = exprCollation(result);
-	expr->args = list_make1(when);
-	expr->defresult = (Expr *) otherwise;
-	expr->location = -1;
-	return (Node *) expr;
-}
-
 static Node *
 as_numeric(Node *expr)
 {

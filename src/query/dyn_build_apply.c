@@ -20,7 +20,6 @@
 
 static Query *query_of_item(RangeTblEntry *rte);
 static void add_row(Query *query, Var *row);
-static bool refers_beyond(Query *query, Relids *rels);
 static Node *lower_var(Var *var, void *arg);
 static DynNode *make_rows(Query *source);
 static bool reads_table_walker(Node *node, void *context);
@@ -46,7 +45,7 @@ dyn_build_apply(DynLevel *level, int rti, DynBlock *block, bool keeps, List *on)
 		query->jointree->quals = (Node *) make_ands_explicit((List *) dyn_vars_map((Node *) on, lower_var, &rti));
 	if (row != NULL)
 		add_row(query, row);
-	if (refers_beyond(query, &rels) || !bms_is_subset(rels, block->rels))
+	if (dyn_refers_beyond(query, &rels) || !bms_is_subset(rels, block->rels))
 		return dyn_refuse(level->ctx, "LATERAL", "%s refers to what is not joined to it directly",
 						  rte->eref->aliasname) != NULL;
 	i = dyn_block_gather(level, block, rels);
@@ -180,8 +179,8 @@ dyn_item_is_row_local(RangeTblEntry *rte)
 }
 
 /* Add the relations of the level above to *rels; true when there are others still further up. */
-static bool
-refers_beyond(Query *query, Relids *rels)
+bool
+dyn_refers_beyond(Query *query, Relids *rels)
 {
 	ListCell   *lc;
 

@@ -39,6 +39,7 @@
 
 #include "query/dyn_build.h"
 #include "query/dyn_expr.h"
+#include "query/dyn_make.h"
 
 /* How one value of the rows outside meets a carried column. */
 typedef struct Pair
@@ -407,17 +408,8 @@ build_distinct_outside(DynLevel *level, DynNode *outside, Query *query, DynDepen
 
 	/* rows outside whose NULLs meet nothing need not be asked for */
 	foreach(lc, values)
-		if (list_member_int(strict, foreach_current_index(lc)))
-		{
-			NullTest   *test = makeNode(NullTest);
-
-			test->arg = (Expr *) copyObject(lfirst(lc));
-			test->nulltesttype = IS_NOT_NULL;
-			test->argisrow = type_is_rowtype(exprType(lfirst(lc)));
-			test->location = -1;
-			if (!test->argisrow)
-				quals = lappend(quals, test);
-		}
+		if (list_member_int(strict, foreach_current_index(lc)) && !type_is_rowtype(exprType(lfirst(lc))))
+			quals = lappend(quals, dyn_make_null_test(copyObject(lfirst(lc)), IS_NOT_NULL));
 	given = dyn_build_distinct(ctx, dyn_make_select(ctx, list_make1(outside), quals, values));
 	if (given == NULL)
 		return false;
@@ -455,10 +447,9 @@ dyn_dependent_single(DynDependent *dependent)
 
 	foreach(lc, dependent->quals)
 	{
-		OpExpr	   *op = lfirst(lc);
+		OpExpr	   *op = dyn_expr_equality(lfirst(lc));
 
-		if (!IsA(op, OpExpr) || list_length(op->args) != 2 ||
-			!op_mergejoinable(op->opno, exprType(linitial(op->args))))
+		if (op == NULL)
 			continue;
 		for (int side = 0; side < 2; side++)
 		{
@@ -508,22 +499,7 @@ dyn_dependent_kept(DynNode *outside, DynDependent *dependent)
 static Node *
 when_null(Node *mark, Node *empty, Node *value)
 {
-	CaseExpr   *result = makeNode(CaseExpr);
-	CaseWhen   *when = makeNode(CaseWhen);
-	NullTest   *test = makeNode(NullTest);
-
-	test->arg = (Expr *) copyObject(mark);
-	test->nulltesttype = IS_NULL;
-	test->location = -1;
-	when->expr = (Expr *) test;
-	when->result = (Expr *) copyObject(empty);
-	when->location = -1;
-	result->casetype = exprType(value);
-	result->casecollid = exprCollation(value);
-	result->args = list_make1(when);
-	result->defresult = (Expr *) value;
-	result->location = -1;
-	return (Node *) result;
+	return dyn_make_case(dyn_make_null_test(copyObject(mark), IS_NULL), copyObject(empty), value);
 }
 
 /* ------------------------------------------------------------------------
@@ -584,29 +560,13 @@ empty_values(DynLevel *level, Query *query, DynDependent *result)
 Node *
 dyn_when_true(Node *condition, Node *value)
 {
-	CaseExpr   *result = makeNode(CaseExpr);
-	CaseWhen   *when = makeNode(CaseWhen);
-
-	when->expr = (Expr *) copyObject(condition);
-	when->result = (Expr *) value;
-	when->location = -1;
-	result->casetype = exprType(value);
-	result->casecollid = exprCollation(value);
-	result->args = list_make1(when);
-	result->defresult = (Expr *) makeNullConst(exprType(value), exprTypmod(value), exprCollation(value));
-	result->location = -1;
-	return (Node *) result;
+	return dyn_make_case((Expr *) copyObject(condition), value, dyn_make_null_of(value));
 }
 
 static Node *
 is_true(Node *condition)
 {
-	BooleanTest *test = makeNode(BooleanTest);
-
-	test->arg = (Expr *) copyObject(condition);
-	test->booltesttype = IS_TRUE;
-	test->location = -1;
-	return (Node *) test;
+	return dyn_make_boolean_test(copyObject(condition), IS_TRUE);
 }
 
 /* The aggregate's value over no rows: a constant, or a subquery that computes it. */

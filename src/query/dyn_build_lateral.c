@@ -14,7 +14,6 @@
 #include "query/dyn_build.h"
 #include "query/dyn_expr.h"
 
-static Relids relations_beside(Query *query, List *on, int rti, bool *beyond);
 static DynNode *join_rows(DynContext *ctx, DynNode *outside, DynDependent *dependent, bool keeps, List *on);
 static DynNode *join_one_row(DynContext *ctx, DynNode *outside, DynDependent *dependent, bool keeps, List *on);
 static Node *below_join(Var *var, void *arg);
@@ -33,12 +32,11 @@ dyn_build_lateral(DynLevel *level, int rti, DynBlock *block, bool keeps, List *o
 	DynNode    *node;
 	Query	   *query;
 	Relids		rels;
-	bool		beyond;
 	int			beside = list_length(level->query->rtable) + 1;
 	int			i;
 
-	rels = relations_beside(rte->subquery, on, rti, &beyond);
-	if (beyond || !bms_is_subset(rels, block->rels))
+	rels = bms_del_member(dyn_expr_relations((Node *) on), rti);
+	if (dyn_refers_beyond(rte->subquery, &rels) || !bms_is_subset(rels, block->rels))
 		return dyn_refuse(level->ctx, "LATERAL", "%s refers to what is not joined to it directly",
 						  rte->eref->aliasname) != NULL;
 	i = dyn_block_gather(level, block, rels);
@@ -61,24 +59,6 @@ dyn_build_lateral(DynLevel *level, int rti, DynBlock *block, bool keeps, List *o
 	block->rels = bms_add_member(block->rels, rti);
 	level->places[rti] = (DynPlace) {.input = i, .offset = outside->ncolumns};
 	return true;
-}
-
-/* The relations beside the item that it and the condition refer to; beyond: others further up as well. */
-static Relids
-relations_beside(Query *query, List *on, int rti, bool *beyond)
-{
-	Relids		rels = bms_del_member(bms_copy(dyn_expr_relations((Node *) on)), rti);
-	ListCell   *lc;
-
-	*beyond = false;
-	foreach(lc, dyn_vars_outer((Node *) query))
-	{
-		Var		   *var = lfirst_node(Var, lc);
-
-		*beyond |= var->varlevelsup > 1;
-		rels = bms_add_member(rels, var->varno);
-	}
-	return rels;
 }
 
 static DynNode *

@@ -470,18 +470,15 @@ relocate(Var *var, void *arg)
 
 /* Does the expression use a column whose value is a row's time of writing? */
 static bool
+is_written_at(Var *var, Index levelsup, void *inputs)
+{
+	return ((DynNode *) list_nth((List *) inputs, var->varno - 1))->columns[var->varattno - 1].written_at;
+}
+
+static bool
 uses_written_at(Node *expr, List *inputs)
 {
-	ListCell   *lc;
-
-	foreach(lc, dyn_vars_of(expr))
-	{
-		Var		   *var = lfirst_node(Var, lc);
-
-		if (((DynNode *) list_nth(inputs, var->varno - 1))->columns[var->varattno - 1].written_at)
-			return true;
-	}
-	return false;
+	return dyn_vars_any(expr, is_written_at, inputs);
 }
 
 bool

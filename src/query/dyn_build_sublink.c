@@ -33,6 +33,7 @@
 #include "compat/dyn_compat_planner.h"
 #include "query/dyn_build.h"
 #include "query/dyn_expr.h"
+#include "query/dyn_make.h"
 
 /* The rows to which subqueries are joined. */
 typedef struct Attachment
@@ -349,8 +350,8 @@ mark(Attachment *attachment, Query *query)
 static Node *
 existence_of_row(Attachment *attachment, Query *query)
 {
-	NullTest   *test;
 	SubLink    *link;
+	Node	   *value;
 
 	if (query->havingQual == NULL)
 		return makeBoolConst(true, false);
@@ -360,11 +361,8 @@ existence_of_row(Attachment *attachment, Query *query)
 	link = makeNode(SubLink);
 	link->subLinkType = EXPR_SUBLINK;
 	link->subselect = (Node *) query;
-	test = makeNode(NullTest);
-	test->arg = (Expr *) scalar_value(attachment, link);
-	test->nulltesttype = IS_NOT_NULL;
-	test->location = -1;
-	return test->arg ? (Node *) test : NULL;
+	value = scalar_value(attachment, link);
+	return value ? (Node *) dyn_make_null_test(value, IS_NOT_NULL) : NULL;
 }
 
 /*
@@ -386,14 +384,7 @@ comparing(SubLink *link, bool unknown, bool negated)
 			targets = lappend(targets, lfirst_node(TargetEntry, lc)->expr);
 	condition = test_of(link, targets);
 	if (unknown)
-	{
-		BooleanTest *test = makeNode(BooleanTest);
-
-		test->arg = (Expr *) condition;
-		test->booltesttype = IS_UNKNOWN;
-		test->location = -1;
-		condition = (Node *) test;
-	}
+		condition = dyn_make_boolean_test(condition, IS_UNKNOWN);
 	else if (negated)
 		condition = (Node *) negation((Expr *) condition);
 	query->jointree->quals = (Node *) make_ands_explicit(list_concat(dyn_expr_conjuncts(query->jointree->quals),
@@ -405,16 +396,9 @@ comparing(SubLink *link, bool unknown, bool negated)
 static Expr *
 negation(Expr *condition)
 {
-	OpExpr	   *op = (OpExpr *) condition;
+	Expr	   *negated = dyn_make_negated((Node *) condition);
 
-	if (IsA(op, OpExpr) && OidIsValid(get_negator(op->opno)))
-	{
-		op = copyObject(op);
-		op->opno = get_negator(op->opno);
-		op->opfuncid = get_opcode(op->opno);
-		return (Expr *) op;
-	}
-	return make_notclause(condition);
+	return negated ? negated : make_notclause(condition);
 }
 
 typedef struct TestColumns
@@ -486,12 +470,12 @@ never_unknown(Attachment *attachment, SubLink *link)
 
 	foreach(lc, conditions)
 	{
-		OpExpr	   *op = lfirst(lc);
+		OpExpr	   *op = dyn_expr_equality(lfirst(lc));
 		Var		   *outside;
 		Param	   *column;
 		TargetEntry *entry;
 
-		if (!IsA(op, OpExpr) || list_length(op->args) != 2 || !op_mergejoinable(op->opno, exprType(linitial(op->args))))
+		if (op == NULL)
 			return false;
 		outside = linitial(op->args);
 		column = lsecond(op->args);
@@ -521,8 +505,7 @@ any_value(Attachment *attachment, SubLink *link, bool negated)
 {
 	Node	   *is_true = mark(attachment, comparing(link, false, negated));
 	Node	   *is_unknown;
-	CaseExpr   *value;
-	CaseWhen   *when;
+	Node	   *value;
 
 	if (is_true == NULL || never_unknown(attachment, link))
 		return is_true;
@@ -531,15 +514,8 @@ any_value(Attachment *attachment, SubLink *link, bool negated)
 		return NULL;
 
 	/* true OR unknown: NULL where there is nothing better */
-	when = makeNode(CaseWhen);
-	when->expr = (Expr *) make_notclause((Expr *) is_unknown);
-	when->result = (Expr *) makeBoolConst(false, false);
-	when->location = -1;
-	value = makeNode(CaseExpr);
-	value->casetype = BOOLOID;
-	value->args = list_make1(when);
-	value->defresult = (Expr *) makeBoolConst(false, true);
-	value->location = -1;
+	value = dyn_make_case(make_notclause((Expr *) is_unknown), makeBoolConst(false, false),
+						  makeBoolConst(false, true));
 	return (Node *) make_orclause(list_make2(is_true, value));
 }
 
@@ -614,31 +590,6 @@ our_function(const char *name, int nargs, Oid second)
 	return LookupFuncName(list_make2(makeString("dyntable"), makeString(pstrdup(name))), nargs, types, false);
 }
 
-/* An aggregate over one column of the level's rows. */
-static Aggref *
-aggregate(Oid function, Oid type, Expr *arg)
-{
-	Aggref	   *ref = makeNode(Aggref);
-
-	ref->aggfnoid = function;
-	ref->aggtype = type;
-	ref->aggkind = AGGKIND_NORMAL;
-	ref->aggsplit = AGGSPLIT_SIMPLE;
-	ref->aggno = ref->aggtransno = -1;
-	ref->location = -1;
-	if (arg == NULL)
-	{
-		ref->aggstar = true;
-		return ref;
-	}
-	ref->args = list_make1(makeTargetEntry(arg, 1, NULL, false));
-	ref->aggargtypes = list_make1_oid(exprType((Node *) arg));
-	ref->inputcollid = exprCollation((Node *) arg);
-	if (type_is_collatable(type))
-		ref->aggcollid = ref->inputcollid;
-	return ref;
-}
-
 /* The query as one row: any of its rows, and how many there are. */
 static Query *
 counted_row(Query *query)
@@ -655,12 +606,13 @@ counted_row(Query *query)
 
 		if (!entry->resjunk)
 			targets = lappend(targets,
-							  makeTargetEntry((Expr *) aggregate(our_function("any_of", 1, InvalidOid),
-																 exprType((Node *) entry->expr), entry->expr),
+							  makeTargetEntry((Expr *) dyn_make_aggregate(our_function("any_of", 1, InvalidOid),
+																		  exprType((Node *) entry->expr),
+																		  (Node *) entry->expr, NULL),
 											  list_length(targets) + 1, NULL, false));
 	}
 	query->targetList = lappend(targets,
-								makeTargetEntry((Expr *) aggregate(F_COUNT_, INT8OID, NULL),
+								makeTargetEntry((Expr *) dyn_make_aggregate(F_COUNT_, INT8OID, NULL, NULL),
 												list_length(targets) + 1, NULL, false));
 	query->hasAggs = true;
 	return query;
@@ -702,8 +654,8 @@ as_array(Query *query)
 		query = dyn_query_wrap(query);
 	element = linitial_node(TargetEntry, query->targetList);
 	type = exprType((Node *) element->expr);
-	ref = aggregate(OidIsValid(get_element_type(type)) ? F_ARRAY_AGG_ANYARRAY : F_ARRAY_AGG_ANYNONARRAY,
-					get_promoted_array_type(type), element->expr);
+	ref = dyn_make_aggregate(OidIsValid(get_element_type(type)) ? F_ARRAY_AGG_ANYARRAY : F_ARRAY_AGG_ANYNONARRAY,
+							 get_promoted_array_type(type), (Node *) element->expr, NULL);
 	ref->args = copyObject(query->targetList);
 	foreach(lc, ref->args)
 		lfirst_node(TargetEntry, lc)->resno = foreach_current_index(lc) + 1;

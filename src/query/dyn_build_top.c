@@ -21,6 +21,7 @@
 #include <utils/lsyscache.h>
 
 #include "query/dyn_build.h"
+#include "query/dyn_make.h"
 
 /* What conditions say about a rank: a column of a chain of WINDOW nodes, one over the other. */
 typedef struct RankRange
@@ -178,17 +179,13 @@ static DynNode *
 skip_rows(DynContext *ctx, DynNode *input, WindowClause *clause, List *tlist, int64 offset)
 {
 	DynNode    *node = make_top(ctx, input, clause, tlist, DYN_RANK_NUMBER, 1, 1);
-	WindowFunc *number = makeNode(WindowFunc);
 	Var		   *var = makeVar(1, input->ncolumns + 1, INT8OID, -1, InvalidOid, 0);
 	Const	   *bound = makeConst(INT8OID, -1, InvalidOid, sizeof(int64), Int64GetDatum(offset), false, FLOAT8PASSBYVAL);
 
 	if (node == NULL)
 		return NULL;
-	number->winfnoid = F_ROW_NUMBER;
-	number->wintype = INT8OID;
-	number->winref = 1;
-	number->location = -1;
-	node = dyn_build_window(ctx, input, linitial(node->window_clauses), list_make1(number), node->window_tlist);
+	node = dyn_build_window(ctx, input, linitial(node->window_clauses),
+							list_make1(dyn_make_row_number()), node->window_tlist);
 	return dyn_make_select(ctx, list_make1(node),
 						   list_make1(make_opclause(Int8LessOperator, BOOLOID, false, (Expr *) bound, (Expr *) var,
 													InvalidOid, InvalidOid)),

@@ -135,6 +135,15 @@ session_function(const char *name, int nargs)
 	return false;
 }
 
+OpExpr *
+dyn_expr_equality(Node *expr)
+{
+	OpExpr	   *op = (OpExpr *) expr;
+
+	return IsA(expr, OpExpr) && list_length(op->args) == 2 &&
+		op_mergejoinable(op->opno, exprType(linitial(op->args))) ? op : NULL;
+}
+
 List *
 dyn_expr_conjuncts(Node *qual)
 {

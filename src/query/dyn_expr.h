@@ -26,7 +26,10 @@ extern Node *dyn_expr_not(Node *qual);
 /* What holds wherever the condition is true at t and not at other, over columns that an index can serve. */
 extern Node *dyn_expr_crossed(Node *qual, TimestampTz t, TimestampTz other);
 
-/* dyn_expr.c: the first function or construct in the query that no delta can follow, or NULL; *code is its reason code. */
+/* dyn_expr.c: the expression, if it compares two by an equality that has an order, or NULL */
+extern OpExpr *dyn_expr_equality(Node *expr);
+
+/* The first function or construct in the query that no delta can follow, or NULL; *code is its reason code. */
 extern char *dyn_expr_refusal(Query *query, const char **code);
 
 /* AND flattened into a list. */

@@ -16,6 +16,7 @@
 #include <utils/timestamp.h>
 
 #include "query/dyn_expr.h"
+#include "query/dyn_make.h"
 
 typedef struct Moments
 {
@@ -203,32 +204,21 @@ open_walker(Node *node, void *context)
 Node *
 dyn_expr_not(Node *qual)
 {
-	BooleanTest *test;
+	OpExpr	   *op = (OpExpr *) qual;
 
 	/*
 	 * A row is asked only if the condition was true for it at the other
 	 * moment, so a single comparison is not NULL here and its negator (which
 	 * an index can serve) says the same as IS NOT TRUE.
 	 */
-	if (IsA(qual, OpExpr))
+	if (IsA(qual, OpExpr) && op_strict(op->opno) && list_length(op->args) == 2)
 	{
-		OpExpr	   *op = (OpExpr *) qual;
-		Oid			negator = get_negator(op->opno);
+		Expr	   *negated = dyn_make_negated(qual);
 
-		if (OidIsValid(negator) && op_strict(op->opno) && list_length(op->args) == 2)
-		{
-			OpExpr	   *result = copyObject(op);
-
-			result->opno = negator;
-			result->opfuncid = get_opcode(negator);
-			return (Node *) result;
-		}
+		if (negated)
+			return (Node *) negated;
 	}
-	test = makeNode(BooleanTest);
-	test->arg = (Expr *) copyObject(qual);
-	test->booltesttype = IS_NOT_TRUE;
-	test->location = -1;
-	return (Node *) test;
+	return dyn_make_boolean_test(copyObject(qual), IS_NOT_TRUE);
 }
 
 /*

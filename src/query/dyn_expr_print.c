@@ -20,6 +20,7 @@
 #include <utils/syscache.h>
 
 #include "query/dyn_expr.h"
+#include "query/dyn_make.h"
 
 static Node *print_mutator(Node *node, void *context);
 static bool is_foreign(Oid operator);
@@ -28,9 +29,6 @@ static Node *case_value_mutator(Node *node, void *value);
 static Node *distinct_as_case(DistinctExpr *expr);
 static Node *nullif_as_case(NullIfExpr *expr);
 static Node *in_as_any(SubLink *link);
-static Node *case_of(Oid type, Oid collation, List *whens, Expr *otherwise);
-static CaseWhen *when_of(Expr *condition, Expr *result);
-static Expr *null_test(Node *arg, NullTestType test);
 static bool has_names(RowExpr *row);
 static Node *named_row(RowExpr *row);
 
@@ -121,9 +119,9 @@ distinct_as_case(DistinctExpr *expr)
 	OpExpr	   *equal = (OpExpr *) copyObject(expr);
 
 	equal->xpr.type = T_OpExpr;
-	return case_of(BOOLOID, InvalidOid,
-				   list_make2(when_of(null_test(left, IS_NULL), null_test(right, IS_NOT_NULL)),
-							  when_of(null_test(right, IS_NULL), (Expr *) makeBoolConst(true, false))),
+	return dyn_make_cases(BOOLOID, InvalidOid,
+				   list_make2(dyn_make_when(dyn_make_null_test(copyObject(left), IS_NULL), dyn_make_null_test(copyObject(right), IS_NOT_NULL)),
+							  dyn_make_when(dyn_make_null_test(copyObject(right), IS_NULL), (Expr *) makeBoolConst(true, false))),
 				   make_notclause((Expr *) equal));
 }
 
@@ -136,11 +134,7 @@ nullif_as_case(NullIfExpr *expr)
 	equal->xpr.type = T_OpExpr;
 	equal->opresulttype = BOOLOID;
 	equal->opcollid = InvalidOid;
-	return case_of(exprType(value), exprCollation(value),
-				   list_make1(when_of((Expr *) equal,
-									  (Expr *) makeNullConst(exprType(value), exprTypmod(value),
-															 exprCollation(value)))),
-				   copyObject((Expr *) value));
+	return dyn_make_case((Expr *) equal, dyn_make_null_of(value), copyObject(value));
 }
 
 /* x IN (SELECT ...) as x = ANY (ARRAY(SELECT ...)), whose operator is written, if it is foreign. */
@@ -163,41 +157,6 @@ in_as_any(SubLink *link)
 	result->args = list_make2(linitial(op->args), link);
 	result->location = -1;
 	return (Node *) result;
-}
-
-static Node *
-case_of(Oid type, Oid collation, List *whens, Expr *otherwise)
-{
-	CaseExpr   *result = makeNode(CaseExpr);
-
-	result->casetype = type;
-	result->casecollid = collation;
-	result->args = whens;
-	result->defresult = otherwise;
-	result->location = -1;
-	return (Node *) result;
-}
-
-static CaseWhen *
-when_of(Expr *condition, Expr *result)
-{
-	CaseWhen   *when = makeNode(CaseWhen);
-
-	when->expr = condition;
-	when->result = result;
-	when->location = -1;
-	return when;
-}
-
-static Expr *
-null_test(Node *arg, NullTestType type)
-{
-	NullTest   *test = makeNode(NullTest);
-
-	test->arg = (Expr *) copyObject(arg);
-	test->nulltesttype = type;
-	test->location = -1;
-	return (Expr *) test;
 }
 
 /* Has a row names of its columns other than those that ROW(...) gives? */

@@ -22,6 +22,7 @@
 #include <utils/relcache.h>
 #include <utils/typcache.h>
 
+#include "query/dyn_expr.h"
 #include "query/dyn_plan.h"
 #include "query/dyn_vars.h"
 
@@ -267,10 +268,9 @@ equated(DynNode *node, int input, int column, int skip, Relids dropped)
 
 	foreach(lc, node->quals)
 	{
-		OpExpr	   *op = lfirst(lc);
+		OpExpr	   *op = dyn_expr_equality(lfirst(lc));
 
-		if (!IsA(op, OpExpr) || list_length(op->args) != 2 ||
-			!op_mergejoinable(op->opno, exprType(linitial(op->args))))
+		if (op == NULL)
 			continue;
 		for (int side = 0; side < 2; side++)
 		{
@@ -306,10 +306,9 @@ target_for(DynNode *node, int input, int column)
 			return foreach_current_index(lt) + 1;
 		foreach(lc, node->quals)
 		{
-			OpExpr	   *op = lfirst(lc);
+			OpExpr	   *op = dyn_expr_equality(lfirst(lc));
 
-			if (!IsA(op, OpExpr) || list_length(op->args) != 2 ||
-				!op_mergejoinable(op->opno, exprType(linitial(op->args))))
+			if (op == NULL)
 				continue;
 			for (int side = 0; side < 2; side++)
 			{

@@ -131,19 +131,29 @@ need_all(Pruning *pruning, DynNode *node)
 		pruning->needed[node->no] = bms_add_range(pruning->needed[node->no], 1, node->ncolumns);
 }
 
+typedef struct Need
+{
+	Pruning    *pruning;
+	DynNode    *node;
+} Need;
+
+static bool
+need_column(Var *var, Index levelsup, void *arg)
+{
+	Need	   *need = arg;
+	int			input = dyn_input(need->node, var->varno)->no;
+
+	need->pruning->needed[input] = bms_add_member(need->pruning->needed[input], var->varattno);
+	return false;
+}
+
 /* The columns of a node's inputs in an expression of the node. */
 static void
 need_columns_of(Pruning *pruning, DynNode *node, Node *expr)
 {
-	ListCell   *lc;
+	Need		need = {pruning, node};
 
-	foreach(lc, dyn_vars_of(expr))
-	{
-		Var		   *var = lfirst_node(Var, lc);
-		int			input = dyn_input(node, var->varno)->no;
-
-		pruning->needed[input] = bms_add_member(pruning->needed[input], var->varattno);
-	}
+	(void) dyn_vars_any(expr, need_column, &need);
 }
 
 /* The columns that a filter or join has: those that are left of its inputs, and a mark. */

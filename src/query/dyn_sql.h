@@ -87,6 +87,9 @@ extern char *dyn_sql_suffix_window(DynSql *sql, DynNode *node, DynSuffix *suffix
 /* What stands behind ORDER BY for a list of SortGroupClauses of the node's window, over input i1. */
 extern char *dyn_sql_order(DynNode *node, List *order);
 
+/* The columns of the partition, separated by commas. */
+extern char *dyn_sql_partition(DynNode *node);
+
 /* How many rows of a partition (by the node's rank) are kept. */
 extern int64 dyn_top_depth(DynNode *node);
 

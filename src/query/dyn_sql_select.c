@@ -308,10 +308,9 @@ closeness(DynNode *node, Bitmapset *joined, int input)
 
 	foreach(lc, node->quals)
 	{
-		OpExpr	   *op = lfirst(lc);
+		OpExpr	   *op = dyn_expr_equality(lfirst(lc));
 
-		if (!IsA(op, OpExpr) || list_length(op->args) != 2 ||
-			!op_mergejoinable(op->opno, exprType(linitial(op->args))))
+		if (op == NULL)
 			continue;
 		for (int side = 0; side < 2; side++)
 		{

@@ -45,7 +45,6 @@ static Continuation continuation_of(DynNode *node, WindowFunc *function, int *co
 static Continuation running(WindowFunc *function);
 static bool constant(Node *expr, int *value);
 static char *continued(DynNode *node, WindowFunc *function, int j);
-static char *partition_by(DynNode *node);
 
 bool
 dyn_sql_suffix(DynNode *node, DynSuffix *suffix)
@@ -125,7 +124,7 @@ dyn_sql_suffix_keys(DynNode *node, DynSuffix *suffix, const char *rows)
 	foreach(lc, node->partition)
 		appendStringInfo(&list, "i1.c%d AS k%d, ", lfirst_int(lc), foreach_current_index(lc) + 1);
 	return psprintf("SELECT DISTINCT ON (%s) %si1.c%d AS m FROM %s i1 ORDER BY %s, %s",
-					partition_by(node), list.data, suffix->column, rows, partition_by(node), order);
+					dyn_sql_partition(node), list.data, suffix->column, rows, dyn_sql_partition(node), order);
 }
 
 /* i is in the partition of k, and from its first touched value on, or before it. */
@@ -286,7 +285,7 @@ continued(DynNode *node, WindowFunc *function, int j)
 	Continuation how = continuation_of(node, function, &context);
 	Var		   *in_context = makeVar(1, ncolumns, BOOLOID, -1, InvalidOid, 0);
 	Expr	   *outside = make_notclause((Expr *) in_context);
-	char	   *partition = psprintf("%s%s", node->partition ? "PARTITION BY " : "", partition_by(node));
+	char	   *partition = psprintf("%s%s", node->partition ? "PARTITION BY " : "", dyn_sql_partition(node));
 	char	   *last = psprintf("first_value(i1.b%d) OVER (%s ORDER BY i1.last DESC)", j, partition);
 	char	   *text;
 
@@ -310,16 +309,4 @@ continued(DynNode *node, WindowFunc *function, int j)
 		default:
 			return text;
 	}
-}
-
-static char *
-partition_by(DynNode *node)
-{
-	StringInfoData buf;
-	ListCell   *lc;
-
-	initStringInfo(&buf);
-	foreach(lc, node->partition)
-		appendStringInfo(&buf, "%si1.c%d", buf.len ? ", " : "", lfirst_int(lc));
-	return buf.data;
 }

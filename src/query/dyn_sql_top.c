@@ -14,6 +14,7 @@
 #include <utils/fmgroids.h>
 
 #include "query/dyn_expr.h"
+#include "query/dyn_make.h"
 #include "query/dyn_sql.h"
 
 /* Rows that are kept beyond those that are asked for. */
@@ -21,7 +22,6 @@
 #define MAX_RESERVE	1000
 
 static char *order_items(DynNode *node, bool complete);
-static char *partition_items(DynNode *node);
 static char *over(DynNode *node, const char *order, const char *frame);
 static DynRank rank_of(WindowFunc *function);
 static bool counts_by(DynNode *node, DynRank rank);
@@ -114,7 +114,7 @@ dyn_sql_top_candidates(DynNode *node, const char *changed, const char *kept)
 	if (node->rank == DYN_RANK_DENSE)
 		buf.data = psprintf("SELECT i1.*, CASE WHEN i1.w > 0 THEN dense_rank() OVER (PARTITION BY %si1.w > 0%s%s) END AS d"
 							" FROM (%s) i1",
-							node->partition ? psprintf("%s, ", partition_items(node)) : "",
+							node->partition ? psprintf("%s, ", dyn_sql_partition(node)) : "",
 							*order ? " ORDER BY " : "", order, buf.data);
 	return psprintf("SELECT i1.w, %s, i1.stray, i1.marked,"
 					" (i1.marked AND coalesce(%s %s, 0) < " INT64_FORMAT ") AS short FROM (%s) i1",
@@ -180,7 +180,6 @@ char *
 dyn_sql_order(DynNode *node, List *order)
 {
 	static const char *const begin = "(ORDER BY ";
-	WindowFunc *number = makeNode(WindowFunc);
 	WindowClause *clause = makeNode(WindowClause);
 	char	   *text;
 
@@ -189,11 +188,7 @@ dyn_sql_order(DynNode *node, List *order)
 	clause->orderClause = order;
 	clause->frameOptions = FRAMEOPTION_DEFAULTS;
 	clause->winref = 1;
-	number->winfnoid = F_ROW_NUMBER;
-	number->wintype = INT8OID;
-	number->winref = 1;
-	number->location = -1;
-	text = strstr(dyn_expr_text((Node *) number, "i", 1, &dyn_input(node, 1)->ncolumns, list_make1(clause),
+	text = strstr(dyn_expr_text((Node *) dyn_make_row_number(), "i", 1, &dyn_input(node, 1)->ncolumns, list_make1(clause),
 								node->window_tlist), begin);
 	if (text == NULL)
 		elog(ERROR, "could not find the order of a window");
@@ -202,8 +197,8 @@ dyn_sql_order(DynNode *node, List *order)
 	return text;
 }
 
-static char *
-partition_items(DynNode *node)
+char *
+dyn_sql_partition(DynNode *node)
 {
 	StringInfoData buf;
 	ListCell   *lc;
@@ -218,6 +213,6 @@ partition_items(DynNode *node)
 static char *
 over(DynNode *node, const char *order, const char *frame)
 {
-	return psprintf("OVER (%s%s%s%s%s)", node->partition ? "PARTITION BY " : "", partition_items(node),
+	return psprintf("OVER (%s%s%s%s%s)", node->partition ? "PARTITION BY " : "", dyn_sql_partition(node),
 					*order ? " ORDER BY " : "", order, frame);
 }

@@ -22,7 +22,6 @@ typedef struct VarMapping
 } VarMapping;
 
 static Node *map_mutator(Node *node, void *context);
-static Node *collect(Var *var, void *arg);
 static Node *renumber(Var *var, void *arg);
 
 Node *
@@ -80,13 +79,54 @@ map_mutator(Node *node, void *context)
 	return expression_tree_mutator(node, map_mutator, context);
 }
 
-static Node *
-collect(Var *var, void *arg)
+typedef struct VarVisit
+{
+	DynVarVisit visit;
+	void	   *arg;
+	bool		outer;
+	Index		depth;
+} VarVisit;
+
+static bool
+visit_walker(Node *node, void *context)
+{
+	VarVisit   *visit = context;
+	bool		found;
+
+	if (node == NULL)
+		return false;
+	if (IsA(node, Var))
+	{
+		Index		up = ((Var *) node)->varlevelsup;
+
+		return (visit->outer ? up > visit->depth : up == visit->depth) &&
+			visit->visit((Var *) node, up - visit->depth, visit->arg);
+	}
+	if (!IsA(node, Query))
+		return expression_tree_walker(node, visit_walker, context);
+	visit->depth++;
+	found = query_tree_walker((Query *) node, visit_walker, context, 0);
+	visit->depth--;
+	return found;
+}
+
+bool
+dyn_vars_any(Node *expr, DynVarVisit visit, void *arg)
+{
+	VarVisit	context = {.visit = visit, .arg = arg};
+
+	return visit_walker(expr, &context);
+}
+
+static bool
+collect(Var *var, Index levelsup, void *arg)
 {
 	List	  **vars = arg;
 
+	var = copyObject(var);
+	var->varlevelsup = levelsup;
 	*vars = list_append_unique(*vars, var);
-	return (Node *) var;
+	return false;
 }
 
 List *
@@ -94,7 +134,7 @@ dyn_vars_of(Node *expr)
 {
 	List	   *vars = NIL;
 
-	(void) dyn_vars_map(expr, collect, &vars);
+	(void) dyn_vars_any(expr, collect, &vars);
 	return vars;
 }
 
@@ -102,8 +142,12 @@ List *
 dyn_vars_outer(Node *expr)
 {
 	List	   *vars = NIL;
+	VarVisit	context = {.visit = collect, .arg = &vars, .outer = true};
 
-	(void) dyn_vars_map_outer(expr, collect, &vars);
+	if (expr && IsA(expr, Query))
+		(void) query_tree_walker((Query *) expr, visit_walker, &context, 0);
+	else
+		(void) visit_walker(expr, &context);
 	return vars;
 }
 

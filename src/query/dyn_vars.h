@@ -21,6 +21,14 @@ extern Node *dyn_vars_map(Node *expr, DynVarMap map, void *arg);
 /* The same for Vars of the levels above the expression's (varlevelsup counts from its own). */
 extern Node *dyn_vars_map_outer(Node *expr, DynVarMap map, void *arg);
 
+/*
+ * Whether visit says true of a Var of the expression's own level, subqueries'
+ * included; levelsup is the Var's as seen from there (0).
+ */
+typedef bool (*DynVarVisit) (Var *var, Index levelsup, void *arg);
+
+extern bool dyn_vars_any(Node *expr, DynVarVisit visit, void *arg);
+
 /* Each Var of the expression's own level once, subqueries' included. */
 extern List *dyn_vars_of(Node *expr);
 

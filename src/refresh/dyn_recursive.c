@@ -285,6 +285,17 @@ any_of_sign(Recursion *recursion, int sign)
 	return false;
 }
 
+/* What a statement yields of the node's columns, with a weight. */
+static DynRows *
+marked_rows(Recursion *recursion, const char *statement)
+{
+	DynNode    *node = recursion->node;
+
+	return dyn_execute_rows(&recursion->evaluation->execution, psprintf("x%d", node->no), statement,
+							dyn_delta_desc(node->ncolumns, node->columns),
+							dyn_delta_identity(node->ncolumns, node->columns));
+}
+
 /* The stored rows that the wave names, which are taken out of the state. */
 static DynRows *
 retract(Recursion *recursion, DynRows *wave)
@@ -298,9 +309,7 @@ retract(Recursion *recursion, DynRows *wave)
 	statement = against(recursion, wave,
 						psprintf("(-1)::bigint AS w, %s", dyn_sql_columns("s", node->ncolumns)),
 						"JOIN", evaluation->sql.stages[node->no], "ON", "");
-	rows = dyn_execute_rows(&evaluation->execution, psprintf("x%d", node->no), statement,
-							dyn_delta_desc(node->ncolumns, node->columns),
-							dyn_delta_identity(node->ncolumns, node->columns));
+	rows = marked_rows(recursion, statement);
 	if (recursion->gone->count + rows->count > Max(FEW_ROWS, stored_rows(recursion) / 2))
 		return NULL;
 	dyn_apply(&evaluation->execution, evaluation->states[node->no], rows, &counts);
@@ -321,9 +330,7 @@ extend(Recursion *recursion, DynRows *wave)
 	statement = against(recursion, wave,
 						psprintf("1::bigint AS w, %s", dyn_sql_columns("d", node->ncolumns)),
 						"WHERE NOT EXISTS (SELECT FROM", evaluation->sql.stages[node->no], "WHERE", ")");
-	rows = dyn_execute_rows(&evaluation->execution, psprintf("x%d", node->no), statement,
-							dyn_delta_desc(node->ncolumns, node->columns),
-							dyn_delta_identity(node->ncolumns, node->columns));
+	rows = marked_rows(recursion, statement);
 	dyn_apply(&evaluation->execution, evaluation->states[node->no], rows, &counts);
 	return rows;
 }
