@@ -15,6 +15,7 @@
 #include <catalog/pg_class.h>
 #include <catalog/pg_inherits.h>
 #include <catalog/pg_type.h>
+#include <mb/pg_wchar.h>
 #include <nodes/makefuncs.h>
 #include <nodes/nodeFuncs.h>
 #include <parser/analyze.h>
@@ -26,6 +27,7 @@
 #include <utils/rel.h>
 #include <utils/relcache.h>
 
+#include "query/dyn_dialect.h"
 #include "query/dyn_plan.h"
 #include "query/dyn_query.h"
 
@@ -73,8 +75,26 @@ parse_one_select(const char *text)
 	return statement;
 }
 
-Query *
-dyn_query_analyse(const char *text)
+/* Error handling must not begin while an error is reported, so hints come when it has been. */
+static void
+rethrow_with_hint(const char *text, MemoryContext context)
+{
+	ErrorData  *error;
+	const char *hint = NULL;
+
+	MemoryContextSwitchTo(context);
+	error = CopyErrorData();
+	FlushErrorState();
+	if (error->internalpos > 0 && error->internalquery != NULL && strcmp(error->internalquery, text) == 0)
+		hint = dyn_dialect_hint(text, pg_mbcharcliplen(text, strlen(text), error->internalpos - 1),
+								error->sqlerrcode);
+	if (hint != NULL)
+		error->hint = pstrdup(hint);
+	ReThrowError(error);
+}
+
+static Query *
+analyse(const char *text)
 {
 	ErrorContextCallback callback;
 	Query	   *query;
@@ -105,6 +125,24 @@ dyn_query_analyse(const char *text)
 				 errdetail("A refresh runs in another session, which does not have them.")));
 
 	error_context_stack = callback.previous;
+	return query;
+}
+
+Query *
+dyn_query_analyse(const char *text)
+{
+	MemoryContext context = CurrentMemoryContext;
+	Query	   *query = NULL;
+
+	PG_TRY();
+	{
+		query = analyse(text);
+	}
+	PG_CATCH();
+	{
+		rethrow_with_hint(text, context);
+	}
+	PG_END_TRY();
 	return query;
 }
 
