@@ -54,6 +54,8 @@ INSERT INTO definition (name, query) VALUES
     ('self_joined', 'WITH w AS (SELECT d.id, u.n FROM doc d, unnest(d.nums) u(n)) SELECT a.id, b.id AS other FROM w a JOIN w b ON a.n = b.n'),
     ('right_side', 'SELECT b.grp, b.n, w.id FROM bag b LEFT JOIN (SELECT d.id, u.n FROM doc d, unnest(d.nums) u(n)) w ON w.n = b.n'),
     ('nested_join', 'SELECT d.id, t, b.n FROM bag b LEFT JOIN (doc d CROSS JOIN unnest(d.tags) t) ON d.grp = b.grp'),
+    ('in_list_over_join', 'SELECT unnest(r.c5) AS tag, r.c6 FROM (SELECT a.c4 AS c5, a.c5 || b.c5 AS c6 FROM (SELECT nums AS c3, tags AS c4, grp::text AS c5, id AS c7 FROM doc) a
+        JOIN (SELECT grp::text AS c5 FROM doc) b ON a.c5 = b.c5 WHERE NOT EXISTS (SELECT FROM (SELECT n AS c2 FROM bag) c WHERE c.c2 = a.c7 + 2)) r'),
     ('no_reference', 'SELECT b.n, g FROM bag b, LATERAL generate_series(1, 2) g'),
     ('constants', 'SELECT b.n, v.name FROM bag b JOIN (VALUES (1, ''one''), (2, ''two'')) v(n, name) ON v.n = b.n');
 CALL create_all();

@@ -42,8 +42,8 @@ INSERT INTO timed (name, query) VALUES
     ('in_case', 'SELECT id FROM event WHERE CASE WHEN k = 1 THEN at < CLOCK WHEN k = 2 THEN at > CLOCK ELSE till > CLOCK END'),
     ('no_range', 'SELECT id FROM event WHERE CLOCK - at < interval ''9 hours'' AND coalesce(till, CLOCK) >= CLOCK'),
     ('local_time', 'SELECT id FROM event WHERE at::timestamp < (CLOCK)::timestamp AND at::timestamp >= (CLOCK)::timestamp - interval ''5 hours'''),
-    ('this_day', 'SELECT id FROM event WHERE date_trunc(''day'', at) = date_trunc(''day'', CLOCK + interval ''6 hours'')'),
-    ('bag', 'SELECT k FROM loose WHERE at <= CLOCK + interval ''3 hours'''),
+    ('this_day', 'SELECT id FROM event WHERE date_trunc(''day'', at) = date_trunc(''day'', CLOCK + interval ''20 hours'')'),
+    ('bag', 'SELECT k FROM loose WHERE at <= CLOCK - interval ''4 hours'''),
     ('grouped', 'SELECT k, count(*) AS n, min(at) AS lo, max(id) AS hi FROM event WHERE at <= CLOCK GROUP BY k'),
     ('global', 'SELECT count(*) AS n, sum(id) AS s FROM event WHERE till > CLOCK'),
     ('having', 'SELECT no, max(since) AS last FROM slot GROUP BY no HAVING max(since) - interval ''1 hour'' > CLOCK OR min(until) <= CLOCK'),
@@ -110,7 +110,7 @@ CREATE PROCEDURE pass_time(started timestamptz) LANGUAGE plpgsql AS $$
 BEGIN
     LOOP
         CALL check_all('');
-        EXIT WHEN clock_timestamp() > started + interval '7 seconds' AND
+        EXIT WHEN clock_timestamp() > started + interval '6 seconds' AND
             NOT EXISTS (SELECT FROM definition d WHERE NOT EXISTS (SELECT FROM changed_by_clock c WHERE c.name = d.name));
         EXIT WHEN clock_timestamp() > started + interval '5 minutes';
     END LOOP;

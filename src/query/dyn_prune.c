@@ -28,6 +28,7 @@ static void put_in_order(DynNode *node, List **order);
 static void need_inputs(Pruning *pruning, DynNode *node);
 static void need_all(Pruning *pruning, DynNode *node);
 static void need_columns_of(Pruning *pruning, DynNode *node, Node *expr);
+static bool passes_columns(DynNode *node);
 static bool may_lose_columns(DynNode *node);
 static Bitmapset *passed_columns(Pruning *pruning, DynNode *node);
 static void rewrite(Pruning *pruning, DynNode *node);
@@ -69,21 +70,20 @@ put_in_order(DynNode *node, List **order)
 	*order = lcons(node, *order);
 }
 
+/* Whether columns that the node does not read may be missing in its inputs. */
 static bool
-may_lose_columns(DynNode *node)
+passes_columns(DynNode *node)
 {
 	if (node->recursion)
 		return false;
-	switch (node->kind)
-	{
-		case DYN_NODE_SELECT:
-			return !expression_returns_set((Node *) node->targets);
-		case DYN_NODE_MOVING:
-		case DYN_NODE_JOIN:
-			return true;
-		default:
-			return false;
-	}
+	return node->kind == DYN_NODE_SELECT || node->kind == DYN_NODE_MOVING || node->kind == DYN_NODE_JOIN;
+}
+
+static bool
+may_lose_columns(DynNode *node)
+{
+	return passes_columns(node) &&
+		!(node->kind == DYN_NODE_SELECT && expression_returns_set((Node *) node->targets));
 }
 
 /* What a node reads of its inputs, given what is read of it. */
@@ -95,6 +95,12 @@ need_inputs(Pruning *pruning, DynNode *node)
 
 	if (!may_lose_columns(node))
 		need_all(pruning, node);
+	if (!passes_columns(node))
+	{
+		foreach(lc, node->inputs)
+			need_all(pruning, lfirst(lc));
+		return;
+	}
 	switch (node->kind)
 	{
 		case DYN_NODE_SELECT:
@@ -117,9 +123,7 @@ need_inputs(Pruning *pruning, DynNode *node)
 			}
 			break;
 		default:
-			foreach(lc, node->inputs)
-				need_all(pruning, lfirst(lc));
-			return;
+			break;
 	}
 	need_columns_of(pruning, node, (Node *) node->quals);
 }
@@ -201,7 +205,7 @@ rewrite(Pruning *pruning, DynNode *node)
 		node->columns[n] = node->columns[i];
 		moved[i] = ++n;
 	}
-	if (!may_lose_columns(node))
+	if (!passes_columns(node))
 		return;
 	node->ncolumns = n;
 	node->targets = (List *) over_inputs(pruning, node, (Node *) targets, 0);

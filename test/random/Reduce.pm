@@ -182,6 +182,9 @@ sub query_steps
 		condition_steps(\@body, sub { $with->($i, $kind, @_) }) if $kind =~ /^(WHERE|HAVING)$/;
 	}
 
+	# a query in parentheses has no clauses of its own
+	return if !@clauses;
+
 	# the order goes with what it decides
 	my @kept = grep { $_->[0] !~ /^(ORDER|LIMIT|OFFSET|FETCH)$/ } @clauses;
 	my @plain = map { [@$_] } @kept;
