@@ -28,14 +28,11 @@
 #include "query/dyn_vars.h"
 
 static char *scan_content(DynNode *node);
-static char *select_statement(DynSql *sql, DynNode *node, char **sources, bool weighted);
+static char *select_statement(DynSql *sql, DynNode *node, char **sources);
 static char *moving_statement(DynNode *node, const char *source, const char *weight, TimestampTz t);
 static char *moving_delta(DynSql *sql, DynNode *node);
 static char *union_delta(DynSql *sql, DynNode *node);
 static int	over_union(DynNode *node, List *columns, List **below);
-static char *weighted_content(DynSql *sql, DynNode *node);
-static char *negated_delta(DynNode *node);
-static char *old_whole(DynSql *sql, DynNode *node);
 
 char *
 dyn_sql_content(DynSql *sql, DynNode *node)
@@ -54,7 +51,7 @@ dyn_sql_content(DynSql *sql, DynNode *node)
 		case DYN_NODE_APPLY:
 			return dyn_sql_rows_content(sql, node);
 		case DYN_NODE_SELECT:
-			return select_statement(sql, node, NULL, false);
+			return select_statement(sql, node, NULL);
 		case DYN_NODE_MOVING:
 			return moving_statement(node, psprintf("(%s)", dyn_sql_content(sql, dyn_input(node, 1))),
 									NULL, sql->upto);
@@ -83,8 +80,6 @@ dyn_sql_delta(DynSql *sql, DynNode *node)
 			return dyn_sql_rows_delta(sql, node);
 		case DYN_NODE_MOVING:
 			return moving_delta(sql, node);
-		case DYN_NODE_JOIN:
-			return dyn_sql_join_delta(sql, node);
 		case DYN_NODE_UNION:
 			return union_delta(sql, node);
 		default:
@@ -116,21 +111,19 @@ scan_content(DynNode *node)
 }
 
 /* ------------------------------------------------------------------------
- * SELECT: its content, also with other rows (w, c1, …) in place of an input's.
+ * SELECT: its content, also with other rows (c1, …) in place of an input's.
  * Its delta is found by steps (dyn_sql_select.c).
  * ------------------------------------------------------------------------
  */
 static char *
-select_statement(DynSql *sql, DynNode *node, char **sources, bool weighted)
+select_statement(DynSql *sql, DynNode *node, char **sources)
 {
 	StringInfoData buf;
 	StringInfoData from;
-	StringInfoData weight;
 	ListCell   *lc;
 
 	initStringInfo(&buf);
 	initStringInfo(&from);
-	initStringInfo(&weight);
 	foreach(lc, node->inputs)
 	{
 		DynNode    *input = lfirst(lc);
@@ -139,14 +132,10 @@ select_statement(DynSql *sql, DynNode *node, char **sources, bool weighted)
 		appendStringInfo(&from, "%s%s i%d", i > 1 ? ", " : " FROM ",
 						 sources && sources[i] ? sources[i] :
 						 psprintf("(%s)", dyn_sql_content(sql, input)), i);
-		if (sources && sources[i])
-			appendStringInfo(&weight, "%si%d.w", weight.len ? " * " : "", i);
 	}
 	appendStringInfoString(&buf, "SELECT ");
-	if (weighted)
-		appendStringInfo(&buf, "%s AS w", weight.data);
 	foreach(lc, node->targets)
-		appendStringInfo(&buf, "%s%s AS c%d", weighted || foreach_current_index(lc) ? ", " : "",
+		appendStringInfo(&buf, "%s%s AS c%d", foreach_current_index(lc) ? ", " : "",
 						 dyn_sql_expr(node, lfirst(lc), sql->upto), foreach_current_index(lc) + 1);
 	appendStringInfoString(&buf, from.data);
 	if (node->quals)
@@ -246,71 +235,6 @@ dyn_sql_window(DynSql *sql, DynNode *node, const char *source)
  * Parts
  * ------------------------------------------------------------------------
  */
-
-/*
- * The content before the delta, R' − ΔR, as statements SELECT w, c1, … whose
- * sum it is.  Every rule is linear in it, so that the parts may stand in terms
- * of their own.  A join in a union would be computed whole, and a long delta
- * in one be read through for each row that is looked up (in a term of its
- * own it is hashed).
- */
-List *
-dyn_sql_old_parts(DynSql *sql, DynNode *node, bool split_large)
-{
-	char	   *whole = old_whole(sql, node);
-
-	if (whole && !(split_large && sql->changed[node->no] > DYN_SQL_LARGE_DELTA))
-		return list_make1(whole);
-	return list_make2(weighted_content(sql, node), negated_delta(node));
-}
-
-static char *
-weighted_content(DynSql *sql, DynNode *node)
-{
-	return psprintf("SELECT 1::bigint AS w%s%s FROM (%s) i1", node->ncolumns ? ", " : "",
-					dyn_sql_columns("i1", node->ncolumns), dyn_sql_content(sql, node));
-}
-
-static char *
-negated_delta(DynNode *node)
-{
-	return psprintf("SELECT -i1.w AS w%s%s FROM d%d i1", node->ncolumns ? ", " : "",
-					dyn_sql_columns("i1", node->ncolumns), node->no);
-}
-
-/*
- * The content before the delta as one statement in which the planner can look
- * rows up, or NULL.
- *
- * Over a table it is a union: OFFSET 0 keeps the delta's branch a subquery, to
- * which the planner can hand a join's parameter (a bare ephemeral relation
- * takes none, and with it the whole union would lose its index scans).  What
- * filters and projects one or more of them is linear, and stands above.
- */
-static char *
-old_whole(DynSql *sql, DynNode *node)
-{
-	int			n = list_length(node->inputs);
-	char	  **sources = palloc0(sizeof(char *) * (n + 1));
-
-	if (!sql->changed[node->no])
-		return weighted_content(sql, node);
-	if (node->kind == DYN_NODE_SCAN || dyn_node_staged(node))
-		return psprintf("%s UNION ALL (%s OFFSET 0)", weighted_content(sql, node), negated_delta(node));
-	if (sql->shallow || (node->kind != DYN_NODE_SELECT && node->kind != DYN_NODE_MOVING))
-		return NULL;
-	for (int i = 1; i <= n; i++)
-	{
-		char	   *old = old_whole(sql, dyn_input(node, i));
-
-		if (old == NULL)
-			return NULL;
-		sources[i] = psprintf("(%s)", old);
-	}
-	if (node->kind == DYN_NODE_MOVING)
-		return moving_statement(node, sources[1], "i1.w", sql->since);
-	return select_statement(sql, node, sources, true);
-}
 
 /* An expression over a node's inputs, which stand in FROM as i1 .. in. */
 char *
@@ -465,7 +389,7 @@ dyn_sql_content_of(DynSql *sql, DynNode *node, List *columns, const char *keys, 
 	{
 		sources = palloc0(sizeof(char *) * (list_length(node->inputs) + 1));
 		sources[input] = psprintf("(%s)", dyn_sql_content_of(sql, dyn_input(node, input), below, keys, nulls));
-		return select_statement(sql, node, sources, false);
+		return select_statement(sql, node, sources);
 	}
 	return dyn_sql_restrict(dyn_sql_content(sql, node), node->ncolumns, dyn_sql_names("c", columns),
 							dyn_sql_types(node, columns), keys, nulls);

@@ -21,7 +21,6 @@ typedef struct DynSql
 	TimestampTz upto;			/* ... and that it is brought to */
 	char	  **stages;			/* by node number: qualified name of its state table; of WORKING, RECURSIVE's */
 	int64	   *changed;		/* by node number: rows of its delta */
-	bool		shallow;		/* the deltas of a node's inputs are there, but not those below */
 	const char *hash;			/* qualified name of row_hash */
 } DynSql;
 
@@ -30,7 +29,7 @@ extern char *dyn_sql_content(DynSql *sql, DynNode *node);
 
 /*
  * SELECT w, c1, …: the delta of a node without state, from its inputs'
- * deltas; NULL when it is known to be empty.  Not for SELECT:
+ * deltas; NULL when it is known to be empty.  Not for SELECT and JOIN:
  */
 extern char *dyn_sql_delta(DynSql *sql, DynNode *node);
 
@@ -49,6 +48,26 @@ typedef struct DynStep
 
 extern List *dyn_sql_steps(DynSql *sql, DynNode *node);
 extern char *dyn_sql_step(DynSql *sql, DynNode *node, DynStep *step, bool empty);
+
+/*
+ * dyn_sql_join.c: the delta of a JOIN, with what of one side (1: left, 2: right)
+ * flips by the other's delta in ephemeral relations that were made before.
+ */
+
+/* Can anything of the side flip? */
+extern bool dyn_sql_join_may_flip(DynSql *sql, DynNode *node, int side);
+
+/* x<no>_<side>: SELECT w, c1, …: the rows of the side that may flip; NULL: not needed. */
+extern char *dyn_sql_join_candidates(DynSql *sql, DynNode *node, int side);
+
+/* f<no>_<side>: SELECT k1, …, dw, the keys of the rows that flip, or SELECT w, c1, …, the rows. */
+extern char *dyn_sql_join_flips(DynSql *sql, DynNode *node, int side);
+
+/* The columns k1 … (DynColumn) of the former. */
+extern List *dyn_sql_join_keys(DynNode *node, int side);
+
+/* flipped: by side, whether f<no>_<side> has any; NULL: the delta is empty */
+extern char *dyn_sql_join_delta(DynSql *sql, DynNode *node, const bool *flipped);
 
 /* dyn_sql_rows.c: both for CONSTANT and APPLY */
 extern char *dyn_sql_rows_content(DynSql *sql, DynNode *node);

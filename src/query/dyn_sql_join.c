@@ -44,17 +44,21 @@ typedef struct KeyTexts
 } KeyTexts;
 
 static char *join_statement(DynSql *sql, DynNode *node, const char *left, bool weighted);
+static char *key_flips(DynSql *sql, DynNode *node, int side);
+static char *row_flips(DynSql *sql, DynNode *node, int side);
+static char *rows_met(DynSql *sql, DynNode *node, int side);
+static char *rows_meeting(DynSql *sql, DynNode *node, int side, const char *mine);
 static void add_flips(DynSql *sql, DynNode *node, int side, StringInfo buf);
-static char *flips_by_key(DynSql *sql, DynNode *node, int side, const char *mine);
-static char *rows_met(DynSql *sql, DynNode *node, int side, const char *mine, const KeyTexts *texts);
-static char *flips_by_row(DynSql *sql, DynNode *node, int side, const char *mine);
+static List *old_parts(DynSql *sql, DynNode *node);
 static void key_texts(DynNode *node, int side, KeyTexts *texts);
 static char *equation(DynNode *node, int i, const char *left, const char *right);
 static char *key_text(DynNode *node, int side, int i);
-static char *flip_weight(DynNode *node, int side, const char *dw);
+static char *flip_weight(DynNode *node);
 static const char *marks(DynNode *node);
 static char *side_columns(DynNode *node, int side);
 static char *both_columns(DynNode *node);
+
+#define keys_of(node, side) ((side) == 1 ? (node)->left_keys : (node)->right_keys)
 
 char *
 dyn_sql_join_content(DynSql *sql, DynNode *node)
@@ -63,7 +67,7 @@ dyn_sql_join_content(DynSql *sql, DynNode *node)
 }
 
 char *
-dyn_sql_join_delta(DynSql *sql, DynNode *node)
+dyn_sql_join_delta(DynSql *sql, DynNode *node, const bool *flipped)
 {
 	DynNode    *left = dyn_input(node, 1);
 	DynNode    *right = dyn_input(node, 2);
@@ -73,22 +77,21 @@ dyn_sql_join_delta(DynSql *sql, DynNode *node)
 	initStringInfo(&buf);
 	if (sql->changed[left->no])
 		dyn_sql_add_term(&buf, join_statement(sql, node, psprintf("d%d", left->no), true));
-	if (sql->changed[right->no])
+	if (sql->changed[right->no] && dyn_join_is_outer(node->join))
 	{
-		if (dyn_join_is_outer(node->join))
-			foreach(lc, dyn_sql_old_parts(sql, left, true))
-				dyn_sql_add_term(&buf, psprintf("SELECT i1.w * i2.w AS w%s%s FROM (%s) i1 JOIN d%d i2 ON %s",
-												node->ncolumns ? ", " : "", both_columns(node),
-												(char *) lfirst(lc), right->no,
-												dyn_sql_quals(sql, node)));
-		add_flips(sql, node, 1, &buf);
+		foreach(lc, old_parts(sql, left))
+			dyn_sql_add_term(&buf, psprintf("SELECT i1.w * i2.w AS w%s%s FROM (%s) i1 JOIN d%d i2 ON %s",
+											node->ncolumns ? ", " : "", both_columns(node),
+											(char *) lfirst(lc), right->no,
+											dyn_sql_quals(sql, node)));
 		if (node->join == DYN_JOIN_FULL)
 			dyn_sql_add_term(&buf, psprintf("SELECT i2.w AS w%s FROM d%d i2 WHERE NOT EXISTS (SELECT FROM (%s) i1 WHERE %s)",
 											side_columns(node, 2), right->no,
 											dyn_sql_content(sql, left), dyn_sql_quals(sql, node)));
 	}
-	if (node->join == DYN_JOIN_FULL && sql->changed[left->no])
-		add_flips(sql, node, 2, &buf);
+	for (int side = 1; side <= 2; side++)
+		if (flipped[side])
+			add_flips(sql, node, side, &buf);
 	return buf.len ? buf.data : NULL;
 }
 
@@ -127,15 +130,44 @@ join_statement(DynSql *sql, DynNode *node, const char *left, bool weighted)
 	elog(ERROR, "unrecognized join: %d", node->join);
 }
 
-/* The rows of one side's old content (1: left, 2: right) that flip by the other side's delta. */
-static void
-add_flips(DynSql *sql, DynNode *node, int side, StringInfo buf)
+/* ------------------------------------------------------------------------
+ * Flips
+ *
+ * They are found before the delta is written, as mostly there are none: the
+ * keys of the other side's delta whose rows flip (f<no>_<side>: k1, …, dw),
+ * or, where the condition is more than equalities, the rows themselves (w, c1, …).
+ * ------------------------------------------------------------------------
+ */
+bool
+dyn_sql_join_may_flip(DynSql *sql, DynNode *node, int side)
 {
+	return (side == 1 || node->join == DYN_JOIN_FULL) && sql->changed[dyn_input(node, 3 - side)->no];
+}
+
+char *
+dyn_sql_join_flips(DynSql *sql, DynNode *node, int side)
+{
+	return node->keys_only ? key_flips(sql, node, side) : row_flips(sql, node, side);
+}
+
+List *
+dyn_sql_join_keys(DynNode *node, int side)
+{
+	List	   *columns = NIL;
 	ListCell   *lc;
 
-	foreach(lc, dyn_sql_old_parts(sql, dyn_input(node, side), false))
-		dyn_sql_add_term(buf, node->keys_only ? flips_by_key(sql, node, side, lfirst(lc)) :
-						 flips_by_row(sql, node, side, lfirst(lc)));
+	if (!node->keys_only)
+		return NIL;
+	foreach(lc, keys_of(node, 3 - side))
+	{
+		DynColumn  *column = palloc0(sizeof(DynColumn));
+
+		column->type = exprType(lfirst(lc));
+		column->typmod = exprTypmod(lfirst(lc));
+		column->collation = exprCollation(lfirst(lc));
+		columns = lappend(columns, column);
+	}
+	return columns;
 }
 
 /*
@@ -144,55 +176,117 @@ add_flips(DynSql *sql, DynNode *node, int side, StringInfo buf)
  * they are probed, else its rows counted in one pass.
  */
 static char *
-flips_by_key(DynSql *sql, DynNode *node, int side, const char *mine)
+key_flips(DynSql *sql, DynNode *node, int side)
 {
-	DynNode    *other = dyn_input(node, 3 - side);
 	int			there = 3 - side;
+	DynNode    *other = dyn_input(node, there);
 	bool		keyed = node->key_operators != NIL;
 	const char *comma = keyed ? ", " : "";
 	KeyTexts	texts;
 	char	   *changed;
-	char	   *flipped;
 
 	key_texts(node, side, &texts);
 	changed = psprintf("(SELECT %s%ssum(k.w)::bigint AS dw FROM (SELECT %s%si%d.w FROM d%d i%d) k%s%s HAVING sum(k.w) <> 0) k",
 					   texts.names.data, comma, texts.keys.data, comma, there, other->no, there,
 					   keyed ? " GROUP BY " : "", texts.names.data);
-	if (!keyed || dyn_node_indexed(node, there, there == 1 ? node->left_keys : node->right_keys))
-		flipped = psprintf("SELECT %s%sk.dw FROM %s WHERE (SELECT count(*) FROM (SELECT FROM (%s) i%d WHERE %s"
-						   " LIMIT greatest(k.dw, 0) + 1) n) = greatest(k.dw, 0)",
-						   texts.names.data, comma, changed, dyn_sql_content(sql, other), there,
-						   texts.probe.data);
-	else
-		flipped = psprintf("SELECT %s, k.dw FROM %s LEFT JOIN (SELECT %s, 1 AS one FROM (%s) i%d) n ON %s"
-						   " GROUP BY %s, k.dw HAVING count(n.one) = greatest(k.dw, 0)",
-						   texts.names.data, changed, texts.keys.data, dyn_sql_content(sql, other),
-						   there, texts.counted.data, texts.names.data);
-	return psprintf("SELECT %s AS w%s FROM (%s) i%d JOIN (%s) f ON %s%s",
-					flip_weight(node, side, "f.dw"), side_columns(node, side), mine, side, flipped,
-					texts.match.data, marks(node));
+	if (!keyed || dyn_node_indexed(node, there, keys_of(node, there)))
+		return psprintf("SELECT %s%sk.dw FROM %s WHERE (SELECT count(*) FROM (SELECT FROM (%s) i%d WHERE %s"
+						" LIMIT greatest(k.dw, 0) + 1) n) = greatest(k.dw, 0)",
+						texts.names.data, comma, changed, dyn_sql_content(sql, other), there,
+						texts.probe.data);
+	return psprintf("SELECT %s, k.dw FROM %s LEFT JOIN (SELECT %s, 1 AS one FROM (%s) i%d) n ON %s"
+					" GROUP BY %s, k.dw HAVING count(n.one) = greatest(k.dw, 0)",
+					texts.names.data, changed, texts.keys.data, dyn_sql_content(sql, other),
+					there, texts.counted.data, texts.names.data);
 }
 
 /*
- * The rows of one side that meet a row of the other's delta (or may: dw is
- * then NULL), and by how many partners they gained, dw.  Equalities in the
- * condition find them.  Without any a short delta is joined, so that an index
- * can serve, and of the rows of the delta that it meets a row counts with the
- * first; a long delta is gone through for each row.
+ * The same for any condition: each row of the old content that meets a row of
+ * the delta decides for itself.  OFFSET 0 keeps the planner from summing up the
+ * delta twice.
  */
 static char *
-rows_met(DynSql *sql, DynNode *node, int side, const char *mine, const KeyTexts *texts)
+row_flips(DynSql *sql, DynNode *node, int side)
+{
+	int			there = 3 - side;
+	char	   *quals = dyn_sql_quals(sql, node);
+	char	   *content = dyn_sql_content(sql, dyn_input(node, there));
+	char	   *met = rows_met(sql, node, side);
+	int			ncolumns = dyn_input(node, side)->ncolumns;
+	char	   *select = psprintf("SELECT i%d.w * sign(i%d.dw)::int AS w%s%s", side, side, ncolumns ? ", " : "",
+								  dyn_sql_columns(psprintf("i%d", side), ncolumns));
+
+	if (node->key_operators == NIL || dyn_node_indexed(node, there, keys_of(node, there)))
+		return psprintf("%s FROM (%s OFFSET 0) i%d WHERE i%d.dw <> 0 AND"
+						" (SELECT count(*) FROM (SELECT FROM (%s) i%d WHERE %s LIMIT greatest(i%d.dw, 0) + 1) n) = greatest(i%d.dw, 0)",
+						select, met, side, side, content, there, quals, side, side);
+
+	/* without an index: number the candidates, and count for all of them in one pass */
+	return psprintf("WITH x AS MATERIALIZED (SELECT *, row_number() OVER () AS xno FROM (%s OFFSET 0) x WHERE dw <> 0)"
+					" %s FROM x i%d JOIN (SELECT i%d.xno FROM x i%d LEFT JOIN (SELECT *, 1 AS one FROM (%s) n) i%d ON %s"
+					" GROUP BY i%d.xno, i%d.dw HAVING count(i%d.one) = greatest(i%d.dw, 0)) f ON f.xno = i%d.xno",
+					met, select, side, side, side, content, there, quals, side, side, there, side, side);
+}
+
+char *
+dyn_sql_join_candidates(DynSql *sql, DynNode *node, int side)
+{
+	StringInfoData buf;
+	KeyTexts	texts;
+	ListCell   *lc;
+
+	if (node->keys_only || node->key_operators == NIL)
+		return NULL;
+	key_texts(node, side, &texts);
+	initStringInfo(&buf);
+	foreach(lc, old_parts(sql, dyn_input(node, side)))
+		dyn_sql_add_term(&buf, psprintf("SELECT i%d.* FROM (%s) i%d WHERE EXISTS (SELECT FROM d%d i%d WHERE %s)",
+										side, (char *) lfirst(lc), side,
+										dyn_input(node, 3 - side)->no, 3 - side, texts.meet.data));
+	return buf.data;
+}
+
+/*
+ * SELECT w, c1, …, dw: the rows of one side's old content that meet a row of
+ * the other's delta, and by how many partners they gained.  Where the
+ * condition has equalities, x<no>_<side> has the rows that they find.
+ */
+static char *
+rows_met(DynSql *sql, DynNode *node, int side)
+{
+	int			there = 3 - side;
+	StringInfoData buf;
+	ListCell   *lc;
+
+	if (node->key_operators != NIL)
+		return psprintf("WITH n AS MATERIALIZED (SELECT *, row_number() OVER () AS no FROM x%d_%d)"
+						" SELECT i%d.*, g.dw FROM n i%d JOIN (SELECT i%d.no, sum(i%d.w)::bigint AS dw"
+						" FROM n i%d JOIN d%d i%d ON %s GROUP BY i%d.no) g ON g.no = i%d.no",
+						node->no, side, side, side, side, there,
+						side, dyn_input(node, there)->no, there, dyn_sql_quals(sql, node), side, side);
+	initStringInfo(&buf);
+	foreach(lc, old_parts(sql, dyn_input(node, side)))
+		dyn_sql_add_term(&buf, rows_meeting(sql, node, side, lfirst(lc)));
+	return psprintf("SELECT * FROM (%s) i%d", buf.data, side);
+}
+
+/*
+ * The same without any equality, of some of the rows.  A short delta is joined,
+ * so that an index can serve, and of the rows of the delta that it meets a row
+ * counts with the first; a long delta is gone through for each row.
+ */
+static char *
+rows_meeting(DynSql *sql, DynNode *node, int side, const char *mine)
 {
 	DynNode    *other = dyn_input(node, 3 - side);
 	char	   *quals = dyn_sql_quals(sql, node);
+	char	   *columns = psprintf("i%d.w%s%s", side, dyn_input(node, side)->ncolumns ? ", " : "",
+								   dyn_sql_columns(psprintf("i%d", side), dyn_input(node, side)->ncolumns));
 	int			there = 3 - side;
-	char	   *gained = psprintf("SELECT i%d.*, (SELECT sum(i%d.w) FROM d%d i%d WHERE %s)::bigint AS dw",
-								  side, there, other->no, there, quals);
+	char	   *gained = psprintf("SELECT %s, (SELECT sum(i%d.w) FROM d%d i%d WHERE %s)::bigint AS dw",
+								  columns, there, other->no, there, quals);
 	char	   *numbered;
 
-	if (node->key_operators != NIL)
-		return psprintf("%s FROM (%s) i%d WHERE EXISTS (SELECT FROM d%d i%d WHERE %s)",
-						gained, mine, side, other->no, there, texts->meet.data);
 	if (sql->changed[other->no] > DYN_SQL_LARGE_DELTA)
 		return psprintf("%s FROM (%s) i%d", gained, mine, side);
 	numbered = psprintf("(SELECT *, row_number() OVER () AS no FROM d%d) i%d", other->no, there);
@@ -202,37 +296,47 @@ rows_met(DynSql *sql, DynNode *node, int side, const char *mine, const KeyTexts 
 					numbered, there, side, quals);
 }
 
-/*
- * The same for any condition: each row that meets a row of the delta decides
- * for itself.  OFFSET 0 keeps the planner from summing up the delta twice.
- */
-static char *
-flips_by_row(DynSql *sql, DynNode *node, int side, const char *mine)
+/* What flips of one side, as terms of the delta. */
+static void
+add_flips(DynSql *sql, DynNode *node, int side, StringInfo buf)
 {
-	DynNode    *other = dyn_input(node, 3 - side);
-	char	   *quals = dyn_sql_quals(sql, node);
-	char	   *content = dyn_sql_content(sql, other);
-	int			there = 3 - side;
-	bool		keyed = node->key_operators != NIL;
 	KeyTexts	texts;
-	char	   *met;
+	ListCell   *lc;
 
+	if (!node->keys_only)
+	{
+		dyn_sql_add_term(buf, psprintf("SELECT i%d.w * %s AS w%s FROM f%d_%d i%d%s", side, flip_weight(node),
+									   side_columns(node, side), node->no, side, side, marks(node)));
+		return;
+	}
 	key_texts(node, side, &texts);
-	met = rows_met(sql, node, side, mine, &texts);
-	if (!keyed || dyn_node_indexed(node, there, there == 1 ? node->left_keys : node->right_keys))
-		return psprintf("SELECT %s AS w%s FROM (%s OFFSET 0) i%d%s WHERE i%d.dw <> 0 AND"
-						" (SELECT count(*) FROM (SELECT FROM (%s) i%d WHERE %s LIMIT greatest(i%d.dw, 0) + 1) n) = greatest(i%d.dw, 0)",
-						flip_weight(node, side, psprintf("i%d.dw", side)), side_columns(node, side),
-						met, side, marks(node), side,
-						content, there, quals, side, side);
+	foreach(lc, old_parts(sql, dyn_input(node, side)))
+		dyn_sql_add_term(buf, psprintf("SELECT i%d.w * sign(f.dw)::int * %s AS w%s FROM (%s) i%d JOIN f%d_%d f ON %s%s",
+									   side, flip_weight(node), side_columns(node, side), (char *) lfirst(lc), side,
+									   node->no, side, texts.match.data, marks(node)));
+}
 
-	/* without an index: number the candidates, and count for all of them in one pass */
-	return psprintf("(WITH x AS MATERIALIZED (SELECT *, row_number() OVER () AS no FROM (%s OFFSET 0) x WHERE dw <> 0)"
-					" SELECT %s AS w%s FROM x i%d JOIN (SELECT i%d.no FROM x i%d LEFT JOIN (SELECT *, 1 AS one FROM (%s) n) i%d ON %s"
-					" GROUP BY i%d.no, i%d.dw HAVING count(i%d.one) = greatest(i%d.dw, 0)) f ON f.no = i%d.no%s)",
-					met, flip_weight(node, side, psprintf("i%d.dw", side)), side_columns(node, side),
-					side, side, side, content, there, quals,
-					side, side, there, side, side, marks(node));
+/* ------------------------------------------------------------------------
+ * Parts
+ * ------------------------------------------------------------------------
+ */
+
+/*
+ * The content before the delta, R' − ΔR, as statements SELECT w, c1, … whose
+ * sum it is.  Every rule is linear in it, so that they stand in terms of their
+ * own: in a union of both the planner would look up nothing by index, and read
+ * through the delta for each row that is sought.
+ */
+static List *
+old_parts(DynSql *sql, DynNode *node)
+{
+	const char *comma = node->ncolumns ? ", " : "";
+	char	   *columns = dyn_sql_columns("i1", node->ncolumns);
+	char	   *now = psprintf("SELECT 1::bigint AS w%s%s FROM (%s) i1", comma, columns, dyn_sql_content(sql, node));
+
+	if (!sql->changed[node->no])
+		return list_make1(now);
+	return list_make2(now, psprintf("SELECT -i1.w AS w%s%s FROM d%d i1", comma, columns, node->no));
 }
 
 static void
@@ -294,10 +398,9 @@ key_text(DynNode *node, int side, int i)
 
 /* What the rule makes of a row that flips: + where partners are wanted, − where none are. */
 static char *
-flip_weight(DynNode *node, int side, const char *dw)
+flip_weight(DynNode *node)
 {
-	return psprintf("i%d.w * sign(%s)::int * %s", side, dw,
-					node->join == DYN_JOIN_SEMI ? "1" : node->join == DYN_JOIN_MARK ? "m.sign" : "-1");
+	return node->join == DYN_JOIN_SEMI ? "1" : node->join == DYN_JOIN_MARK ? "m.sign" : "(-1)";
 }
 
 /* The two parts of a MARK. */

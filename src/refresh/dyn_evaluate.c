@@ -113,6 +113,8 @@ node_delta(DynEvaluation *evaluation, DynNode *node)
 			return dyn_top_delta(evaluation, node);
 		case DYN_NODE_SELECT:
 			return select_delta(evaluation, node);
+		case DYN_NODE_JOIN:
+			return dyn_join_delta(evaluation, node);
 		default:
 			break;
 	}

@@ -44,6 +44,9 @@ extern DynRows *dyn_aggregate_delta(DynEvaluation *evaluation, DynNode *node);
 extern char *dyn_aggregate_fill(DynEvaluation *evaluation, DynNode *node, const char *source);
 extern List *dyn_aggregate_state_columns(DynNode *node);	/* of char *: "name type", behind c1 .. cn */
 
+/* dyn_join.c */
+extern DynRows *dyn_join_delta(DynEvaluation *evaluation, DynNode *node);
+
 /* dyn_window.c */
 extern DynRows *dyn_window_delta(DynEvaluation *evaluation, DynNode *node);
 

@@ -537,15 +537,11 @@ next_wave(Recursion *recursion, DynRows *wave)
 static DynRows *
 run_step(Recursion *recursion)
 {
-	DynSql	   *sql = &recursion->evaluation->sql;
-	bool		shallow = sql->shallow;
 	ListCell   *lc;
 
-	sql->shallow = true;
 	foreach(lc, recursion->node->loop)
 		if (lfirst(lc) != recursion->node->working)
 			dyn_evaluate_node(recursion->evaluation, lfirst(lc));
-	sql->shallow = shallow;
 	return recursion->evaluation->deltas[recursion->step->no];
 }
 
