@@ -401,7 +401,7 @@ register_source(Oid relid, List *columns)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("relation with OID %u does not exist", relid)));
-	if (quiet && dyn_readers_of(relid) == NIL)
+	if (quiet && !dyn_source_wanted(relid))
 	{
 		/* its last reader went while the request was on its way */
 		table_close(rel, NoLock);

@@ -154,7 +154,7 @@ release_source(Oid relid)
 
 	/* a hold goes when its transaction is visible, and with it a reader */
 	if (source == NULL || dyn_hold_exists(relid, 0) ||
-		dyn_readers_of(relid) != NIL)
+		(exists && dyn_source_wanted(relid)))
 		return;
 	if (exists)
 		lock_to_release(relid);
@@ -166,7 +166,10 @@ release_source(Oid relid)
 		foreach(lc, dyn_source_relations(relid, NoLock))
 			restore_identity(lfirst_oid(lc), relid);
 	else
+	{
 		dyn_identity_forget(relid);
+		(void) dyn_tracked_forget(relid);
+	}
 	forget_source(source);
 }
 
@@ -241,13 +244,13 @@ release_unread_sources(void)
 	return left;
 }
 
-/* Whether the source is under capture, or one who owns it has a dynamic table over it. */
+/* Whether the source is under capture, or one who owns it wants it to be. */
 static bool
 owner_agrees(Oid source)
 {
 	ListCell   *lc;
 
-	if (dyn_source_get(source) != NULL)
+	if (dyn_source_get(source) != NULL || dyn_tracked_grantees(source) != NIL)
 		return true;
 	foreach(lc, dyn_readers_of(source))
 	{

@@ -192,7 +192,7 @@ dyn_capture_needed(void)
 {
 	static DynStatement select = {
 		"SELECT 1 WHERE EXISTS (SELECT FROM dyntable.edge WHERE kind = 'b') "
-		"OR EXISTS (SELECT FROM dyntable.source)", 0, {0}
+		"OR EXISTS (SELECT FROM dyntable.source) OR EXISTS (SELECT FROM dyntable.tracked)", 0, {0}
 	};
 
 	return dyn_spi_run(&select, NULL, NULL) > 0;
@@ -207,7 +207,8 @@ dyn_sources_missing(void)
 {
 	static DynStatement select = {
 		"SELECT e.source, coalesce(array_agg(DISTINCT c.no) FILTER (WHERE c.no IS NOT NULL), '{}') "
-		"FROM dyntable.edge e JOIN pg_class r ON r.oid = e.source "
+		"FROM (SELECT source, kind, columns FROM dyntable.edge "
+		"UNION ALL SELECT source, 'b', '{}' FROM dyntable.tracked) e JOIN pg_class r ON r.oid = e.source "
 		"CROSS JOIN LATERAL (SELECT array(SELECT a.attnum FROM pg_attribute a "
 		"WHERE a.attrelid = e.source AND a.attnum = ANY (e.columns) AND NOT a.attisdropped)) l(columns) "
 		"LEFT JOIN LATERAL unnest(l.columns) c(no) ON true "
@@ -238,7 +239,8 @@ dyn_sources_unread(void)
 {
 	static DynStatement select = {
 		"SELECT s.relid FROM dyntable.source s WHERE NOT EXISTS ("
-		"SELECT FROM dyntable.edge e WHERE e.source = s.relid AND e.kind = 'b') "
+		"SELECT FROM dyntable.edge e WHERE e.source = s.relid AND e.kind = 'b') AND NOT EXISTS ("
+		"SELECT FROM dyntable.tracked t JOIN pg_class c ON c.oid = t.source WHERE t.source = s.relid) "
 		"ORDER BY s.relid", 0, {0}
 	};
 	DynCall		call;

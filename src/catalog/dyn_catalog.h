@@ -132,6 +132,9 @@ extern void dyn_alter_table(Oid relid, List *commands);
 /* What DROP finds to depend on the table, or refuses: what its (analysed) query names. */
 extern void dyn_depend_record(Oid relid, Query *query);
 
+/* What a definition had recorded is gone; the extension can be dropped without the table. */
+extern void dyn_depend_forget(Oid relid);
+
 /* the extension itself */
 extern void dyn_extension_check_version(void);	/* error where it is not of the library's version */
 extern Oid	dyn_extension_oid(void);	/* InvalidOid where it is not installed */
@@ -151,6 +154,7 @@ extern DynRefreshMode dyn_mode_from_name(const char *name);
 extern List *dyn_tables_naming(const char *name, Oid relid);
 extern bool dyn_is_dynamic_table(Oid relid);	/* cached per backend; cheap */
 extern bool dyn_is_populated(Oid relid);	/* of a dynamic table; cached once it is */
+extern char *dyn_relation_names(const List *relids);	/* "a", "b", for messages */
 
 /* Suspend or resume; resuming forgets the failures counted. */
 extern void dyn_table_set_state(Oid relid, bool suspended, const char *code);
@@ -163,6 +167,7 @@ extern DynPosition *dyn_position_get(Oid relid);
 extern void dyn_position_claim(Oid relid);
 extern List *dyn_position_bases(void);	/* of DynPosition *, with nothing but relid and basis, where there is one */
 extern void dyn_position_store(const DynPosition *position);
+extern void dyn_position_copy(Oid from, Oid to);	/* all but failures */
 extern void dyn_position_set_reinit(Oid relid, const char *reason);
 extern void dyn_position_set_populated(Oid relid);	/* by something other than a refresh */
 
@@ -184,6 +189,13 @@ extern char *dyn_slot_cause(void);
 /* source, hold */
 extern DynSource *dyn_source_get(Oid relid);
 extern List *dyn_source_all(void);	/* of DynSource * */
+
+/* tracked: sources under capture for a role (InvalidOid: for all) to build on, read or not */
+extern void dyn_tracked_store(Oid source, Oid grantee);
+extern bool dyn_tracked_forget(Oid source); /* whether there was anything to forget */
+extern List *dyn_tracked_grantees(Oid source);	/* of Oid */
+extern bool dyn_tracked_for(Oid source, Oid role);	/* whether the role, or one that it has, is among them */
+extern bool dyn_source_wanted(Oid source);	/* tracked, or read by a dynamic table */
 
 /* stage */
 extern Oid	dyn_stage_get(Oid relid, int no);	/* InvalidOid when missing */

@@ -110,6 +110,14 @@ forget(Oid relid, bool all)
 }
 
 void
+dyn_depend_forget(Oid relid)
+{
+	forget(relid, true);
+	deleteDependencyRecordsForClass(RelationRelationId, relid, ExtensionRelationId, DEPENDENCY_NORMAL);
+	CommandCounterIncrement();
+}
+
+void
 dyn_depend_record(Oid relid, Query *query)
 {
 	ObjectAddresses *named = new_object_addresses();

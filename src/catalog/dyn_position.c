@@ -139,6 +139,21 @@ dyn_position_store(const DynPosition *position)
 }
 
 void
+dyn_position_copy(Oid from, Oid to)
+{
+	static DynStatement update = {
+		"UPDATE dyntable.position p SET generation = s.generation, snapshot = s.snapshot,"
+		" data_timestamp = s.data_timestamp, refresh_no = s.refresh_no, populated = s.populated,"
+		" plan_hash = s.plan_hash, basis = s.basis, reinit_reason = s.reinit_reason,"
+		" full_ms = s.full_ms, full_cost = s.full_cost, delta_ms = s.delta_ms"
+		" FROM dyntable.position s WHERE p.relid = $2 AND s.relid = $1", 2, {OIDOID, OIDOID}
+	};
+	Datum		values[] = {ObjectIdGetDatum(from), ObjectIdGetDatum(to)};
+
+	dyn_spi_run(&update, values, NULL);
+}
+
+void
 dyn_position_set_populated(Oid relid)
 {
 	static DynStatement update = {

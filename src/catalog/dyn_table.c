@@ -340,6 +340,23 @@ dyn_table_get(Oid relid, bool missing_ok)
 	return table;
 }
 
+char *
+dyn_relation_names(const List *relids)
+{
+	StringInfoData names;
+	ListCell   *lc;
+
+	initStringInfo(&names);
+	foreach(lc, relids)
+	{
+		char	   *name = get_rel_name(lfirst_oid(lc));
+
+		if (name != NULL)
+			appendStringInfo(&names, "%s\"%s\"", names.len ? ", " : "", name);
+	}
+	return names.data;
+}
+
 List *
 dyn_table_all(void)
 {

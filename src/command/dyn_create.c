@@ -23,6 +23,7 @@
 #include "base/dyn_queue.h"
 #include "command/dyn_alter.h"
 #include "command/dyn_command.h"
+#include "command/dyn_create.h"
 #include "command/dyn_definition.h"
 #include "command/dyn_options.h"
 #include "command/dyn_transaction.h"
@@ -32,9 +33,8 @@
 PG_FUNCTION_INFO_V1(dyntable_create);
 PG_FUNCTION_INFO_V1(dyntable_drop);
 
-/* Check that a table may be created under this name; *existing has it already. */
-static void
-check_namespace(RangeVar *name, Oid *existing)
+Oid
+dyn_check_namespace(RangeVar *name, Oid *existing)
 {
 	Oid			namespace = RangeVarGetAndCheckCreationNamespace(name, NoLock, existing);
 
@@ -50,6 +50,7 @@ check_namespace(RangeVar *name, Oid *existing)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
 				 errmsg("dynamic table cannot be temporary")));
+	return namespace;
 }
 
 /*
@@ -202,7 +203,7 @@ dyntable_create(PG_FUNCTION_ARGS)
 	create_definition(fcinfo, &definition);
 	create_options(fcinfo, &options);
 	definition.name = name->relname;
-	check_namespace(name, &relid);
+	(void) dyn_check_namespace(name, &relid);
 
 	if (OidIsValid(relid) && if_not_exists)
 	{

@@ -26,6 +26,7 @@
 #include <rewrite/rewriteHandler.h>
 #include <storage/proc.h>
 #include <tcop/tcopprot.h>
+#include <utils/builtins.h>
 #include <utils/guc.h>
 #include <utils/lsyscache.h>
 #include <utils/snapmgr.h>
@@ -234,13 +235,18 @@ find_sources(DynDefinition *definition)
 	AtEOXact_GUC(false, level);
 }
 
-/* A role may build on another's table once its owner has put it under capture. */
+/*
+ * A role may build on another's table once its owner has put it under capture:
+ * by a dynamic table over it, or by dyntable_track for this role.
+ */
 static void
 check_source_owner(const DynEdge *edge, Oid owner)
 {
 	char	   *name;
 
-	if (dyn_source_get(edge->source) != NULL || dyn_owns_relation(edge->source, owner))
+	if (dyn_owns_relation(edge->source, owner) || dyn_tracked_for(edge->source, owner) ||
+		(dyn_source_get(edge->source) != NULL &&
+		 (dyn_tracked_grantees(edge->source) == NIL || dyn_readers_of(edge->source) != NIL)))
 		return;
 	name = get_rel_name(edge->source);
 	ereport(ERROR,
@@ -248,7 +254,9 @@ check_source_owner(const DynEdge *edge, Oid owner)
 			 errmsg("must be owner of table %s to put it under change capture",
 					name ? name : "(dropped)"),
 			 errdetail("Capture makes updates and deletes of the table write more WAL."),
-			 errhint("Have its owner create a dynamic table over it, or use refresh_mode \"full\".")));
+			 errhint("Ask its owner to call dyntable_track('%s', '%s'), or use refresh_mode \"full\".",
+					 name ? quote_qualified_identifier(get_namespace_name(get_rel_namespace(edge->source)), name) : "",
+					 quote_identifier(GetUserNameFromId(owner, false)))));
 }
 
 /*

@@ -30,10 +30,10 @@
 
 /* And so did checks of rights on other objects than relations. */
 #if PG_VERSION_NUM >= 160000
-#define dyn_schema_aclcheck(schema, role) \
-	object_aclcheck(NamespaceRelationId, (schema), (role), ACL_USAGE)
+#define dyn_schema_aclcheck(schema, role, right) \
+	object_aclcheck(NamespaceRelationId, (schema), (role), (right))
 #else
-#define dyn_schema_aclcheck(schema, role) pg_namespace_aclcheck((schema), (role), ACL_USAGE)
+#define dyn_schema_aclcheck(schema, role, right) pg_namespace_aclcheck((schema), (role), (right))
 #endif
 
 /* The right to maintain came in 17. */

@@ -154,7 +154,7 @@ check_schemas_walker(Node *node, void *context)
 		RangeTblEntry *rte = lfirst_node(RangeTblEntry, lc);
 		Oid			schema = rte->rtekind == RTE_RELATION ? get_rel_namespace(rte->relid) : InvalidOid;
 
-		if (OidIsValid(schema) && dyn_schema_aclcheck(schema, GetUserId()) != ACLCHECK_OK)
+		if (OidIsValid(schema) && dyn_schema_aclcheck(schema, GetUserId(), ACL_USAGE) != ACLCHECK_OK)
 			aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_SCHEMA, get_namespace_name(schema));
 	}
 	return query_tree_walker(query, check_schemas_walker, context, 0);

@@ -79,6 +79,9 @@ extern void dyn_state_create(Oid relid, int no, List *columns);
 extern char *dyn_state_column(const char *name, Oid type, int32 typmod, Oid collation);
 
 /* Run DDL of ours, which no user's right or setting concerns. */
+/* Run DDL as part of another command, for which no event trigger of a user's fires: with the caller's rights. */
+extern void dyn_run_utility(const char *command);
+
 extern void dyn_state_ddl(const char *command);
 extern bool dyn_state_try_ddl(const char *command);
 extern bool dyn_state_has_order(List *types);

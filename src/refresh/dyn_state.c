@@ -56,9 +56,8 @@ dyn_state_name(Oid relid, int no)
 	return psprintf("dyntable.%s", state_name(relid, no));
 }
 
-/* As part of another command, for which no event trigger of a user's fires. */
-static void
-run_utility(const char *command)
+void
+dyn_run_utility(const char *command)
 {
 	PlannedStmt *wrapper = makeNode(PlannedStmt);
 
@@ -87,7 +86,7 @@ dyn_state_ddl(const char *command)
 							 GUC_ACTION_SAVE, true, 0, false);
 	(void) set_config_option("client_min_messages", "warning", PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
-	run_utility(command);
+	dyn_run_utility(command);
 	AtEOXact_GUC(false, level);
 	SetUserIdAndSecContext(userid, context);
 }

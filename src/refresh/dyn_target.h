@@ -72,6 +72,13 @@ extern void dyn_sink_drop_indexes(Oid relid);	/* all of ours */
 extern bool dyn_follow_types(Oid relid, int ncolumns, const DynColumn *columns);
 extern bool dyn_sink_key_fits(DynSink *sink, List *key);
 
+/*
+ * Another table of the same definition gets this one's indexes and constraints
+ * with one; and its state tables.
+ */
+extern void dyn_copy_indexes(Oid from, Oid to);
+extern void dyn_copy_states(Oid from, Oid to);
+
 /* The columns of a definition that is not incremental. */
 extern DynColumn *dyn_query_result_columns(Query *query, int *ncolumns);
 

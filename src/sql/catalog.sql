@@ -92,6 +92,15 @@ CREATE TABLE dyntable.source (
 );
 COMMENT ON TABLE dyntable.source IS 'base tables under change capture and their change logs';
 
+-- Base tables that their owners keep under capture for others to build on;
+-- grantee 0: for all.
+CREATE TABLE dyntable.tracked (
+    source  oid NOT NULL,
+    grantee oid NOT NULL,
+    PRIMARY KEY (source, grantee)
+);
+COMMENT ON TABLE dyntable.tracked IS 'base tables that dyntable_track keeps under change capture, and for whom';
+
 -- The replica identity that each table had before capture asked for FULL: the
 -- sources themselves and the partitions below them.
 CREATE TABLE dyntable.identity (

@@ -82,3 +82,38 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'dyntable_verify';
 COMMENT ON FUNCTION dyntable_verify(regclass)
 IS 'refresh a dynamic table and count the rows of its query that it lacks, and its rows that the query does not have';
+
+CREATE FUNCTION dyntable_swap(a regclass, b regclass)
+RETURNS void
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'dyntable_swap';
+COMMENT ON FUNCTION dyntable_swap(regclass, regclass)
+IS 'exchange the names of two dynamic tables, atomically';
+
+CREATE FUNCTION dyntable_clone(source regclass, name text)
+RETURNS regclass
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'dyntable_clone';
+COMMENT ON FUNCTION dyntable_clone(regclass, text)
+IS 'copy a dynamic table with its rows and state; the copy is suspended and goes on from where the source stands';
+
+CREATE FUNCTION dyntable_detach(name regclass)
+RETURNS void
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'dyntable_detach';
+COMMENT ON FUNCTION dyntable_detach(regclass)
+IS 'make a dynamic table an ordinary one, with its rows, indexes and grants';
+
+CREATE FUNCTION dyntable_track(source regclass, grantee regrole DEFAULT NULL)
+RETURNS void
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'dyntable_track';
+COMMENT ON FUNCTION dyntable_track(regclass, regrole)
+IS 'keep a table under change capture and let a role, or all, build incremental dynamic tables on it';
+
+CREATE FUNCTION dyntable_untrack(source regclass)
+RETURNS void
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'dyntable_untrack';
+COMMENT ON FUNCTION dyntable_untrack(regclass)
+IS 'take back dyntable_track: the table leaves change capture and has its replica identity again';
