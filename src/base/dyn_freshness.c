@@ -110,6 +110,7 @@ dyn_freshness_enter(Oid relid)
 	{
 		entry->data_timestamp = DT_NOBEGIN;
 		entry->next_due = DT_NOEND;
+		entry->lag.base = entry->before.base = 0;
 	}
 	return entry;
 }
@@ -199,6 +200,64 @@ dyn_changes_sum(const Oid *sources, int nsources)
 	}
 	LWLockRelease(&freshness->lock);
 	return sum;
+}
+
+/*
+ * Of the two that are known, the one that began with this data timestamp: the
+ * refresh after it may have been rolled back.
+ */
+static DynLag *
+lag_since(DynFreshness *entry, TimestampTz stored)
+{
+	if (entry == NULL || TIMESTAMP_IS_NOBEGIN(stored))
+		return NULL;
+	return entry->lag.base == stored ? &entry->lag : entry->before.base == stored ? &entry->before : NULL;
+}
+
+bool
+dyn_freshness_lag(Oid relid, TimestampTz stored, TimestampTz now, int64 target, DynLag *lag)
+{
+	DynLag	   *known;
+
+	dyn_freshness_lock(LW_SHARED);
+	known = lag_since(dyn_freshness_find(relid), stored);
+	if (known != NULL)
+		*lag = *known;
+	dyn_freshness_unlock();
+	if (known == NULL)
+		return false;
+	dyn_lag_pass(lag, now, lag->stands, target);
+	return true;
+}
+
+void
+dyn_freshness_refreshed(Oid relid, TimestampTz stored, TimestampTz data_timestamp, TimestampTz ended)
+{
+	DynFreshness *entry;
+	DynLag	   *known;
+
+	dyn_freshness_lock(LW_EXCLUSIVE);
+	entry = dyn_freshness_enter(relid);
+	if (entry != NULL)
+	{
+		known = lag_since(entry, stored);
+		if (known != NULL)
+			entry->before = *known;
+		entry->lag = dyn_lag_begin(data_timestamp, ended);
+	}
+	dyn_freshness_unlock();
+}
+
+void
+dyn_freshness_advance(DynFreshness *entry, TimestampTz from, TimestampTz to, int64 target)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	entry->data_timestamp = to;
+	if (entry->lag.base != 0 && entry->lag.stands == from)
+		dyn_lag_pass(&entry->lag, now, to, target);
+	else if (entry->before.base != 0 && entry->before.stands == from)
+		dyn_lag_pass(&entry->before, now, to, target);
 }
 
 TimestampTz

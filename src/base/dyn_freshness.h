@@ -10,6 +10,8 @@
 #include <datatype/timestamp.h>
 #include <storage/lwlock.h>
 
+#include "base/dyn_lag.h"
+
 typedef struct DynFreshnessKey
 {
 	Oid			database;
@@ -21,6 +23,8 @@ typedef struct DynFreshness
 	DynFreshnessKey key;
 	TimestampTz data_timestamp; /* DT_NOBEGIN: see the catalog */
 	TimestampTz next_due;		/* DT_NOEND: not scheduled */
+	DynLag		lag;			/* since the last refresh */
+	DynLag		before;			/* as it was before that one, should it be rolled back */
 } DynFreshness;
 
 /* For dyn_shmem. */
@@ -46,6 +50,20 @@ extern uint64 dyn_changes_sum(const Oid *sources, int nsources);
 /* A source that nobody reads any more; a database with which nobody is concerned any more. */
 extern void dyn_changes_forget(Oid source);
 extern void dyn_freshness_forget_database(Oid database);
+
+/*
+ * The lag of a table that stood at a stored data timestamp, up to now; false when
+ * the refresh that brought it there is not known.  target: microseconds, 0: none
+ */
+extern bool dyn_freshness_lag(Oid relid, TimestampTz stored, TimestampTz now, int64 target,
+							  DynLag *lag);
+
+/* A refresh is about to commit: from now on the lag counts from it. */
+extern void dyn_freshness_refreshed(Oid relid, TimestampTz stored, TimestampTz data_timestamp,
+									TimestampTz ended);
+
+/* By the scheduler, under the lock: a data timestamp moves without a refresh. */
+extern void dyn_freshness_advance(DynFreshness *entry, TimestampTz from, TimestampTz to, int64 target);
 
 /* The later of a stored data timestamp and the one known here. */
 extern TimestampTz dyn_freshness_data_timestamp(Oid relid, TimestampTz stored);

@@ -23,6 +23,7 @@ typedef struct DynTask
 	int			ntables;
 	Oid			tables[DYN_TASK_TABLES];
 	TimestampTz dispatched;
+	TimestampTz due;			/* when it was to start */
 
 	/*
 	 * The worker's answer.  settled: all that capture had counted when the

@@ -17,6 +17,8 @@
 #include <utils/snapshot.h>
 #include <utils/tuplestore.h>
 
+#include "base/dyn_lag.h"
+
 typedef enum DynRefreshMode
 {
 	DYN_MODE_AUTO,
@@ -124,6 +126,19 @@ typedef struct DynHistory
 	int64		rows_deleted;
 	const char *reason;
 	const char *phases;			/* jsonb text or NULL */
+	TimestampTz completion_target;	/* DT_NOBEGIN: none */
+	const Interval *target_lag; /* NULL: none of its own */
+	const char *warehouse;
+	double		queued_ms;		/* -1: not known */
+	const char *inputs;			/* jsonb text: what had changed; or NULL */
+	Oid			last_input;		/* or InvalidOid */
+	bool		measured;		/* what follows is known */
+	double		cpu_ms;
+	int64		wal_bytes;
+	int64		blocks_hit;
+	int64		blocks_read;
+	int64		blocks_dirtied;
+	DynLag		lag;			/* up to the end; base 0: not known */
 } DynHistory;
 
 /* ALTER TABLE as ours, on a table that may be anybody's; takes ACCESS EXCLUSIVE. */
@@ -149,6 +164,7 @@ extern void dyn_table_delete(Oid relid);	/* with position and edges, stages are 
 extern char *dyn_tree_version(void);	/* what trees are written by on this server */
 extern bool dyn_tree_readable(const DynTable *table);	/* else analyse the definition again */
 extern DynRefreshMode dyn_mode_from_name(const char *name);
+extern int64 dyn_lag_microseconds(const DynTable *table);	/* its own target lag; 0: none */
 
 /* List of Oid: tables whose definition has this qualified name in it, but which do not depend on this relation. */
 extern List *dyn_tables_naming(const char *name, Oid relid);
@@ -233,6 +249,9 @@ extern bool dyn_restored_forget(const char *schema, const char *name);
 
 /* history */
 extern void dyn_history_insert(const DynHistory *entry);
+
+/* When the last successful refresh ended, DT_NOBEGIN: there is none. */
+extern TimestampTz dyn_history_last_end(Oid relid);
 
 /* What the scheduler knows of a dynamic table. */
 typedef struct DynScheduleRow

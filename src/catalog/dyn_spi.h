@@ -9,7 +9,7 @@
 #include <executor/spi.h>
 #include <nodes/pg_list.h>
 
-#define DYN_MAX_ARGS 18
+#define DYN_MAX_ARGS 32
 
 /* A statement, prepared at its first use in a backend and kept. */
 typedef struct DynStatement

@@ -259,6 +259,14 @@ dyn_mode_from_name(const char *name)
 		strcmp(name, "incremental") == 0 ? DYN_MODE_INCREMENTAL : DYN_MODE_AUTO;
 }
 
+int64
+dyn_lag_microseconds(const DynTable *table)
+{
+	const Interval *lag = table->target_lag;
+
+	return lag ? lag->time + lag->day * USECS_PER_DAY : 0;
+}
+
 /*
  * A tree names functions and operators by OIDs, which pg_upgrade does not
  * keep: it is worth something on the server that wrote it, or a copy of it.

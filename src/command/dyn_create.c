@@ -178,7 +178,7 @@ create_definition(FunctionCallInfo fcinfo, DynDefinition *definition)
 static void
 fill(Oid relid, const DynDefinition *definition)
 {
-	dyn_run(list_make1_oid(relid), DYN_TRIGGER_CREATION, false);
+	dyn_run(list_make1_oid(relid), &(DynRunOptions) {.trigger = DYN_TRIGGER_CREATION});
 	if (definition->reinit != NULL)
 		dyn_position_set_reinit(relid, definition->reinit);
 }

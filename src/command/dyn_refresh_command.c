@@ -114,7 +114,7 @@ dyntable_refresh(PG_FUNCTION_ARGS)
 	if (relids == NIL)
 		PG_RETURN_NULL();
 	dyn_forbid_prepare();
-	foreach(cell, dyn_run(relids, DYN_TRIGGER_MANUAL, false))
+	foreach(cell, dyn_run(relids, &(DynRunOptions) {.trigger = DYN_TRIGGER_MANUAL}))
 		put_result((ReturnSetInfo *) fcinfo->resultinfo, lfirst(cell));
 	dyn_schedule_wake_at_commit();
 	PG_RETURN_NULL();

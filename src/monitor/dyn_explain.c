@@ -215,7 +215,8 @@ rehearse(Oid relid, DynTraces *traces)
 	dyn_execute_traces = traces;
 	PG_TRY();
 	{
-		results = dyn_run(list_make1_oid(relid), DYN_TRIGGER_MANUAL, true);
+		results = dyn_run(list_make1_oid(relid),
+						  &(DynRunOptions) {.trigger = DYN_TRIGGER_MANUAL,.catch_errors = true});
 	}
 	PG_CATCH();
 	{

@@ -8,6 +8,9 @@
  */
 #include <postgres.h>
 
+#include <sys/resource.h>
+
+#include <executor/instrument.h>
 #include <lib/stringinfo.h>
 #include <portability/instr_time.h>
 
@@ -21,6 +24,22 @@ static DynPhase running = DYN_PHASE_BOOKKEEPING;
 static instr_time since;
 static double spent[DYN_PHASES];	/* microseconds */
 
+/* Of this process, when the table began. */
+static double cpu_before;
+static WalUsage wal_before;
+static BufferUsage buffers_before;
+
+/* The processor time of this process so far, milliseconds. */
+static double
+cpu_now(void)
+{
+	struct rusage usage;
+
+	getrusage(RUSAGE_SELF, &usage);
+	return (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000.0 +
+		(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1000.0;
+}
+
 void
 dyn_phases_begin(double wait_us)
 {
@@ -28,6 +47,9 @@ dyn_phases_begin(double wait_us)
 	spent[DYN_PHASE_WAIT] = wait_us;
 	running = DYN_PHASE_BOOKKEEPING;
 	INSTR_TIME_SET_CURRENT(since);
+	cpu_before = cpu_now();
+	wal_before = pgWalUsage;
+	buffers_before = pgBufferUsage;
 }
 
 DynPhase
@@ -56,6 +78,20 @@ dyn_phases_work(void)
 		if (i != DYN_PHASE_WAIT && i != DYN_PHASE_APPLY)
 			sum += spent[i];
 	return sum / 1000;
+}
+
+DynCost
+dyn_phases_cost(void)
+{
+	DynCost		cost = {
+		.cpu_ms = cpu_now() - cpu_before,
+		.wal_bytes = pgWalUsage.wal_bytes - wal_before.wal_bytes,
+		.blocks_hit = pgBufferUsage.shared_blks_hit - buffers_before.shared_blks_hit,
+		.blocks_read = pgBufferUsage.shared_blks_read - buffers_before.shared_blks_read,
+		.blocks_dirtied = pgBufferUsage.shared_blks_dirtied - buffers_before.shared_blks_dirtied,
+	};
+
+	return cost;
 }
 
 char *

@@ -29,4 +29,16 @@ extern double dyn_phases_work(void);
 /* The times up to now, in milliseconds, as jsonb text. */
 extern char *dyn_phases_text(void);
 
+/* What it took, since dyn_phases_begin; parallel workers' blocks and WAL included, not their processor time. */
+typedef struct DynCost
+{
+	double		cpu_ms;
+	int64		wal_bytes;
+	int64		blocks_hit;
+	int64		blocks_read;
+	int64		blocks_dirtied;
+} DynCost;
+
+extern DynCost dyn_phases_cost(void);
+
 #endif							/* DYN_PHASES_H */

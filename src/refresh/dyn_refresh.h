@@ -39,8 +39,18 @@ typedef struct DynResult
 	int64		rows_inserted;
 	int64		rows_updated;
 	int64		rows_deleted;
+	char	   *phases;			/* of a failed one; jsonb text, or NULL */
+	double		queued_ms;		/* of a failed one; -1: nobody planned it */
 	bool		exhausted;		/* all changes of sources that capture had logged were seen */
 } DynResult;
+
+/* How a run came about, and what becomes of errors. */
+typedef struct DynRunOptions
+{
+	DynTrigger	trigger;
+	bool		catch_errors;
+	TimestampTz due;			/* when it was to start; 0: nobody planned it */
+} DynRunOptions;
 
 /*
  * Refresh the tables (list of Oid) and everything upstream of them in the
@@ -52,7 +62,7 @@ typedef struct DynResult
  * the result but not yet in history's failure counters (the scheduler's
  * business).  Without, the first failure is raised.
  */
-extern List *dyn_run(List *relids, DynTrigger trigger, bool catch_errors);
+extern List *dyn_run(List *relids, const DynRunOptions *options);
 
 /* The tables of dyn_run in order: upstream closure, topologically sorted. */
 extern List *dyn_run_order(List *relids);

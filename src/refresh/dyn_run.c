@@ -35,6 +35,7 @@
 #include "base/dyn_settings.h"
 #include "capture/dyn_capture.h"
 #include "refresh/dyn_own_log.h"
+#include "refresh/dyn_phases.h"
 #include "refresh/dyn_target.h"
 
 /* With more than 64 subtransactions a transaction makes every backend's snapshots slow. */
@@ -53,7 +54,7 @@ static DynResult *refresh_one(DynRun *run, Oid relid, bool catch_errors);
 static bool try_refresh(DynRun *run, List *relids, const DynRetry *retry, DynResult *results, ErrorData **error);
 static bool refresh_together(DynRun *run, List *relids, List **results);
 static DynResult *refresh_in_turn(DynRun *run, Oid relid, List *results, bool catch_errors);
-static bool upstream_failed(Oid relid, List *results);
+static char *failed_inputs(Oid relid, List *results);
 
 const char *
 dyn_action_name(DynAction action)
@@ -122,24 +123,27 @@ dyn_run_check(const char *command)
 }
 
 List *
-dyn_run(List *relids, DynTrigger trigger, bool catch_errors)
+dyn_run(List *relids, const DynRunOptions *options)
 {
 	Snapshot	snapshot;
-	List	   *results = dyn_run_keeping(relids, trigger, catch_errors, &snapshot);
+	List	   *results = dyn_run_keeping(relids, options, &snapshot);
 
 	UnregisterSnapshot(snapshot);
 	return results;
 }
 
 List *
-dyn_run_keeping(List *relids, DynTrigger trigger, bool catch_errors, Snapshot *snapshot)
+dyn_run_keeping(List *relids, const DynRunOptions *options, Snapshot *snapshot)
 {
-	DynRun		run = {.trigger = trigger};
+	DynRun		run = {.trigger = options->trigger,.queued_ms = -1};
 	List	   *order = dyn_run_order(relids);
 	List	   *results = NIL;
 	int			share = (list_length(order) + MAX_SUBTRANSACTIONS - 1) / MAX_SUBTRANSACTIONS;
 
 	dyn_run_check("dyntable_refresh()");
+	run.order = order;
+	if (options->due != 0)
+		run.queued_ms = Max(GetCurrentTimestamp() - options->due, 0) / 1000.0;
 	begin_run(&run, order);
 	for (int i = 0; i < list_length(order); i += share)
 	{
@@ -149,7 +153,7 @@ dyn_run_keeping(List *relids, DynTrigger trigger, bool catch_errors, Snapshot *s
 		if (share > 1 && refresh_together(&run, some, &results))
 			continue;
 		foreach(lc, some)
-			results = lappend(results, refresh_in_turn(&run, lfirst_oid(lc), results, catch_errors));
+			results = lappend(results, refresh_in_turn(&run, lfirst_oid(lc), results, options->catch_errors));
 	}
 	*snapshot = run.snapshot;
 	return results;
@@ -164,7 +168,7 @@ refresh_together(DynRun *run, List *relids, List **results)
 	ListCell   *lc;
 
 	foreach(lc, relids)
-		if (upstream_failed(lfirst_oid(lc), *results))
+		if (failed_inputs(lfirst_oid(lc), *results) != NULL)
 			return false;
 	if (!try_refresh(run, relids, NULL, all, &error))
 		return false;
@@ -180,30 +184,44 @@ refresh_in_turn(DynRun *run, Oid relid, List *results, bool catch_errors)
 	DynResult  *result;
 
 	CHECK_FOR_INTERRUPTS();
-	if (!upstream_failed(relid, results))
+	if (failed_inputs(relid, results) == NULL)
 		return refresh_one(run, relid, catch_errors);
 	result = palloc0(sizeof(DynResult));
 	result->relid = relid;
 	result->failed = result->upstream_failed = true;
 	result->sqlstate = "UPSTREAM_FAILED";
-	result->message = "a table upstream failed";
-	result->data_timestamp = DT_NOBEGIN;
+	result->message = psprintf("could not be refreshed: %s", failed_inputs(relid, results));
+	result->data_timestamp = run->upto;
+	result->queued_ms = run->queued_ms;
 	result->started = result->ended = GetCurrentTimestamp();
 	return result;
 }
 
-static bool
-upstream_failed(Oid relid, List *results)
+/* The tables that this one reads and that failed, by name; NULL: there are none. */
+static char *
+failed_inputs(Oid relid, List *results)
 {
+	StringInfoData names;
 	ListCell   *le;
 	ListCell   *lr;
 
+	names.data = NULL;
 	foreach(lr, results)
-		if (((DynResult *) lfirst(lr))->failed)
-			foreach(le, dyn_edges_of(relid))
-				if (((DynEdge *) lfirst(le))->source == ((DynResult *) lfirst(lr))->relid)
-					return true;
-	return false;
+	{
+		const DynResult *result = lfirst(lr);
+
+		if (!result->failed)
+			continue;
+		foreach(le, dyn_edges_of(relid))
+		{
+			if (((DynEdge *) lfirst(le))->source != result->relid)
+				continue;
+			if (names.data == NULL)
+				initStringInfo(&names);
+			appendStringInfo(&names, "%s%s", names.len ? ", " : "", dyn_relation_name(result->relid));
+		}
+	}
+	return names.data;
 }
 
 /* ------------------------------------------------------------------------
@@ -473,7 +491,9 @@ refresh_one(DynRun *run, Oid relid, bool catch_errors)
 	result->sqlstate = pstrdup(unpack_sql_state(error->sqlerrcode));
 	result->message = error->detail ? psprintf("%s: %s", error->message, error->detail) :
 		pstrdup(error->message);
-	result->data_timestamp = DT_NOBEGIN;
+	result->data_timestamp = run->upto;
+	result->phases = dyn_phases_text();
+	result->queued_ms = run->queued_ms;
 	result->ended = GetCurrentTimestamp();
 	return result;
 }

@@ -31,6 +31,7 @@
 #include <utils/rel.h>
 #include <utils/timestamp.h>
 
+#include "base/dyn_freshness.h"
 #include "capture/dyn_capture.h"
 #include "compat/dyn_compat.h"
 #include "query/dyn_expr.h"
@@ -58,6 +59,7 @@ typedef struct Target
 	bool		retyped;		/* the table's columns have got other types */
 	bool		returned;		/* the definition has a plan, and had none before */
 	const DynRetry *retry;
+	char	   *inputs;			/* what of the sources had changed, as jsonb text, or NULL */
 	char	   *next_reinit;	/* why the next refresh will have to reinitialise */
 	DynResult  *result;
 } Target;
@@ -88,6 +90,9 @@ static List *plan_key(Target *target);
 static void add_content(Target *target, DynRows *delta);
 static void apply(Target *target, DynRows *delta);
 static void record(Target *target);
+static void record_history(Target *target, TimestampTz before);
+static char *changed_inputs(Target *target);
+static Oid	last_input(Target *target);
 
 void
 dyn_target_refresh(DynRun *run, Oid relid, const DynRetry *retry, DynResult *result)
@@ -519,6 +524,7 @@ refresh_incrementally(Target *target)
 		changed |= evaluation->sql.changed[i];
 	target->result->action = changed ? DYN_ACTION_INCREMENTAL : DYN_ACTION_NO_DATA;
 	target->result->exhausted = all_exhausted(evaluation);
+	target->inputs = changed_inputs(target);
 	if (evaluation->sql.changed[top->no])
 		apply(target, evaluation->deltas[top->no]);
 	return true;
@@ -661,7 +667,7 @@ record(Target *target)
 {
 	DynPosition *position = target->position;
 	DynResult  *result = target->result;
-	DynHistory	entry = {0};
+	TimestampTz before = position->data_timestamp;
 	ListCell   *lc;
 
 	position->generation = target->run->generation;
@@ -691,17 +697,103 @@ record(Target *target)
 	result->rows_updated = target->counts.updated;
 	result->rows_deleted = target->counts.deleted;
 	result->ended = GetCurrentTimestamp();
-	entry.relid = result->relid;
-	entry.state = "SUCCEEDED";
-	entry.action = dyn_action_name(result->action);
-	entry.trigger = dyn_trigger_name(target->run->trigger);
-	entry.data_timestamp = result->data_timestamp;
-	entry.started = result->started;
-	entry.ended = result->ended;
-	entry.rows_inserted = result->rows_inserted;
-	entry.rows_updated = result->rows_updated;
-	entry.rows_deleted = result->rows_deleted;
-	entry.reason = result->reason;
-	entry.phases = dyn_phases_text();
+	record_history(target, before);
+	dyn_freshness_refreshed(result->relid, before, result->data_timestamp, result->ended);
+}
+
+/* before: data timestamp of the refresh before, DT_NOBEGIN: none */
+static void
+record_history(Target *target, TimestampTz before)
+{
+	DynResult  *result = target->result;
+	DynTable   *table = target->table;
+	DynCost		cost = dyn_phases_cost();
+	int64		lag = dyn_lag_microseconds(table);
+	DynHistory	entry = {
+		.relid = result->relid,
+		.state = "SUCCEEDED",
+		.action = dyn_action_name(result->action),
+		.trigger = dyn_trigger_name(target->run->trigger),
+		.data_timestamp = result->data_timestamp,
+		.started = result->started,
+		.ended = result->ended,
+		.rows_inserted = result->rows_inserted,
+		.rows_updated = result->rows_updated,
+		.rows_deleted = result->rows_deleted,
+		.reason = result->reason,
+		.phases = dyn_phases_text(),
+		.completion_target = DT_NOBEGIN,
+		.target_lag = table->target_lag,
+		.warehouse = table->warehouse,
+		.queued_ms = target->run->queued_ms,
+		.inputs = target->inputs,
+		.last_input = last_input(target),
+		.measured = true,
+		.cpu_ms = cost.cpu_ms,
+		.wal_bytes = cost.wal_bytes,
+		.blocks_hit = cost.blocks_hit,
+		.blocks_read = cost.blocks_read,
+		.blocks_dirtied = cost.blocks_dirtied,
+	};
+
+	if (!TIMESTAMP_IS_NOBEGIN(before))
+	{
+		TimestampTz ended;
+
+		/* after a restart of the server only the history knows when it was */
+		if (!dyn_freshness_lag(result->relid, before, result->ended, lag, &entry.lag) &&
+			!TIMESTAMP_IS_NOBEGIN(ended = dyn_history_last_end(result->relid)))
+		{
+			entry.lag = dyn_lag_begin(before, ended);
+			dyn_lag_pass(&entry.lag, result->ended, result->data_timestamp, lag);
+		}
+		if (lag > 0)
+			entry.completion_target = dyn_freshness_data_timestamp(result->relid, before) + lag;
+	}
 	dyn_history_insert(&entry);
+}
+
+/* What of the sources had changed, as jsonb text; NULL: nothing. */
+static char *
+changed_inputs(Target *target)
+{
+	DynEvaluation *evaluation = &target->evaluation;
+	StringInfoData text;
+	List	   *seen = NIL;
+	ListCell   *lc;
+
+	initStringInfo(&text);
+	foreach(lc, target->plan->nodes)
+	{
+		DynNode    *node = lfirst(lc);
+		DynRows    *delta = evaluation->deltas[node->no];
+
+		/* a source that is read several times has one change */
+		if (node->kind != DYN_NODE_SCAN || delta == NULL || delta->count == 0 ||
+			list_member_oid(seen, node->relid))
+			continue;
+		seen = lappend_oid(seen, node->relid);
+		appendStringInfo(&text, "%s{\"relid\": %u, \"kind\": \"%s\", \"registered\": " INT64_FORMAT ", \"unregistered\": " INT64_FORMAT "}",
+						 text.len ? ", " : "[", node->relid, node->dynamic ? "DYNAMIC_TABLE" : "TABLE",
+						 delta->plus, delta->minus);
+	}
+	if (text.len == 0)
+		return NULL;
+	appendStringInfoChar(&text, ']');
+	return text.data;
+}
+
+/* Of the dynamic tables that it reads, the one that was refreshed last. */
+static Oid
+last_input(Target *target)
+{
+	Oid			last = InvalidOid;
+	ListCell   *lc;
+	ListCell   *le;
+
+	foreach(lc, target->run->order)
+		foreach(le, target->evaluation.edges)
+			if (((DynEdge *) lfirst(le))->source == lfirst_oid(lc))
+				last = lfirst_oid(lc);
+	return last;
 }

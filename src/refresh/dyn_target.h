@@ -20,6 +20,8 @@ typedef struct DynRun
 	int64		generation;		/* of the slot; 0: capture is not ready */
 	char	   *no_capture;		/* why not */
 	double		waited_us;		/* for capture */
+	double		queued_ms;		/* from when it was due to its start; -1: nobody planned it */
+	List	   *order;			/* of Oid: its tables, upstream first */
 	List	   *held;			/* of Oid: tables that were seen to need a fill, logs held for them since before the snapshot */
 	DynTrigger	trigger;
 	DynGivenUp	given_up;		/* of the table whose refresh failed with ERRCODE_DYN_DEARER */
@@ -44,7 +46,7 @@ typedef struct DynRetry
 extern void dyn_target_refresh(DynRun *run, Oid relid, const DynRetry *retry, DynResult *result);
 
 /* dyn_run, whose snapshot stays registered for the caller to look at what it gave. */
-extern List *dyn_run_keeping(List *relids, DynTrigger trigger, bool catch_errors, Snapshot *snapshot);
+extern List *dyn_run_keeping(List *relids, const DynRunOptions *options, Snapshot *snapshot);
 
 /* Switch to the owner of a dynamic table, restricted, with its pinned settings; and back. */
 typedef struct DynIdentity

@@ -41,7 +41,8 @@ dyn_verify(Oid relid, int64 *missing, int64 *unexpected)
 	TupleTableSlot *slot;
 
 	execution.env = create_queryEnv();
-	results = dyn_run_keeping(list_make1_oid(relid), DYN_TRIGGER_MANUAL, false, &execution.snapshot);
+	results = dyn_run_keeping(list_make1_oid(relid), &(DynRunOptions) {.trigger = DYN_TRIGGER_MANUAL},
+							  &execution.snapshot);
 	result = llast(results);
 	table = dyn_table_get(relid, false);
 	dyn_become_owner(table, &identity);

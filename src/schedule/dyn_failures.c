@@ -44,16 +44,6 @@ failure_counts(const char *sqlstate, bool timed_out)
 	return true;
 }
 
-static int64
-table_lag(const DynTable *table)
-{
-	const Interval *lag = table->target_lag;
-
-	if (lag == NULL)
-		return BACKOFF_LEAST;
-	return Max(BACKOFF_LEAST, lag->time + lag->day * USECS_PER_DAY);
-}
-
 static void
 record_failure(Oid relid, const char *sqlstate, const char *message, bool timed_out)
 {
@@ -66,7 +56,7 @@ record_failure(Oid relid, const char *sqlstate, const char *message, bool timed_
 			(errmsg("could not refresh dynamic table \"%s\": %s",
 					get_rel_name(relid), message ? message : "unknown error")));
 	failures = dyn_position_failed(relid, failure_counts(sqlstate, timed_out),
-								   table_lag(table), BACKOFF_MOST);
+								   Max(BACKOFF_LEAST, dyn_lag_microseconds(table)), BACKOFF_MOST);
 	if (dyn_max_consecutive_failures > 0 && failures >= dyn_max_consecutive_failures &&
 		!table->suspended)
 	{
@@ -78,14 +68,27 @@ record_failure(Oid relid, const char *sqlstate, const char *message, bool timed_
 	}
 }
 
-static void
-record_history(Oid relid, const char *state, const char *code, const char *message,
-			   TimestampTz started, TimestampTz ended)
+/* Somebody wanted it to end: a cancel that is no timeout, a worker that was told to end. */
+static bool
+cancelled(const char *sqlstate, bool timed_out)
 {
+	return sqlstate != NULL && ((strcmp(sqlstate, "57014") == 0 && !timed_out) ||
+								strcmp(sqlstate, "57P01") == 0);
+}
+
+static void
+record_history(const DynResult *result, bool timed_out)
+{
+	DynTable   *table = dyn_table_get(result->relid, true);
 	DynHistory	entry = {
-		.relid = relid,.state = state,.trigger = dyn_trigger_name(DYN_TRIGGER_SCHEDULED),
-		.code = code,.message = message,.data_timestamp = DT_NOBEGIN,
-		.started = started,.ended = ended
+		.relid = result->relid,.trigger = dyn_trigger_name(DYN_TRIGGER_SCHEDULED),
+		.state = result->upstream_failed ? "UPSTREAM_FAILED" :
+		cancelled(result->sqlstate, timed_out) ? "CANCELLED" : "FAILED",
+		.code = result->sqlstate,.message = result->message,
+		.data_timestamp = result->data_timestamp,.completion_target = DT_NOBEGIN,
+		.started = result->started,.ended = result->ended,
+		.phases = result->phases,.queued_ms = result->queued_ms,
+		.target_lag = table ? table->target_lag : NULL,.warehouse = table ? table->warehouse : NULL
 	};
 
 	dyn_history_insert(&entry);
@@ -100,15 +103,10 @@ dyn_failures_record(const List *results, bool timed_out)
 	{
 		const DynResult *result = lfirst(cell);
 
-		if (result->upstream_failed)
-			record_history(result->relid, "UPSTREAM_FAILED", "UPSTREAM_FAILED", result->message,
-						   result->started, result->ended);
-		else if (result->failed)
-		{
-			record_history(result->relid, "FAILED", result->sqlstate, result->message,
-						   result->started, result->ended);
+		if (result->failed)
+			record_history(result, timed_out);
+		if (result->failed && !result->upstream_failed)
 			record_failure(result->relid, result->sqlstate, result->message, timed_out);
-		}
 	}
 }
 
@@ -118,10 +116,16 @@ dyn_failures_record_run(const DynTask *task, const char *sqlstate, const char *m
 {
 	for (int i = 0; i < task->ntables; i++)
 	{
+		DynResult	result = {
+			.relid = task->tables[i],.failed = true,.sqlstate = unconstify(char *, sqlstate),
+			.message = unconstify(char *, message),.data_timestamp = DT_NOBEGIN,
+			.started = task->dispatched,.ended = GetCurrentTimestamp(),
+			.queued_ms = Max(task->dispatched - task->due, 0) / 1000.0
+		};
+
 		if (!dyn_is_dynamic_table(task->tables[i]))
 			continue;
-		record_history(task->tables[i], "FAILED", sqlstate, message, task->dispatched,
-					   GetCurrentTimestamp());
+		record_history(&result, timed_out);
 		record_failure(task->tables[i], sqlstate, message, timed_out);
 	}
 }

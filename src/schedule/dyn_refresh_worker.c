@@ -292,7 +292,9 @@ run_task(const DynTask *task, Outcome *outcome)
 			outcome->deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), timeout);
 			enable_timeout_after(STATEMENT_TIMEOUT, timeout);
 		}
-		outcome->results = dyn_run(relids, DYN_TRIGGER_SCHEDULED, true);
+		outcome->results = dyn_run(relids, &(DynRunOptions) {
+			.trigger = DYN_TRIGGER_SCHEDULED,.catch_errors = true,.due = task->due
+		});
 		outcome->timed_out = GetCurrentTimestamp() >= outcome->deadline;
 		disable_timeout(STATEMENT_TIMEOUT, false);
 		if (outcome->generation != 0 && !outcome->settled)

@@ -440,7 +440,8 @@ advance_settled(TimestampTz moment)
 		if (!node->settled || node->data_timestamp >= moment ||
 			(entry = dyn_freshness_enter(node->relid)) == NULL)
 			continue;
-		entry->data_timestamp = node->data_timestamp = moment;
+		dyn_freshness_advance(entry, node->data_timestamp, moment, node->lag);
+		node->data_timestamp = moment;
 	}
 	dyn_freshness_unlock();
 }
@@ -506,6 +507,7 @@ build_task(const DynPlannedRun *run, TimestampTz now, DynTask *task)
 
 	memset(task, 0, sizeof(*task));
 	task->dispatched = now;
+	task->due = TIMESTAMP_NOT_FINITE(run->due) ? now : Min(run->due, now);
 	for (int i = 0; i < run->nroots; i++)
 		task->tables[task->ntables++] = self.graph->nodes[run->roots[i]].relid;
 

@@ -149,10 +149,33 @@ CREATE TABLE dyntable.history (
     reason         text,
     phases         jsonb,
     completion_target timestamptz,
-    repeats        integer NOT NULL DEFAULT 1
+    repeats        integer NOT NULL DEFAULT 1,
+    target_lag     interval,
+    warehouse      text,
+    queued_ms      double precision,
+    run            xid8 DEFAULT pg_current_xact_id(),
+    inputs         jsonb,
+    last_input     oid,
+    cpu_ms         double precision,
+    wal_bytes      bigint,
+    blocks_hit     bigint,
+    blocks_read    bigint,
+    blocks_dirtied bigint,
+    lag_since      timestamptz,
+    lag_sum        double precision,
+    lag_max        double precision,
+    lag_above      double precision,
+    lag_steps      integer
 );
 CREATE INDEX history_relid ON dyntable.history (relid, id);
 CREATE INDEX history_ended ON dyntable.history (ended);
-COMMENT ON SEQUENCE dyntable.history_id_seq IS 'numbers of dyntable.history';
 COMMENT ON TABLE dyntable.history IS 'every refresh; refreshes in a row that found nothing share one row';
+COMMENT ON COLUMN dyntable.history.run IS 'transaction of the refresh, or that which took note of its failure';
+COMMENT ON COLUMN dyntable.history.inputs IS 'what had changed: {relid, kind, registered, unregistered} each';
+COMMENT ON COLUMN dyntable.history.last_input IS 'the dynamic table that it reads and that was refreshed last before it';
+COMMENT ON COLUMN dyntable.history.lag_since IS 'end of the successful refresh before; the columns lag_… are about the time since';
+COMMENT ON COLUMN dyntable.history.lag_sum IS 'age of what readers saw, summed over time, in seconds times seconds';
+COMMENT ON COLUMN dyntable.history.lag_max IS 'the greatest age, in seconds';
+COMMENT ON COLUMN dyntable.history.lag_above IS 'for how many seconds it was above the target lag';
+COMMENT ON COLUMN dyntable.history.lag_steps IS 'how often the data timestamp moved';
 COMMENT ON SEQUENCE dyntable.history_id_seq IS 'numbers of the rows of dyntable.history';

@@ -137,7 +137,7 @@ COMMENT ON COLUMN dyntable.dynamic_tables.scheduling_state IS 'ACTIVE or SUSPEND
 COMMENT ON COLUMN dyntable.dynamic_tables.scheduling_state_reason IS 'who or what suspended the table; RESTORED: it came with a dump';
 COMMENT ON COLUMN dyntable.dynamic_tables.suspended_on IS 'since when it is suspended';
 COMMENT ON COLUMN dyntable.dynamic_tables.populated IS 'false before the first fill';
-COMMENT ON COLUMN dyntable.dynamic_tables.last_refresh_state IS 'SUCCEEDED, FAILED or UPSTREAM_FAILED';
+COMMENT ON COLUMN dyntable.dynamic_tables.last_refresh_state IS 'SUCCEEDED, FAILED, CANCELLED or UPSTREAM_FAILED';
 COMMENT ON COLUMN dyntable.dynamic_tables.last_refresh_action IS 'NO_DATA, INCREMENTAL, FULL or REINITIALIZE; null where it failed';
 COMMENT ON COLUMN dyntable.dynamic_tables.last_refresh_code IS 'SQLSTATE of the failure';
 COMMENT ON COLUMN dyntable.dynamic_tables.last_refresh_message IS 'text of the failure';
@@ -177,7 +177,7 @@ CROSS JOIN (SELECT dyntable.sees_all() AS all_rows) m
 WHERE m.all_rows OR (t.relid IS NOT NULL AND has_table_privilege(c.oid, 'SELECT'));
 COMMENT ON VIEW dyntable.refresh_history
     IS 'refreshes of dynamic tables; refreshes in a row that found nothing are one row with a count';
-COMMENT ON COLUMN dyntable.refresh_history.state IS 'SUCCEEDED, FAILED or UPSTREAM_FAILED';
+COMMENT ON COLUMN dyntable.refresh_history.state IS 'SUCCEEDED, FAILED, CANCELLED or UPSTREAM_FAILED';
 COMMENT ON COLUMN dyntable.refresh_history.completion_target IS 'the previous data timestamp plus target lag: when the refresh had to be complete';
 COMMENT ON COLUMN dyntable.refresh_history.phases IS 'milliseconds for the phases of the (last) refresh; wait_for_capture was before its start';
 COMMENT ON COLUMN dyntable.refresh_history.repeats IS 'how many refreshes this row stands for';

@@ -157,12 +157,12 @@ sql("SELECT dyntable_create('slow', 'SELECT slow(id) AS id FROM tiny', '1 s', in
 my $worker = "SELECT pid FROM pg_stat_activity WHERE query = 'dyntable: refresh slow' AND state = 'active' AND wait_event = 'PgSleep'";
 becomes("SELECT count(*) = 1 FROM ($worker) x", 'a slow refresh is under way');
 sql("SELECT pg_cancel_backend(pid) FROM ($worker) x");
-becomes("SELECT count(*) = 1 FROM dyntable.refresh_history WHERE name = 'slow' AND state = 'FAILED' AND state_code = '57014'",
+becomes("SELECT count(*) = 1 FROM dyntable.refresh_history WHERE name = 'slow' AND state = 'CANCELLED' AND state_code = '57014'",
 	'a cancelled refresh is noted');
 is(sql("SELECT consecutive_failures FROM dyntable.dynamic_tables WHERE name = 'slow'"), '0', 'and does not count as a failure');
 becomes("SELECT count(*) = 1 FROM ($worker) x", 'it is tried again');
 sql("SELECT pg_terminate_backend(pid) FROM ($worker) x");
-becomes("SELECT count(*) = 1 FROM dyntable.refresh_history WHERE name = 'slow' AND state = 'FAILED' AND state_code = '57P01'",
+becomes("SELECT count(*) = 1 FROM dyntable.refresh_history WHERE name = 'slow' AND state = 'CANCELLED' AND state_code = '57P01'",
 	'a terminated worker is noted');
 becomes("SELECT count(*) = 1 FROM ($worker) x", 'and replaced');
 
