@@ -23,6 +23,7 @@
 
 #include "compat/dyn_compat.h"
 #include "compat/dyn_compat_planner.h"
+#include "query/dyn_expr.h"
 #include "query/dyn_node.h"
 #include "query/dyn_plan.h"
 #include "query/dyn_query.h"
@@ -122,7 +123,7 @@ char *
 dyn_query_text(Query *query)
 {
 	int			level = pin_text_settings();
-	char	   *text = pg_get_querydef(copyObject(query), false);
+	char	   *text = pg_get_querydef((Query *) dyn_expr_printable((Node *) query), false);
 
 	AtEOXact_GUC(false, level);
 	return text;

@@ -8,7 +8,7 @@ use DynTest;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = DynTest::new_node('dump', 'autovacuum = off', 'fsync = off');
+my $node = DynTest::new_node('dump', 'autovacuum = off', 'fsync = off', 'max_worker_processes = 40', 'max_replication_slots = 16');
 my $dir = PostgreSQL::Test::Utils::tempdir();
 my $databases = 0;
 
@@ -202,6 +202,27 @@ restore_to($db, $without);
 ($status, $out, $err) = $node->psql($db, 'SELECT count(*) FROM dyntable_refresh()');
 is($out, '5', 'a table that was left out concerns no other');
 like($err, qr/"app.copies" of a restored definition does not exist/, 'and is missed');
+
+# ---- operators that the query does not write, of a type in another schema
+my $types = new_database();
+run(<<'SQL', $types);
+CREATE SCHEMA types;
+CREATE EXTENSION citext SCHEMA types;
+CREATE EXTENSION dyntable;
+SET search_path = public, types;
+CREATE TABLE person (id int, name citext);
+INSERT INTO person SELECT i, CASE WHEN i % 2 = 0 THEN 'Ann' ELSE 'aNN' END FROM generate_series(1, 6) i;
+SELECT dyntable_create('names', $$SELECT p.id, q.id AS other, name, CASE name WHEN 'ANN' THEN 1 ELSE 0 END AS ann FROM person p JOIN person q USING (name)
+    WHERE nullif(name, 'ann') IS NULL AND name IN (SELECT name FROM person WHERE id > 3) AND (p.id, name) <= (6, 'ANN') AND (name, 1) IN (SELECT name, 1 FROM person)$$, '1 day');
+SQL
+is(run('SELECT count(*), sum(ann) FROM names', $types), '36|36', 'a table that compares by citext');
+quietly('pg_dump of it', 'pg_dump', '-h', $node->host, '-p', $node->port, '-d', $types, '-f', "$dir/types.sql");
+$db = new_database();
+restore_to($db, "$dir/types.sql");
+run('SELECT * FROM dyntable_refresh()', $db);
+run(q{INSERT INTO person VALUES (0, 'ANN')}, $db);
+is(run('SELECT action FROM dyntable_refresh()', $db), 'INCREMENTAL', 'restored it is incremental');
+is(run('SELECT count(*), sum(ann) FROM names', $db), '49|49', 'and compares by citext still');
 
 # ---- by others
 run('REVOKE ALL ON SCHEMA app FROM bob; CREATE TABLE bobs (i int); ALTER TABLE bobs OWNER TO bob');
