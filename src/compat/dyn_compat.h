@@ -11,6 +11,7 @@
 #include <access/relation.h>
 #include <access/xlog_internal.h>
 #include <miscadmin.h>
+#include <parser/parse_type.h>
 #include <replication/message.h>
 #include <replication/origin.h>
 #include <replication/reorderbuffer.h>
@@ -108,6 +109,13 @@ typedef char *DynOptionSpace;
 #define dyn_change_tuple(tuple) (tuple)
 #else
 #define dyn_change_tuple(buffer) ((buffer) ? &(buffer)->tuple : NULL)
+#endif
+
+/* Types from text can be refused softly since 16. */
+#if PG_VERSION_NUM >= 160000
+#define dyn_parse_type(text, type, typmod) ((void) parseTypeString((text), (type), (typmod), NULL))
+#else
+#define dyn_parse_type(text, type, typmod) parseTypeString((text), (type), (typmod), false)
 #endif
 
 /* One mode exactly; 17 can ask for stronger ones too. */

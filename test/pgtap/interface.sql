@@ -1,7 +1,7 @@
 -- The public interface: names, arguments, results, columns, comments, settings
 -- and rights.  What others rely on changes here first, or not at all.
 BEGIN;
-SELECT plan(61);
+SELECT plan(65);
 
 -- functions, with the names and defaults of their arguments
 CREATE TEMP VIEW functions AS
@@ -29,6 +29,10 @@ SELECT is(pg_temp.result('dyntable_refresh'), 'SETOF record', 'dyntable_refresh:
 SELECT is(pg_temp.arguments('dyntable_verify'), 'name regclass, OUT missing bigint, OUT unexpected bigint', 'dyntable_verify: arguments and columns');
 SELECT is(pg_temp.arguments('dyntable_explain'), 'name regclass', 'dyntable_explain: arguments');
 SELECT is(pg_temp.arguments('dyntable_explain_query'), 'query text', 'dyntable_explain_query: arguments');
+SELECT is(pg_temp.arguments('dyntable_exec'), 'command text', 'dyntable_exec: arguments');
+SELECT is(pg_temp.result('dyntable_exec'), 'TABLE(status text, detail jsonb)', 'dyntable_exec: result');
+SELECT is(pg_temp.arguments('dyntable_get_ddl'), 'name regclass', 'dyntable_get_ddl: arguments');
+SELECT is(pg_temp.result('dyntable_get_ddl'), 'text', 'dyntable_get_ddl: result');
 SELECT cmp_ok((SELECT count(*) FROM functions), '<=', 25::bigint, 'at most 25 functions are public');
 SELECT is((SELECT string_agg(name, ', ') FROM functions WHERE name NOT LIKE 'dyntable\_%'), NULL, 'public names begin with dyntable_');
 
