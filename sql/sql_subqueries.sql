@@ -11,6 +11,7 @@ CREATE TABLE t (id int PRIMARY KEY, k int, v int, name text);		-- rows outside
 CREATE TABLE u (k int, v int, w numeric(8,2), name text);			-- no key, equal rows
 CREATE TABLE p (id int PRIMARY KEY, label text NOT NULL);			-- looked up by key
 CREATE INDEX ON u (k);
+CREATE INDEX ON t (k);
 INSERT INTO t SELECT i, nullif(i % 6, 5), nullif(i % 4, 3), (ARRAY['a', 'b', NULL])[i % 3 + 1] FROM generate_series(1, 14) i;
 INSERT INTO u SELECT nullif(i % 5, 4), nullif(i % 3, 2), i, 'n' || i % 4 FROM generate_series(1, 11) i;
 INSERT INTO p SELECT i, 'label ' || i FROM generate_series(0, 3) i;
@@ -45,6 +46,11 @@ INSERT INTO definition (name, query) VALUES
     -- scalar subqueries
     ('d_scalar', 'SELECT id, (SELECT max(w) FROM u) AS m FROM t'),
     ('d_scalar_where', 'SELECT id, v FROM t WHERE v >= (SELECT avg(v) FROM u)'),
+    ('d_scalar_range', 'SELECT id, k FROM t WHERE k < (SELECT avg(w) / 8 FROM u) AND id % 2 = (SELECT count(*) % 2 FROM p)'),
+    ('d_scalar_between', 'SELECT t.id, p.label FROM t JOIN p ON p.id = t.v WHERE t.id > (SELECT min(k) FROM u) AND EXISTS (SELECT FROM u WHERE u.v = t.v)'),
+    ('d_exists_part', 'SELECT t.id, u.w FROM t JOIN u ON u.k = t.k WHERE t.id IN (SELECT v + 2 FROM u) AND NOT EXISTS (SELECT FROM p WHERE p.id = u.v + 3) AND u.w > ALL (SELECT t.v)'),
+    ('d_exists_input', 'SELECT t.id, u.w, p.label FROM t JOIN u ON u.k = t.k JOIN p ON p.id = u.v WHERE t.id NOT IN (SELECT v + 2 FROM u WHERE v IS NOT NULL) AND EXISTS (SELECT FROM t x WHERE x.k = u.v)'),
+    ('d_exists_used', 'SELECT id, v FROM t WHERE name IS NOT NULL AND id IN (SELECT k + v + 3 FROM u) AND NOT EXISTS (SELECT FROM u WHERE u.w = t.id + 6)'),
     ('d_scalar_key', 'SELECT id, (SELECT label FROM p WHERE p.id = t.k) AS label FROM t'),
     ('d_scalar_count', 'SELECT id, (SELECT count(*) FROM u WHERE u.k = t.k) AS n, (SELECT count(*) + coalesce(sum(w), 7) FROM u WHERE u.k = t.k) AS x FROM t'),
     ('d_scalar_limit', 'SELECT id, (SELECT count(*) FROM u WHERE u.k = t.k LIMIT 1) AS n FROM t'),

@@ -181,6 +181,16 @@ extern bool dyn_query_plain(Query *query);
 /* Aggregates without GROUP BY: one row, also over no rows. */
 extern bool dyn_query_scalar(Query *query);
 
+/* dyn_build_single.c: has the query at most one row by its form? */
+extern bool dyn_query_at_most_one(Query *query);
+
+/* The query as one row: any of its rows, and how many there are.  Of its columns, values that are an error when there are several. */
+extern Query *dyn_query_counted(Query *query);
+extern List *dyn_query_only_row(List *columns);
+
+/* ARRAY(query) as an aggregate over it. */
+extern Query *dyn_query_as_array(Query *query);
+
 /* SELECT * FROM (query), with the columns by which it is ordered as junk. */
 extern Query *dyn_query_wrap(Query *query);
 

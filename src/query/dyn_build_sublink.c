@@ -17,23 +17,19 @@
 #include <postgres.h>
 
 #include <access/table.h>
-#include <catalog/pg_aggregate.h>
 #include <catalog/pg_type.h>
 #include <nodes/makefuncs.h>
 #include <nodes/nodeFuncs.h>
-#include <optimizer/optimizer.h>
 #include <parser/parse_clause.h>
-#include <parser/parse_func.h>
 #include <parser/parsetree.h>
 #include <rewrite/rewriteManip.h>
-#include <utils/array.h>
-#include <utils/fmgroids.h>
 #include <utils/lsyscache.h>
 
 #include "compat/dyn_compat_planner.h"
 #include "query/dyn_build.h"
 #include "query/dyn_expr.h"
 #include "query/dyn_make.h"
+#include "query/dyn_vars.h"
 
 /* The rows to which subqueries are joined. */
 typedef struct Attachment
@@ -44,6 +40,8 @@ typedef struct Attachment
 } Attachment;
 
 static bool find_sublinks(Node *node, void *context);
+static bool filtered(List *inputs, List *quals);
+static bool attach_below(DynLevel *level, List **inputs, List **asking);
 static void reduce_join(Attachment *attachment, DynNode *before, Node *condition);
 static Node *attach_mutator(Node *node, void *context);
 static bool attach_condition(Attachment *attachment, Node *condition);
@@ -61,10 +59,6 @@ static bool no_unknown(Attachment *attachment, SubLink *link, bool negated);
 static Node *any_value(Attachment *attachment, SubLink *link, bool negated);
 static Node *scalar_value(Attachment *attachment, SubLink *link);
 static bool attach_row(Attachment *attachment, Query *query, List **columns);
-static bool at_most_one_row(Query *query);
-static Query *counted_row(Query *query);
-static List *only_row(List *columns);
-static Query *as_array(Query *query);
 
 bool
 dyn_has_sublinks(Node *node)
@@ -102,6 +96,7 @@ dyn_attach_sublinks(DynLevel *level, List **inputs, List **quals, List **exprs, 
 	Attachment	attachment = {.level = level};
 	List	   *plain = NIL;
 	List	   *asking = NIL;
+	List	   *computed = NIL;
 	List	   *above = NIL;
 	List	   *follow;
 	ListCell   *lc;
@@ -113,24 +108,82 @@ dyn_attach_sublinks(DynLevel *level, List **inputs, List **quals, List **exprs, 
 			plain = lappend(plain, lfirst(lc));
 	if (asking == NIL && !dyn_has_sublinks((Node *) *exprs))
 		return true;
+	if (!filtered(*inputs, plain) && !attach_below(level, inputs, &asking))
+		return false;
 
 	follow = list_make3(asking, *exprs, *others);
 	attachment.node = dyn_collapse(level->ctx, *inputs, plain, &follow);
 	if (attachment.node == NULL)
 		return false;
 	*others = lthird(follow);
+
+	/* what only keeps rows comes first: it leaves fewer of them, and conditions on values can stay with the join that has these */
 	foreach(lc, (List *) linitial(follow))
 		if (!attach_condition(&attachment, lfirst(lc)))
-		{
-			DynNode    *before = attachment.node;
+			computed = lappend(computed, lfirst(lc));
+	foreach(lc, computed)
+	{
+		DynNode    *before = attachment.node;
 
-			above = lappend(above, attach_mutator(lfirst(lc), &attachment));
-			reduce_join(&attachment, before, llast(above));
-		}
+		above = lappend(above, attach_mutator(lfirst(lc), &attachment));
+		reduce_join(&attachment, before, llast(above));
+	}
 	*exprs = (List *) attach_mutator(lsecond(follow), &attachment);
 	*inputs = list_make1(attachment.node);
 	*quals = above;
 	return !attachment.failed && level->ctx->refusal->code == NULL;
+}
+
+/* Is there a condition on an input by itself, or one within it? */
+static bool
+filtered(List *inputs, List *quals)
+{
+	ListCell   *lc;
+	int			input;
+
+	foreach(lc, inputs)
+		if (((DynNode *) lfirst(lc))->kind != DYN_NODE_SCAN && !dyn_node_staged((DynNode *) lfirst(lc)))
+			return true;
+	foreach(lc, quals)
+		if (bms_get_singleton_member(dyn_expr_relations(lfirst(lc)), &input))
+			return true;
+	return false;
+}
+
+/*
+ * Where nothing else narrows several inputs down, conditions that ask only
+ * for rows of a subquery, and read columns of one input, are left to that
+ * input: the others are then joined with the few rows that are left of it.
+ */
+static bool
+attach_below(DynLevel *level, List **inputs, List **asking)
+{
+	List	   *left = NIL;
+	ListCell   *lc;
+
+	if (list_length(*inputs) < 2)
+		return true;
+	*inputs = list_copy(*inputs);
+	foreach(lc, *asking)
+	{
+		Attachment	attachment = {.level = level};
+		List	   *vars = dyn_vars_of(lfirst(lc));
+		int			input = vars ? linitial_node(Var, vars)->varno : 0;
+		bool		one = input > 0;
+		ListCell   *lv;
+
+		foreach(lv, vars)
+			one &= lfirst_node(Var, lv)->varno == input;
+		attachment.node = one ? list_nth(*inputs, input - 1) : NULL;
+		if (!one || !attach_condition(&attachment, dyn_renumber_input(lfirst(lc), input, 1)))
+			left = lappend(left, lfirst(lc));
+		else if (attachment.failed)
+			return false;
+		else
+			lfirst(list_nth_cell(*inputs, input - 1)) = attachment.node;
+	}
+	*asking = left;
+	return true;
 }
 
 /*
@@ -531,7 +584,7 @@ scalar_value(Attachment *attachment, SubLink *link)
 	TestColumns test;
 
 	if (link->subLinkType == ARRAY_SUBLINK)
-		query = as_array(query);
+		query = dyn_query_as_array(query);
 	if (!attach_row(attachment, query, &columns))
 		return NULL;
 	if (link->subLinkType != ROWCOMPARE_SUBLINK)
@@ -554,10 +607,10 @@ attach_row(Attachment *attachment, Query *query, List **columns)
 			return false;
 		counted = !dyn_dependent_single(&dependent);
 	}
-	else if (!at_most_one_row(query))
+	else if (!dyn_query_at_most_one(query))
 		counted = true;
 	if (counted)
-		query = counted_row(query);
+		query = dyn_query_counted(query);
 	if (dependent.node == NULL || counted)
 	{
 		dependent = (DynDependent) {0};
@@ -566,147 +619,6 @@ attach_row(Attachment *attachment, Query *query, List **columns)
 	}
 	attachment->node = dyn_join_dependent(ctx, attachment->node, &dependent, columns);
 	if (counted)
-		*columns = only_row(*columns);
+		*columns = dyn_query_only_row(*columns);
 	return attachment->node != NULL;
-}
-
-/* Aggregates without GROUP BY, or LIMIT 1. */
-static bool
-at_most_one_row(Query *query)
-{
-	if (query->hasTargetSRFs && query->limitCount == NULL)
-		return false;
-	if (query->hasAggs && query->groupClause == NIL && query->groupingSets == NIL)
-		return true;
-	return query->limitOption == LIMIT_OPTION_COUNT &&
-		(dyn_constant_limit(query->limitCount) == 0 || dyn_constant_limit(query->limitCount) == 1);
-}
-
-static Oid
-our_function(const char *name, int nargs, Oid second)
-{
-	Oid			types[2] = {ANYELEMENTOID, second};
-
-	return LookupFuncName(list_make2(makeString("dyntable"), makeString(pstrdup(name))), nargs, types, false);
-}
-
-/* The query as one row: any of its rows, and how many there are. */
-static Query *
-counted_row(Query *query)
-{
-	List	   *targets = NIL;
-	ListCell   *lc;
-
-	if (!dyn_query_plain(query))
-		query = dyn_query_wrap(query);
-	query->sortClause = NIL;
-	foreach(lc, query->targetList)
-	{
-		TargetEntry *entry = lfirst_node(TargetEntry, lc);
-
-		if (!entry->resjunk)
-			targets = lappend(targets,
-							  makeTargetEntry((Expr *) dyn_make_aggregate(our_function("any_of", 1, InvalidOid),
-																		  exprType((Node *) entry->expr),
-																		  (Node *) entry->expr, NULL),
-											  list_length(targets) + 1, NULL, false));
-	}
-	query->targetList = lappend(targets,
-								makeTargetEntry((Expr *) dyn_make_aggregate(F_COUNT_, INT8OID, NULL, NULL),
-												list_length(targets) + 1, NULL, false));
-	query->hasAggs = true;
-	return query;
-}
-
-/* The columns of counted_row, which raise an error when there are several rows. */
-static List *
-only_row(List *columns)
-{
-	List	   *result = NIL;
-	int			n = list_length(columns) - 1;
-	ListCell   *lc;
-
-	foreach(lc, columns)
-	{
-		Node	   *value = lfirst(lc);
-
-		if (foreach_current_index(lc) == n)
-			break;
-		result = lappend(result,
-						 makeFuncExpr(our_function("only_row", 2, INT8OID), exprType(value),
-									  list_make2(value, list_nth(columns, n)), exprCollation(value),
-									  exprCollation(value), COERCE_EXPLICIT_CALL));
-	}
-	return result;
-}
-
-/* ARRAY(SELECT x ... ORDER BY y): coalesce(array_agg(x ORDER BY y), '{}') */
-static Query *
-as_array(Query *query)
-{
-	TargetEntry *element;
-	Aggref	   *ref;
-	CoalesceExpr *value = makeNode(CoalesceExpr);
-	Oid			type;
-	ListCell   *lc;
-
-	if (!dyn_query_plain(query))
-		query = dyn_query_wrap(query);
-	element = linitial_node(TargetEntry, query->targetList);
-	type = exprType((Node *) element->expr);
-	ref = dyn_make_aggregate(OidIsValid(get_element_type(type)) ? F_ARRAY_AGG_ANYARRAY : F_ARRAY_AGG_ANYNONARRAY,
-							 get_promoted_array_type(type), (Node *) element->expr, NULL);
-	ref->args = copyObject(query->targetList);
-	foreach(lc, ref->args)
-		lfirst_node(TargetEntry, lc)->resno = foreach_current_index(lc) + 1;
-	ref->aggorder = query->sortClause;
-	value->coalescetype = ref->aggtype;
-	value->coalescecollid = ref->aggcollid;
-	value->args = list_make2(ref, makeConst(ref->aggtype, -1, ref->aggcollid, -1,
-											PointerGetDatum(construct_empty_array(get_element_type(ref->aggtype))),
-											false, false));
-	value->location = -1;
-	query->targetList = list_make1(makeTargetEntry((Expr *) value, 1, pstrdup("array"), false));
-	query->sortClause = NIL;
-	query->hasAggs = true;
-	return query;
-}
-
-Query *
-dyn_query_wrap(Query *query)
-{
-	Query	   *outer = makeNode(Query);
-	RangeTblEntry *rte = makeNode(RangeTblEntry);
-	RangeTblRef *ref = makeNode(RangeTblRef);
-	ListCell   *lc;
-	int			column = 0;
-
-	query = dyn_flatten_join_aliases(query);
-	IncrementVarSublevelsUp((Node *) query, 1, 1);
-	rte->rtekind = RTE_SUBQUERY;
-	rte->subquery = query;
-	rte->eref = makeAlias("s", NIL);
-	rte->inFromCl = true;
-	ref->rtindex = 1;
-	outer->commandType = CMD_SELECT;
-	outer->canSetTag = true;
-	outer->rtable = list_make1(rte);
-	outer->jointree = makeFromExpr(list_make1(ref), NULL);
-	foreach(lc, query->targetList)
-	{
-		TargetEntry *entry = lfirst_node(TargetEntry, lc);
-		TargetEntry *above;
-
-		column++;
-		above = makeTargetEntry((Expr *) makeVar(1, column, exprType((Node *) entry->expr),
-												 exprTypmod((Node *) entry->expr),
-												 exprCollation((Node *) entry->expr), 0),
-								column, entry->resname, entry->resjunk);
-		above->ressortgroupref = entry->ressortgroupref;
-		entry->resjunk = false;
-		rte->eref->colnames = lappend(rte->eref->colnames, makeString(psprintf("c%d", column)));
-		outer->targetList = lappend(outer->targetList, above);
-	}
-	outer->sortClause = copyObject(query->sortClause);
-	return outer;
 }

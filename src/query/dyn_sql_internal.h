@@ -22,6 +22,9 @@ extern char *dyn_sql_operator(Oid operator);
 /* Append a statement to a UNION ALL of such. */
 extern void dyn_sql_add_term(StringInfo buf, char *term);
 
+/* dyn_sql_order.c: the inputs (int) of a SELECT in the order in which steps join them */
+extern List *dyn_sql_join_order(DynNode *node);
+
 /* dyn_sql_join.c */
 extern char *dyn_sql_join_content(DynSql *sql, DynNode *node);
 

@@ -40,11 +40,14 @@ typedef struct KeyTexts
 	StringInfoData counted;		/* n.k1 = k.k1 AND …, by the keys' own equality */
 	StringInfoData probe;		/* the other side's keys are k.k1, … */
 	StringInfoData match;		/* mine are f.k1, … */
+	StringInfoData used;		/* ... and k.k1, … */
 	StringInfoData meet;		/* each side's are the other's */
 } KeyTexts;
 
 static char *join_statement(DynSql *sql, DynNode *node, const char *left, bool weighted);
 static char *key_flips(DynSql *sql, DynNode *node, int side);
+static bool is_filtered(DynNode *node);
+static char *keys_in_use(DynSql *sql, DynNode *node, int side, const char *keys, KeyTexts *texts);
 static char *row_flips(DynSql *sql, DynNode *node, int side);
 static char *rows_met(DynSql *sql, DynNode *node, int side);
 static char *rows_meeting(DynSql *sql, DynNode *node, int side, const char *mine);
@@ -173,7 +176,8 @@ dyn_sql_join_keys(DynNode *node, int side)
 /*
  * Where ON is nothing but equalities, rows with the same join key flip
  * together: the keys of the delta decide.  With an index on the other side's
- * they are probed, else its rows counted in one pass.
+ * they are probed, else its rows counted in one pass.  Before that, keys are
+ * left out of which a filtered side has no row anyway, if an index tells.
  */
 static char *
 key_flips(DynSql *sql, DynNode *node, int side)
@@ -189,6 +193,8 @@ key_flips(DynSql *sql, DynNode *node, int side)
 	changed = psprintf("(SELECT %s%ssum(k.w)::bigint AS dw FROM (SELECT %s%si%d.w FROM d%d i%d) k%s%s HAVING sum(k.w) <> 0) k",
 					   texts.names.data, comma, texts.keys.data, comma, there, other->no, there,
 					   keyed ? " GROUP BY " : "", texts.names.data);
+	if (keyed && is_filtered(dyn_input(node, side)) && dyn_node_indexed(node, side, keys_of(node, side)))
+		changed = keys_in_use(sql, node, side, changed, &texts);
 	if (!keyed || dyn_node_indexed(node, there, keys_of(node, there)))
 		return psprintf("SELECT %s%sk.dw FROM %s WHERE (SELECT count(*) FROM (SELECT FROM (%s) i%d WHERE %s"
 						" LIMIT greatest(k.dw, 0) + 1) n) = greatest(k.dw, 0)",
@@ -198,6 +204,44 @@ key_flips(DynSql *sql, DynNode *node, int side)
 					" GROUP BY %s, k.dw HAVING count(n.one) = greatest(k.dw, 0)",
 					texts.names.data, changed, texts.keys.data, dyn_sql_content(sql, other),
 					there, texts.counted.data, texts.names.data);
+}
+
+/* Do conditions leave out rows of the tables behind a node? */
+static bool
+is_filtered(DynNode *node)
+{
+	ListCell   *lc;
+
+	if (node->kind == DYN_NODE_MOVING || (node->kind == DYN_NODE_JOIN && !dyn_join_is_outer(node->join) &&
+										  node->join != DYN_JOIN_MARK))
+		return true;
+	if (node->kind != DYN_NODE_SELECT)
+		return false;
+	foreach(lc, node->quals)
+		if (bms_membership(dyn_expr_relations(lfirst(lc))) == BMS_SINGLETON)
+			return true;
+	foreach(lc, node->inputs)
+		if (is_filtered(lfirst(lc)))
+			return true;
+	return false;
+}
+
+/* Those of the keys, as k, with which the side has a row, or had one. */
+static char *
+keys_in_use(DynSql *sql, DynNode *node, int side, const char *keys, KeyTexts *texts)
+{
+	DynNode    *mine = dyn_input(node, side);
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	appendStringInfo(&buf, "(WITH c AS MATERIALIZED (SELECT * FROM %s), u AS MATERIALIZED ("
+					 "SELECT * FROM c k WHERE EXISTS (SELECT FROM (%s) i%d WHERE %s)",
+					 keys, dyn_sql_content(sql, mine), side, texts->used.data);
+	if (sql->changed[mine->no])
+		appendStringInfo(&buf, " UNION SELECT * FROM c k WHERE EXISTS (SELECT FROM d%d i%d WHERE %s)",
+						 mine->no, side, texts->used.data);
+	appendStringInfoString(&buf, ") SELECT * FROM u) k");
+	return buf.data;
 }
 
 /*
@@ -343,7 +387,7 @@ static void
 key_texts(DynNode *node, int side, KeyTexts *texts)
 {
 	int			there = 3 - side;
-	StringInfo	all[] = {&texts->keys, &texts->names, &texts->counted, &texts->probe, &texts->match, &texts->meet};
+	StringInfo	all[] = {&texts->keys, &texts->names, &texts->counted, &texts->probe, &texts->match, &texts->used, &texts->meet};
 
 	for (int i = 0; i < lengthof(all); i++)
 		initStringInfo(all[i]);
@@ -354,6 +398,7 @@ key_texts(DynNode *node, int side, KeyTexts *texts)
 		char	   *mine = key_text(node, side, i);
 		char	   *other = key_text(node, there, i);
 		char	   *found = psprintf("f.k%d", i + 1);
+		char	   *sought = psprintf("k.k%d", i + 1);
 		const char *and = i ? " AND " : "";
 
 		appendStringInfo(&texts->keys, "%s%s AS k%d", i ? ", " : "", other, i + 1);
@@ -362,6 +407,8 @@ key_texts(DynNode *node, int side, KeyTexts *texts)
 		appendStringInfo(&texts->probe, "%s%s %s k.k%d", and, other, equality, i + 1);
 		appendStringInfo(&texts->match, "%s%s", and,
 						 side == 1 ? equation(node, i, mine, found) : equation(node, i, found, mine));
+		appendStringInfo(&texts->used, "%s%s", and,
+						 side == 1 ? equation(node, i, mine, sought) : equation(node, i, sought, mine));
 		appendStringInfo(&texts->meet, "%s%s", and,
 						 side == 1 ? equation(node, i, mine, other) : equation(node, i, other, mine));
 	}

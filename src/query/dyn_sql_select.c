@@ -14,34 +14,40 @@
  * delta double with each input.
  *
  * Inputs that did not change are joined with the step before which the order
- * has them.  The order begins with the largest input and follows equalities,
- * first those that find at most one row.  So a ΔP_k is hardly larger than the
- * deltas it comes from.
+ * has them (dyn_sql_order.c).
+ *
+ * A single row, as of an aggregate over all rows, changes from one to another:
+ * Δ = +new −old.  Where it stands in conditions only, its term is
+ *	 P' × ([conditions with new] − [conditions with old]),
+ * so that P' is read once and only rows come out that are on one side now and
+ * were on the other.  Where a condition compares a column with it, they lie
+ * between the two, which an index may find.
  */
 #include <postgres.h>
 
-#include <access/htup_details.h>
-#include <catalog/pg_class.h>
+#include <access/stratnum.h>
 #include <nodes/makefuncs.h>
 #include <nodes/nodeFuncs.h>
 #include <utils/lsyscache.h>
-#include <utils/syscache.h>
+#include <utils/typcache.h>
 
+#include "query/dyn_advice.h"
 #include "query/dyn_expr.h"
 #include "query/dyn_sql_internal.h"
 #include "query/dyn_vars.h"
 
-/* Rows of a table without statistics. */
-#define UNKNOWN_ROWS 1000.0
-
-static List *join_order(DynNode *node);
-static int	next_input(DynNode *node, Bitmapset *joined);
-static int	closeness(DynNode *node, Bitmapset *joined, int input);
-static double input_rows(DynNode *node);
 static DynStep *delta_alone(DynNode *node, int input);
 static void finish_step(DynNode *node, DynStep *step, bool last);
 static char *step_term(DynSql *sql, DynNode *node, DynStep *step, bool of_before, bool of_delta);
-static char *step_expr(DynSql *sql, DynNode *node, DynStep *before, Node *expr);
+static List *crossing_quals(DynSql *sql, DynNode *node, DynStep *step, List *quals);
+static char *crossing_text(DynSql *sql, DynNode *node, DynStep *step, DynStep *before, List *quals, bool old);
+static char *crossing_term(DynSql *sql, DynNode *node, DynStep *step, DynStep *before, List *quals, const char *term);
+static bool is_bounded(DynNode *node, DynStep *step, Node *qual, Node **column, Node **bound, Oid *above, Oid *below);
+static char *step_expr(DynSql *sql, DynNode *node, DynStep *step, DynStep *before, Node *expr);
+
+/* Behind the inputs stand the rows of the step before, and the row that a single one was. */
+#define alias_before(node) (list_length((node)->inputs) + 1)
+#define alias_old(node) (list_length((node)->inputs) + 2)
 
 /*
  * dyn_sql_steps lists the steps (DynStep) by which the delta of a SELECT is
@@ -53,7 +59,7 @@ dyn_sql_steps(DynSql *sql, DynNode *node)
 	List	   *steps = NIL;
 	List	   *added = NIL;
 	DynStep    *step = NULL;
-	List	   *order = join_order(node);
+	List	   *order = dyn_sql_join_order(node);
 	int			left = 0;
 	ListCell   *lc;
 
@@ -171,43 +177,169 @@ dyn_sql_step(DynSql *sql, DynNode *node, DynStep *step, bool empty)
 static char *
 step_term(DynSql *sql, DynNode *node, DynStep *step, bool of_before, bool of_delta)
 {
-	int			before_alias = list_length(node->inputs) + 1;
 	DynStep    *before = of_before ? step->before : NULL;
+	List	   *quals = of_before ? step->new_quals : step->quals;
+	List	   *crossing = of_delta ? crossing_quals(sql, node, step, quals) : NIL;
+	char	   *delta = psprintf("d%d", dyn_input(node, step->changed)->no);
 	StringInfoData buf;
-	StringInfoData from;
+	StringInfoData weight;
 	ListCell   *lc;
 	int			input = -1;
 
-	initStringInfo(&from);
+	initStringInfo(&weight);
 	if (of_before)
-		appendStringInfo(&from, "%s i%d", before->name, before_alias);
-	while ((input = bms_next_member(step->joined, input)) >= 0)
-	{
-		bool		is_delta = of_delta && input == step->changed;
-
-		if (of_before && input != step->changed && !list_member_int(step->added, input))
-			continue;
-		appendStringInfo(&from, "%s%s i%d", from.len ? ", " : "",
-						 is_delta ? psprintf("d%d", dyn_input(node, input)->no) :
-						 psprintf("(%s)", dyn_sql_content(sql, dyn_input(node, input))), input);
-	}
+		appendStringInfo(&weight, "%si%d.w", of_delta ? "- " : "", alias_before(node));
+	if (crossing)
+		appendStringInfo(&weight, "%s(%s::int - %s::int)", of_before ? " * " : "",
+						 crossing_text(sql, node, step, before, crossing, false),
+						 crossing_text(sql, node, step, before, crossing, true));
+	else if (of_delta)
+		appendStringInfo(&weight, "%si%d.w", of_before ? " * " : "", step->changed);
 
 	initStringInfo(&buf);
-	appendStringInfoString(&buf, "SELECT ");
-	if (of_before && of_delta)
-		appendStringInfo(&buf, "- i%d.w * i%d.w AS w", before_alias, step->changed);
-	else
-		appendStringInfo(&buf, "i%d.w AS w", of_before ? before_alias : step->changed);
+	appendStringInfo(&buf, "SELECT %s AS w", weight.data);
 	foreach(lc, step->columns)
-		appendStringInfo(&buf, ", %s AS c%d", step_expr(sql, node, before, lfirst(lc)),
+		appendStringInfo(&buf, ", %s AS c%d", step_expr(sql, node, step, before, lfirst(lc)),
 						 foreach_current_index(lc) + 1);
-	appendStringInfo(&buf, " FROM %s", from.data);
-	foreach(lc, of_before ? step->new_quals : step->quals)
-		appendStringInfo(&buf, "%s(%s)", foreach_current_index(lc) ? " AND " : " WHERE ",
-						 step_expr(sql, node, before, lfirst(lc)));
-	return buf.data;
+	appendStringInfoString(&buf, " FROM ");
+	if (of_before)
+		appendStringInfo(&buf, "%s i%d, ", before->name, alias_before(node));
+	while ((input = bms_next_member(step->joined, input)) >= 0)
+	{
+		if (of_before && input != step->changed && !list_member_int(step->added, input))
+			continue;
+		if (input != step->changed || !of_delta)
+			appendStringInfo(&buf, "(%s) i%d, ", dyn_sql_content(sql, dyn_input(node, input)), input);
+		else if (crossing)
+			appendStringInfo(&buf, "(SELECT * FROM %s WHERE w > 0) i%d, (SELECT * FROM %s WHERE w < 0) i%d, ",
+							 delta, input, delta, alias_old(node));
+		else
+			appendStringInfo(&buf, "%s i%d, ", delta, input);
+	}
+	buf.len -= strlen(", ");
+	appendStringInfoString(&buf, " WHERE true");
+	foreach(lc, list_difference_ptr(quals, crossing))
+		appendStringInfo(&buf, " AND (%s)", step_expr(sql, node, step, before, lfirst(lc)));
+	return crossing ? crossing_term(sql, node, step, before, crossing, buf.data) : buf.data;
 }
 
+/* ------------------------------------------------------------------------
+ * What crosses a condition when a single row changes
+ * ------------------------------------------------------------------------
+ */
+
+/* Has the node one row, or at times none? */
+static bool
+is_single(DynNode *node)
+{
+	ListCell   *lc;
+
+	if (node->kind == DYN_NODE_AGGREGATE)
+		return node->nkeys == 0;
+	if (node->kind != DYN_NODE_SELECT || node->inputs == NIL || expression_returns_set((Node *) node->targets))
+		return false;
+	foreach(lc, node->inputs)
+		if (!is_single(lfirst(lc)))
+			return false;
+	return true;
+}
+
+/* The conditions on the changed input, if it is a row that became another and serves for nothing else. */
+static List *
+crossing_quals(DynSql *sql, DynNode *node, DynStep *step, List *quals)
+{
+	DynNode    *changed = dyn_input(node, step->changed);
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	if (sql->changed[changed->no] != 2 || !is_single(changed) ||
+		bms_is_member(step->changed, dyn_expr_relations((Node *) step->columns)))
+		return NIL;
+	foreach(lc, quals)
+		if (bms_is_member(step->changed, dyn_expr_relations(lfirst(lc))))
+			result = lappend(result, lfirst(lc));
+	return result;
+}
+
+/* Are these true with the changed input's new row, or its old one? */
+static char *
+crossing_text(DynSql *sql, DynNode *node, DynStep *step, DynStep *before, List *quals, bool old)
+{
+	Node	   *all = (Node *) make_ands_explicit(quals);
+
+	if (old)
+		all = dyn_renumber_input(all, step->changed, alias_old(node));
+	return psprintf("((%s) IS TRUE)", step_expr(sql, node, step, before, all));
+}
+
+/*
+ * The term so far, and that the conditions are true with one of the two rows only.
+ * Where a column is compared that an index orders, it lies between what
+ * it is compared with, unless one of these is NULL: two terms then.
+ */
+static char *
+crossing_term(DynSql *sql, DynNode *node, DynStep *step, DynStep *before, List *quals, const char *term)
+{
+	char	   *crossed = psprintf("%s AND %s <> %s", term, crossing_text(sql, node, step, before, quals, false),
+								   crossing_text(sql, node, step, before, quals, true));
+	Node	   *column;
+	Node	   *bound;
+	Oid			above;
+	Oid			below;
+	char	   *text;
+	char	   *now;
+	char	   *was;
+
+	if (before || list_length(quals) != 1 || !is_bounded(node, step, linitial(quals), &column, &bound, &above, &below))
+		return crossed;
+	text = step_expr(sql, node, step, before, column);
+	now = step_expr(sql, node, step, before, bound);
+	was = step_expr(sql, node, step, before, dyn_renumber_input(bound, step->changed, alias_old(node)));
+	return psprintf("%s AND (%s) %s least(%s, %s) AND (%s) %s greatest(%s, %s) AND (%s) IS NOT NULL AND (%s) IS NOT NULL"
+					" UNION ALL %s AND ((%s) IS NULL OR (%s) IS NULL)",
+					crossed, text, dyn_sql_operator(above), now, was, text, dyn_sql_operator(below), now, was, now, was,
+					crossed, now, was);
+}
+
+/* Does the condition compare a column that has an index with something of the changed input, by the type's own order? */
+static bool
+is_bounded(DynNode *node, DynStep *step, Node *qual, Node **column, Node **bound, Oid *above, Oid *below)
+{
+	OpExpr	   *op = (OpExpr *) qual;
+	Oid			opno;
+	Oid			opfamily;
+	Oid			left;
+	Oid			right;
+	int			input;
+
+	if (!IsA(op, OpExpr) || list_length(op->args) != 2 || OidIsValid(op->inputcollid))
+		return false;
+	for (int i = 0; i < 2; i++)
+	{
+		*column = list_nth(op->args, i);
+		*bound = list_nth(op->args, 1 - i);
+		opno = i == 0 ? op->opno : get_commutator(op->opno);
+		if (!OidIsValid(opno) || !IsA(*column, Var) || castNode(Var, *column)->varno == step->changed ||
+			!bms_equal(dyn_expr_relations(*bound), bms_make_singleton(step->changed)))
+			continue;
+		input = castNode(Var, *column)->varno;
+		if (!dyn_node_indexed(node, input, list_make1(dyn_renumber_input(*column, input, 1))))
+			return false;
+		opfamily = lookup_type_cache(exprType(*bound), TYPECACHE_BTREE_OPFAMILY)->btree_opf;
+		if (!OidIsValid(opfamily) || get_op_opfamily_strategy(opno, opfamily) == 0)
+			return false;
+		op_input_types(opno, &left, &right);
+		*above = get_opfamily_member(opfamily, left, right, BTGreaterEqualStrategyNumber);
+		*below = get_opfamily_member(opfamily, left, right, BTLessEqualStrategyNumber);
+		return OidIsValid(*above) && OidIsValid(*below);
+	}
+	return false;
+}
+
+/* ------------------------------------------------------------------------
+ * Expressions of a step
+ * ------------------------------------------------------------------------
+ */
 typedef struct BeforeMap
 {
 	List	   *columns;
@@ -234,143 +366,16 @@ column_before(Var *var, void *arg)
 
 /* An expression over inputs i1 .. in, or, of those joined before, over the rows of that step. */
 static char *
-step_expr(DynSql *sql, DynNode *node, DynStep *before, Node *expr)
+step_expr(DynSql *sql, DynNode *node, DynStep *step, DynStep *before, Node *expr)
 {
 	int			n = list_length(node->inputs);
-	int		   *ncolumns = palloc(sizeof(int) * (n + 1));
+	int		   *ncolumns = palloc(sizeof(int) * (n + 2));
 
-	if (before == NULL)
-		return dyn_sql_expr(node, expr, sql->upto);
 	for (int i = 0; i < n; i++)
 		ncolumns[i] = dyn_input(node, i + 1)->ncolumns;
-	ncolumns[n] = list_length(before->columns);
-	expr = dyn_vars_map(expr, column_before, &(BeforeMap) {before->columns, n + 1});
-	return dyn_expr_text(dyn_expr_at(expr, sql->upto), "i", n + 1, ncolumns, NIL, NIL);
-}
-
-/* ------------------------------------------------------------------------
- * The order of inputs
- * ------------------------------------------------------------------------
- */
-static List *
-join_order(DynNode *node)
-{
-	List	   *order = NIL;
-	Bitmapset  *joined = NULL;
-
-	for (int n = list_length(node->inputs); n > 0; n--)
-	{
-		int			input = next_input(node, joined);
-
-		order = lappend_int(order, input);
-		joined = bms_add_member(joined, input);
-	}
-	return order;
-}
-
-/* Of the inputs not joined yet the closest, and of these the largest. */
-static int
-next_input(DynNode *node, Bitmapset *joined)
-{
-	int			best = 0;
-	int			best_closeness = -1;
-	double		best_rows = -1;
-
-	for (int i = 1; i <= list_length(node->inputs); i++)
-	{
-		int			close;
-		double		rows;
-
-		if (bms_is_member(i, joined))
-			continue;
-		close = closeness(node, joined, i);
-		rows = input_rows(dyn_input(node, i));
-		if (close > best_closeness || (close == best_closeness && rows > best_rows))
-		{
-			best = i;
-			best_closeness = close;
-			best_rows = rows;
-		}
-	}
-	return best;
-}
-
-/*
- * How an input hangs together with those joined already: 0 not at all, 1 by an
- * equality, 2 by equalities that find at most one row of it.
- */
-static int
-closeness(DynNode *node, Bitmapset *joined, int input)
-{
-	List	   *found = NIL;	/* its columns that are compared as they are */
-	bool		any = false;
-	ListCell   *lc;
-
-	foreach(lc, node->quals)
-	{
-		OpExpr	   *op = dyn_expr_equality(lfirst(lc));
-
-		if (op == NULL)
-			continue;
-		for (int side = 0; side < 2; side++)
-		{
-			Node	   *mine = list_nth(op->args, side);
-			Relids		mine_reads = dyn_expr_relations(mine);
-			Relids		other_reads = dyn_expr_relations(list_nth(op->args, 1 - side));
-
-			if (!bms_equal(mine_reads, bms_make_singleton(input)) ||
-				bms_is_empty(other_reads) || !bms_is_subset(other_reads, joined))
-				continue;
-			any = true;
-			if (IsA(mine, RelabelType))
-				mine = (Node *) castNode(RelabelType, mine)->arg;
-			if (IsA(mine, Var))
-				found = lappend_int(found, castNode(Var, mine)->varattno);
-		}
-	}
-	if (any && dyn_input(node, input)->has_key &&
-		list_difference_int(dyn_input(node, input)->key, found) == NIL)
-		return 2;
-	return any ? 1 : 0;
-}
-
-/* About how many rows a relation has. */
-static double
-relation_rows(Oid relid)
-{
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-	double		rows = 0;
-
-	if (HeapTupleIsValid(tuple))
-	{
-		rows = ((Form_pg_class) GETSTRUCT(tuple))->reltuples;
-		ReleaseSysCache(tuple);
-	}
-	return rows > 0 ? rows : UNKNOWN_ROWS;
-}
-
-static double
-largest_relation(DynNode *node, List **seen)
-{
-	double		rows = 0;
-	ListCell   *lc;
-
-	/* of what has several parents there may be as many ways down as 2 to the depth */
-	if (list_member_ptr(*seen, node))
-		return 0;
-	*seen = lappend(*seen, node);
-	if (node->kind == DYN_NODE_SCAN)
-		return relation_rows(node->relid);
-	foreach(lc, node->inputs)
-		rows = Max(rows, largest_relation(lfirst(lc), seen));
-	return rows;
-}
-
-/* About how many rows an input has: as many as the largest table behind it. */
-static double
-input_rows(DynNode *node)
-{
-	List	   *seen = NIL;
-
-	return largest_relation(node, &seen);
+	ncolumns[n] = before ? list_length(before->columns) : 0;
+	ncolumns[n + 1] = dyn_input(node, step->changed)->ncolumns;
+	if (before)
+		expr = dyn_vars_map(expr, column_before, &(BeforeMap) {before->columns, alias_before(node)});
+	return dyn_expr_text(dyn_expr_at(expr, sql->upto), "i", n + 2, ncolumns, NIL, NIL);
 }
