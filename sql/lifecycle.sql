@@ -121,7 +121,7 @@ SELECT 'life_c'::regclass::oid = :before AS kept;
 SELECT * FROM dyntable_verify('life_c');
 SELECT dyntable_create('life_c', 'SELECT k FROM life_b', or_replace => true);
 SELECT 'life_c'::regclass::oid = :before AS kept;
-SELECT attname, atttypid::regtype FROM pg_attribute WHERE attrelid = 'life_c'::regclass AND attnum > 0;
+SELECT attname, atttypid::regtype FROM pg_attribute WHERE attrelid = 'life_c'::regclass AND attnum > 0 AND NOT attisdropped;
 
 -- Read only after the first fill
 SELECT dyntable_create('life_later', 'SELECT count(*) AS n FROM life_source', initialize => 'on_schedule',

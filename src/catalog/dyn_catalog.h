@@ -170,6 +170,12 @@ extern int64 dyn_lag_microseconds(const DynTable *table);	/* its own target lag;
 extern List *dyn_tables_naming(const char *name, Oid relid);
 extern bool dyn_is_dynamic_table(Oid relid);	/* cached per backend; cheap */
 extern bool dyn_is_populated(Oid relid);	/* of a dynamic table; cached once it is */
+
+/* Its columns, and the file of its rows, are others from this transaction on. */
+extern void dyn_table_set_reshaped(Oid relid);
+
+/* Whether a snapshot is from before that. */
+extern bool dyn_is_before_reshape(Oid relid, Snapshot snapshot);
 extern char *dyn_relation_names(const List *relids);	/* "a", "b", for messages */
 
 /* Suspend or resume; resuming forgets the failures counted. */

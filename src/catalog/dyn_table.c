@@ -32,6 +32,7 @@
 #include <utils/rel.h>
 #include <utils/syscache.h>
 #include <utils/timestamp.h>
+#include <utils/xid8.h>
 
 #include "catalog/dyn_catalog.h"
 #include "catalog/dyn_spi.h"
@@ -46,6 +47,7 @@ typedef struct KnownTable
 {
 	Oid			relid;
 	bool		populated;		/* false: look */
+	uint64		reshaped;		/* 0: never */
 } KnownTable;
 
 /* The set of dynamic tables as this backend knows it. */
@@ -84,6 +86,7 @@ known_read(void)
 {
 	HASHCTL		control = {.keysize = sizeof(Oid),.entrysize = sizeof(KnownTable),.hcxt = known.context};
 	Relation	catalog = try_relation_open(known.catalog, AccessShareLock);
+	AttrNumber	reshaped_column = get_attnum(known.catalog, "reshaped");
 	SysScanDesc scan;
 	HeapTuple	tuple;
 
@@ -100,7 +103,17 @@ known_read(void)
 		Oid			relid = DatumGetObjectId(heap_getattr(tuple, 1, RelationGetDescr(catalog),
 														  &isnull));
 
-		((KnownTable *) hash_search(known.relids, &relid, HASH_ENTER, NULL))->populated = false;
+		KnownTable *table = hash_search(known.relids, &relid, HASH_ENTER, NULL);
+
+		table->populated = false;
+		table->reshaped = 0;
+		if (reshaped_column != InvalidAttrNumber)
+		{
+			Datum		reshaped = heap_getattr(tuple, reshaped_column, RelationGetDescr(catalog), &isnull);
+
+			if (!isnull)
+				table->reshaped = U64FromFullTransactionId(DatumGetFullTransactionId(reshaped));
+		}
 	}
 	systable_endscan(scan);
 	relation_close(catalog, AccessShareLock);
@@ -234,6 +247,30 @@ known_tell(void)
 		CacheInvalidateRelcacheByRelid(known.catalog);
 	(void) GetCurrentCommandId(true);
 	CommandCounterIncrement();
+}
+
+void
+dyn_table_set_reshaped(Oid relid)
+{
+	static DynStatement update = {
+		"UPDATE dyntable.dynamic_table SET reshaped = pg_current_xact_id() WHERE relid = $1", 1, {OIDOID}
+	};
+	Datum		values[] = {ObjectIdGetDatum(relid)};
+
+	dyn_spi_run(&update, values, NULL);
+	known_tell();
+}
+
+bool
+dyn_is_before_reshape(Oid relid, Snapshot snapshot)
+{
+	KnownTable *table;
+
+	known_look();
+	table = known.relids ? hash_search(known.relids, &relid, HASH_FIND, NULL) : NULL;
+	return table != NULL && table->reshaped != 0 && snapshot != NULL &&
+		table->reshaped != U64FromFullTransactionId(GetTopFullTransactionIdIfAny()) &&
+		!dyn_snapshot_sees(dyn_snapshot_from_live(snapshot), table->reshaped);
 }
 
 static const char *

@@ -4,16 +4,17 @@
  *
  * A changed definition is not applied here: the next refresh computes the new
  * content and applies the difference, so readers see the old rows until then.
+ * Where the columns become others the same holds for them (refresh/dyn_shape.c),
+ * and dyntable_alter runs that refresh itself: new columns without their values
+ * would be rows of no query.
  */
 #include <postgres.h>
 
 #include <access/htup_details.h>
 #include <access/table.h>
 #include <access/xact.h>
-#include <catalog/dependency.h>
 #include <catalog/pg_class.h>
 #include <commands/comment.h>
-#include <commands/tablecmds.h>
 #include <fmgr.h>
 #include <miscadmin.h>
 #include <storage/lmgr.h>
@@ -26,9 +27,11 @@
 #include "base/dyn_queue.h"
 #include "command/dyn_alter.h"
 #include "command/dyn_options.h"
+#include "command/dyn_rename.h"
 #include "command/dyn_transaction.h"
 #include "query/dyn_query.h"
 #include "refresh/dyn_refresh.h"
+#include "refresh/dyn_shape.h"
 
 PG_FUNCTION_INFO_V1(dyntable_alter);
 
@@ -67,45 +70,31 @@ dyn_columns_to_add(Oid relid, List *columns, char **mismatch)
 	return added;
 }
 
-static void
-add_columns(Oid relid, List *columns)
-{
-	List	   *commands = NIL;
-	ListCell   *cell;
-
-	foreach(cell, columns)
-	{
-		AlterTableCmd *command = makeNode(AlterTableCmd);
-
-		command->subtype = AT_AddColumn;
-		command->def = lfirst(cell);
-		command->behavior = DROP_RESTRICT;
-		commands = lappend(commands, command);
-	}
-	if (commands == NIL)
-		return;
-	dyn_lock_against_readers(relid, "The new query adds columns to it.");
-	AlterTableInternal(relid, commands, false);
-	CommandCounterIncrement();
-}
-
-/* Put a definition in the place of a table's present one; its columns fit. */
-static void
-apply_definition(DynTable *table, const DynDefinition *definition, List *added)
+/* Put a definition in the place of a table's present one; whether the columns become others. */
+static bool
+apply_definition(DynTable *table, const DynDefinition *definition)
 {
 	bool		same_query = definition->text == NULL;
 	bool		same_mode = table->incremental == definition->incremental;
+	DynShape   *shape = NULL;
 
-	add_columns(table->relid, added);
+	if (!same_query)
+	{
+		dyn_rename_columns(table, definition->query);
+		shape = dyn_shape_find(table->relid, definition->query, true);
+	}
+	if (shape != NULL)
+		dyn_shape_check(shape);
 	dyn_definition_to_table(definition, table);
 	dyn_definition_record(definition, table->relid);
 	dyn_table_update(table);
 	if (definition->reinit != NULL)
 		dyn_position_set_reinit(table->relid, definition->reinit);
 	else if (!same_query)
-		dyn_position_set_reinit(table->relid, "the query was changed");
+		dyn_position_set_reinit(table->relid, DYN_QUERY_CHANGED);
 	else if (!same_mode)
 		dyn_position_set_reinit(table->relid, "the refresh mode was changed");
+	return shape != NULL;
 }
 
 typedef struct TreeOfText
@@ -168,13 +157,10 @@ lock_table(Oid relid, bool definition)
 	}
 }
 
-bool
+void
 dyn_replace(Oid relid, DynDefinition *definition, DynTableOptions *options)
 {
 	DynTable   *table;
-	List	   *added;
-	char	   *mismatch;
-	ObjectAddress address;
 
 	table = dyn_table_get(relid, false);
 	options->unchanged = table->mode == definition->mode && same_query(table, definition->text);
@@ -186,36 +172,19 @@ dyn_replace(Oid relid, DynDefinition *definition, DynTableOptions *options)
 	if (options->unchanged)
 	{
 		dyn_table_update(table);
-		return true;
+		return;
 	}
 
 	definition->relid = relid;
 	definition->owner = dyn_table_owner(relid);
 	dyn_definition_find(definition);
-	added = dyn_columns_to_add(relid, definition->columns, &mismatch);
-	if (mismatch == NULL)
-	{
-		apply_definition(table, definition, added);
-		return true;
-	}
-	ereport(NOTICE,
-			(errmsg("dynamic table \"%s\" is made anew, since its column \"%s\" changes",
-					definition->name, mismatch)));
-	ObjectAddressSet(address, RelationRelationId, relid);
-	performDeletion(&address, DROP_RESTRICT, 0);
-	dyn_stages_left_drop();
-	CommandCounterIncrement();
-	definition->relid = InvalidOid;
-	definition->owner = GetUserId();
-	return false;
+	(void) apply_definition(table, definition);
 }
 
 static void
 alter_definition(DynTable *table, char *query, const char *refresh_mode)
 {
 	DynDefinition definition = {0};
-	List	   *added;
-	char	   *mismatch;
 
 	definition.text = query;
 	definition.stored = table;
@@ -224,17 +193,8 @@ alter_definition(DynTable *table, char *query, const char *refresh_mode)
 	definition.name = get_rel_name(table->relid);
 	definition.mode = refresh_mode ? dyn_option_mode(refresh_mode) : table->mode;
 	dyn_definition_find(&definition);
-	added = dyn_columns_to_add(table->relid, definition.columns, &mismatch);
-	if (query == NULL)
-		added = NIL;
-	else if (mismatch != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
-				 errmsg("cannot change column \"%s\" of dynamic table \"%s\"",
-						mismatch, definition.name),
-				 errdetail("The new query must have the table's columns with the same names and types, and may add columns at the end."),
-				 errhint("Cast the column in the query, or use dyntable_create() with or_replace to make the table anew.")));
-	apply_definition(table, &definition, added);
+	if (apply_definition(table, &definition) && dyn_position_get(table->relid)->populated)
+		dyn_run(list_make1_oid(table->relid), &(DynRunOptions) {.trigger = DYN_TRIGGER_MANUAL});
 }
 
 Datum
@@ -246,7 +206,7 @@ dyntable_alter(PG_FUNCTION_ARGS)
 	char	   *warehouse = dyn_argument_text(fcinfo, 4);
 	char	   *schedule = dyn_argument_text(fcinfo, 5);
 	char	   *comment = dyn_argument_text(fcinfo, 6);
-	bool		redefine = query != NULL || refresh_mode != NULL;
+	bool		redefine;
 	Oid			relid;
 	DynTable   *table;
 
@@ -254,6 +214,10 @@ dyntable_alter(PG_FUNCTION_ARGS)
 	relid = dyn_argument_owned(fcinfo, 0);
 	dyn_option_check_lag_or_schedule(target_lag, schedule);
 
+	table = dyn_table_get(relid, false);
+	if (query != NULL && same_query(table, query))
+		query = NULL;
+	redefine = query != NULL || (refresh_mode != NULL && dyn_option_mode(refresh_mode) != table->mode);
 	lock_table(relid, redefine);
 	table = dyn_table_get(relid, false);
 	if (target_lag != NULL)

@@ -19,10 +19,9 @@ typedef struct DynTableOptions
 
 /*
  * CREATE OR REPLACE: give an existing dynamic table this definition and these
- * options.  Returns false when its columns do not allow it; the table is
- * dropped then.
+ * options.  Its columns follow with the next refresh.
  */
-extern bool dyn_replace(Oid relid, DynDefinition *definition, DynTableOptions *options);
+extern void dyn_replace(Oid relid, DynDefinition *definition, DynTableOptions *options);
 
 /*
  * Compare a table's columns with those of a query.  Returns the columns to be

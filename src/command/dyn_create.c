@@ -120,8 +120,8 @@ create_from(RangeVar *name, DynDefinition *definition, const DynTableOptions *op
 	return table.relid;
 }
 
-/* The relation that has the name already gets the definition, or, when this returns false, makes way. */
-static bool
+/* The relation that has the name already gets the definition. */
+static void
 replace_existing(Oid existing, DynDefinition *definition, DynTableOptions *options,
 				 bool or_replace)
 {
@@ -136,7 +136,7 @@ replace_existing(Oid existing, DynDefinition *definition, DynTableOptions *optio
 				 errhint("Only a dynamic table can be replaced.")));
 	if (!dyn_owns_relation(existing, GetUserId()))
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, definition->name);
-	return dyn_replace(existing, definition, options);
+	dyn_replace(existing, definition, options);
 }
 
 /* Arguments 2 to 6: what is not the definition's. */
@@ -212,7 +212,9 @@ dyntable_create(PG_FUNCTION_ARGS)
 				 errmsg("relation \"%s\" already exists, skipping", definition.name)));
 		PG_RETURN_OID(relid);
 	}
-	if (!OidIsValid(relid) || !replace_existing(relid, &definition, &options, or_replace))
+	if (OidIsValid(relid))
+		replace_existing(relid, &definition, &options, or_replace);
+	else
 		relid = create_from(name, &definition, &options);
 	if (comment != NULL)
 		CreateComments(relid, RelationRelationId, 0, comment);

@@ -78,7 +78,7 @@ is_dump(void)
 }
 
 static void
-check_reads(PlannedStmt *plan)
+check_reads(PlannedStmt *plan, Snapshot snapshot)
 {
 	ListCell   *cell;
 
@@ -86,8 +86,15 @@ check_reads(PlannedStmt *plan)
 	{
 		RangeTblEntry *rte = lfirst_node(RangeTblEntry, cell);
 
-		if (rte->rtekind == RTE_RELATION && dyn_is_dynamic_table(rte->relid) &&
-			!dyn_is_populated(rte->relid) && !is_dump())
+		if (rte->rtekind != RTE_RELATION || !dyn_is_dynamic_table(rte->relid))
+			continue;
+		if (dyn_is_before_reshape(rte->relid, snapshot))
+			ereport(ERROR,
+					(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+					 errmsg("could not serialize access: dynamic table \"%s\" got other columns after this transaction's snapshot",
+							get_rel_name(rte->relid)),
+					 errhint("The transaction might succeed if retried.")));
+		if (!dyn_is_populated(rte->relid) && !is_dump())
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("dynamic table \"%s\" has not been populated",
@@ -107,7 +114,7 @@ guard_executor_start(QueryDesc *desc, int eflags)
 			check_writes(desc->plannedstmt);
 		}
 		if ((eflags & (EXEC_FLAG_EXPLAIN_ONLY | EXEC_FLAG_WITH_NO_DATA)) == 0)
-			check_reads(desc->plannedstmt);
+			check_reads(desc->plannedstmt, desc->snapshot);
 	}
 	if (previous_executor_start)
 		previous_executor_start(desc, eflags);

@@ -17,6 +17,7 @@
 #include <replication/reorderbuffer.h>
 #include <replication/slot.h>
 #include <utils/acl.h>
+#include <utils/relcache.h>
 
 #if PG_VERSION_NUM < 150000 || PG_VERSION_NUM >= 190000
 #error "dyntable needs PostgreSQL 15 to 18"
@@ -102,6 +103,13 @@ typedef char *DynOptionSpace;
 #define dyn_storage(rel) ((rel)->rd_locator.relNumber)
 #else
 #define dyn_storage(rel) ((rel)->rd_node.relNode)
+#endif
+
+/* Giving a relation an empty file, for this transaction to undo. */
+#if PG_VERSION_NUM >= 160000
+#define dyn_set_new_storage(rel) RelationSetNewRelfilenumber((rel), (rel)->rd_rel->relpersistence)
+#else
+#define dyn_set_new_storage(rel) RelationSetNewRelfilenode((rel), (rel)->rd_rel->relpersistence)
 #endif
 
 /* The tuples of a decoded change lost their wrapper in 17. */

@@ -24,6 +24,9 @@ typedef enum DynTrigger
 	DYN_TRIGGER_CREATION,
 } DynTrigger;
 
+/* Why a table is computed anew whose query was altered: its columns' types are then those of the query. */
+#define DYN_QUERY_CHANGED "the query was changed"
+
 typedef struct DynResult
 {
 	Oid			relid;

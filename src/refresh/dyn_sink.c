@@ -31,7 +31,6 @@ static bool find_indexes(DynSink *sink, List **useless);
 static bool index_serves_image(Relation index, DynSink *sink);
 static bool index_serves_key(Relation index, List *key, List *attnums);
 static bool create_index(DynSink *sink, const char *format);
-static bool is_ours(Oid index);
 static void choose_identity(DynSink *sink, Relation rel, List *key, List *attnums);
 
 DynSink *
@@ -165,7 +164,7 @@ find_indexes(DynSink *sink, List **useless)
 
 		if (sink->key ? index_serves_key(index, sink->key, attnums) : index_serves_image(index, sink))
 			found = true;
-		else if (is_ours(lfirst_oid(lc)))
+		else if (dyn_sink_is_ours(lfirst_oid(lc)))
 			*useless = lappend_oid(*useless, lfirst_oid(lc));
 		index_close(index, AccessShareLock);
 	}
@@ -182,7 +181,7 @@ dyn_sink_drop_indexes(Oid relid)
 
 	table_close(rel, NoLock);
 	foreach(lc, indexes)
-		if (is_ours(lfirst_oid(lc)))
+		if (dyn_sink_is_ours(lfirst_oid(lc)))
 			dyn_state_ddl(psprintf("DROP INDEX %s", dyn_relation_name(lfirst_oid(lc))));
 }
 
@@ -237,8 +236,8 @@ create_index(DynSink *sink, const char *format)
 	return true;
 }
 
-static bool
-is_ours(Oid index)
+bool
+dyn_sink_is_ours(Oid index)
 {
 	char	   *comment = GetComment(index, RelationRelationId, 0);
 

@@ -40,6 +40,7 @@
 #include "query/dyn_query.h"
 #include "refresh/dyn_own_log.h"
 #include "refresh/dyn_phases.h"
+#include "refresh/dyn_shape.h"
 #include "refresh/dyn_target.h"
 
 /* One table's refresh while it goes on. */
@@ -57,6 +58,7 @@ typedef struct Target
 	DynCounts	counts;
 	bool		upgraded;		/* the definition was analysed by another server */
 	bool		retyped;		/* the table's columns have got other types */
+	DynShape   *shape;			/* not NULL: they are others by name, number or order */
 	bool		returned;		/* the definition has a plan, and had none before */
 	const DynRetry *retry;
 	char	   *inputs;			/* what of the sources had changed, as jsonb text, or NULL */
@@ -85,6 +87,7 @@ static char *reinit_reason(Target *target);
 static char *source_reason(Target *target, DynEdge *edge);
 static bool refresh_incrementally(Target *target);
 static void refresh_in_full(Target *target);
+static void reshape(Target *target);
 static void apply_in_full(Target *target, DynRows *delta, bool fill);
 static List *plan_key(Target *target);
 static void add_content(Target *target, DynRows *delta);
@@ -199,8 +202,13 @@ prepare(Target *target)
 	}
 	else
 		columns = dyn_query_result_columns(query, &ncolumns);
-	follow_types(target, query);
-	target->sink = dyn_target_sink(target->table->relid, ncolumns, columns, plan_key(target));
+	target->shape = dyn_shape_find(target->table->relid, query, target->position->reinit_reason != NULL &&
+								   strcmp(target->position->reinit_reason, DYN_QUERY_CHANGED) == 0);
+	if (target->shape == NULL)
+	{
+		follow_types(target, query);
+		target->sink = dyn_target_sink(target->table->relid, ncolumns, columns, plan_key(target));
+	}
 
 	evaluation->choice.position = target->position;
 	evaluation->choice.query = target->query;
@@ -386,12 +394,16 @@ reinit_reason(Target *target)
 
 	if (target->plan == NULL)
 		return NULL;
+	if (target->shape != NULL)
+		reason = "the columns of the query changed";
 
 	/* dynamic tables log their changes themselves, constants have none */
 	foreach(lc, target->evaluation.edges)
 		if (((DynEdge *) lfirst(lc))->kind == DYN_EDGE_BASE)
 			captured = true;
-	if (captured && target->run->generation == 0 && position->populated)
+	if (reason != NULL)
+		;
+	else if (captured && target->run->generation == 0 && position->populated)
 		reason = psprintf("changes cannot be read: %s", target->run->no_capture);
 	else if (position->reinit_reason)
 		reason = position->reinit_reason;
@@ -553,7 +565,7 @@ refresh_in_full(Target *target)
 {
 	bool		fill = !target->position->populated && dyn_relation_is_empty(target->table->relid);
 	DynEvaluation *evaluation = &target->evaluation;
-	int			ncolumns = list_length(target->sink->names);
+	int			ncolumns = target->plan ? target->plan->top->ncolumns : 0;
 	DynColumn  *columns = target->plan ? target->plan->top->columns :
 		dyn_query_result_columns(target->query, &ncolumns);
 	DynRows    *delta;
@@ -562,6 +574,11 @@ refresh_in_full(Target *target)
 		dyn_states_drop(evaluation->relid);
 	else
 		dyn_states_fill(evaluation, target->result->action == DYN_ACTION_FULL);
+	if (target->shape != NULL)
+	{
+		reshape(target);
+		return;
+	}
 	if (target->plan && fill)
 	{
 		/* nothing to compare with, and nobody reads a log of it yet */
@@ -591,6 +608,42 @@ refresh_in_full(Target *target)
 	dyn_rows_consolidate(delta);
 	dyn_rows_register(delta, evaluation->execution.env);
 	apply_in_full(target, delta, fill);
+}
+
+/* Fill a table with the new columns, which then takes the place of the old one's rows. */
+static void
+reshape(Target *target)
+{
+	DynEvaluation *evaluation = &target->evaluation;
+	DynShape   *shape = target->shape;
+	Oid			filled = dyn_shape_begin(shape);
+	StringInfoData names;
+	int			ncolumns = target->plan ? target->plan->top->ncolumns : 0;
+	DynColumn  *columns = target->plan ? target->plan->top->columns :
+		dyn_query_result_columns(target->query, &ncolumns);
+	DynRows    *content = dyn_rows_begin("x_content", dyn_delta_desc(ncolumns, columns),
+										 dyn_delta_identity(ncolumns, columns));
+	ListCell   *lc;
+
+	initStringInfo(&names);
+	foreach(lc, shape->columns)
+		appendStringInfo(&names, "%s%s", names.len ? ", " : "",
+						 quote_identifier(((DynShapeColumn *) lfirst(lc))->name));
+	add_content(target, content);
+	dyn_rows_register(content, evaluation->execution.env);
+	target->counts.inserted =
+		dyn_execute(&evaluation->execution,
+					psprintf("INSERT INTO %s (%s) SELECT %s FROM %s d", dyn_relation_name(filled), names.data,
+							 dyn_sql_columns("d", ncolumns), content->name),
+					NULL, NULL);
+	dyn_rows_end(content);
+	target->position->refresh_no++;
+	if (target->position->populated)
+		dyn_shape_log(shape, filled, &evaluation->execution, target->position->refresh_no);
+	dyn_shape_end(shape, filled);
+	target->sink = dyn_target_sink(target->table->relid, ncolumns, columns, plan_key(target));
+	dyn_sink_ensure_index(target->sink);
+	dyn_state_analyze(target->sink->name, target->counts.inserted);
 }
 
 /*

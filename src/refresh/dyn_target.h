@@ -69,6 +69,7 @@ extern DynSink *dyn_target_sink(Oid relid, int ncolumns, const DynColumn *column
 extern void dyn_sink_ensure_index(DynSink *sink);
 extern bool dyn_sink_has_index(DynSink *sink);
 extern void dyn_sink_drop_indexes(Oid relid);	/* all of ours */
+extern bool dyn_sink_is_ours(Oid index);
 
 /* Give the table's columns the types of its query's; whether any had another. */
 extern bool dyn_follow_types(Oid relid, int ncolumns, const DynColumn *columns);

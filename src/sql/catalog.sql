@@ -39,9 +39,11 @@ CREATE TABLE dyntable.dynamic_table (
     state         text NOT NULL DEFAULT 'ACTIVE' CHECK (state IN ('ACTIVE', 'SUSPENDED')),
     state_code    text,
     state_since   timestamptz NOT NULL DEFAULT clock_timestamp(),
-    created       timestamptz NOT NULL DEFAULT clock_timestamp()
+    created       timestamptz NOT NULL DEFAULT clock_timestamp(),
+    reshaped      xid8
 );
 COMMENT ON TABLE dyntable.dynamic_table IS 'definition and scheduling state of each dynamic table';
+COMMENT ON COLUMN dyntable.dynamic_table.reshaped IS 'the transaction that last gave it other columns: snapshots that do not see it find no rows';
 
 -- Where a dynamic table stands.  One row each, updated by every refresh that
 -- changed something; never dumped.
