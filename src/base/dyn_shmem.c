@@ -84,6 +84,7 @@ shmem_initialise(void)
 
 		ConditionVariableInit(&db->progress);
 		pg_atomic_init_u64(&db->captured_lsn, 0);
+		pg_atomic_init_u64(&db->complete, 0);
 		pg_atomic_init_u64(&db->changes, 0);
 		pg_atomic_init_u64(&db->registrations, 0);
 		pg_atomic_init_u64(&db->log_bytes, 0);
@@ -190,6 +191,7 @@ dyn_shmem_database_add(Oid dboid)
 	db->failures = 0;
 	db->slot_name[0] = db->reason[0] = db->last_error[0] = '\0';
 	pg_atomic_write_u64(&db->captured_lsn, 0);
+	pg_atomic_write_u64(&db->complete, 0);
 	pg_atomic_write_u64(&db->log_bytes, 0);
 	return db;
 }

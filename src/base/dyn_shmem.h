@@ -68,6 +68,13 @@ typedef struct DynDatabase
 	TimestampTz last_error_time;
 
 	pg_atomic_uint64 captured_lsn;	/* by the capture worker */
+
+	/*
+	 * By the capture worker: a number of transactions that had ended on this
+	 * server when all of them were in the log, and its own since.  A snapshot
+	 * that is taken after reading this, and counts as many, sees no other.
+	 */
+	pg_atomic_uint64 complete;
 	pg_atomic_uint64 changes;	/* by the capture worker: tracked changes logged so far */
 	pg_atomic_uint64 registrations; /* by registrars, at their commit */
 	pg_atomic_uint64 log_bytes; /* by the capture worker: size of all change logs */

@@ -32,11 +32,9 @@ write_transaction(XLogRecPtr upto, bool events_only)
 	dyn_own_begin();
 	foreach(lc, dyn_batch_changed())
 		dyn_changelog_append(lfirst(lc), events_only);
-	PopActiveSnapshot();
 	replorigin_session_origin_lsn = upto;
 	replorigin_session_origin_timestamp = GetCurrentTimestamp();
-	CommitTransactionCommand();
-	MemoryContextSwitchTo(TopMemoryContext);
+	dyn_own_commit();
 }
 
 /*

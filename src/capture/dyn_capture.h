@@ -68,6 +68,15 @@ extern bool dyn_capture_outran(const DynSnapshot *snapshot);
  */
 extern void dyn_source_check_snapshot(Oid relid, Snapshot snapshot);
 
+/*
+ * To be read before a snapshot is taken: if that counts as many transactions as
+ * ended (snapXactCompletionCount; 0 is none), capture has logged whatever it sees.
+ */
+extern uint64 dyn_capture_complete(void);
+
+/* Raise an error when the slot is not of the generation that dyn_capture_generation last returned in this backend. */
+extern void dyn_capture_check_generation(void);
+
 /* The position up to which capture must have come for a snapshot just taken; WAL is flushed to it. */
 extern XLogRecPtr dyn_capture_target(void);
 

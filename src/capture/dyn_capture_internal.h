@@ -107,6 +107,9 @@ extern void dyn_slot_name(Oid dboid, char *name);
 extern void dyn_own_begin(void);
 extern void dyn_own_commit(void);
 
+/* dyn_worker.c: a transaction of the capture worker that wrote something has ended. */
+extern void dyn_worker_committed(void);
+
 /* dyn_source.c */
 extern List *dyn_source_relations(Oid relid, LOCKMODE lockmode);	/* itself and its partitions */
 extern char dyn_identity_now(Oid relid);
@@ -137,6 +140,5 @@ extern void dyn_capture_report(DynDatabase *db, DynCaptureState state, const cha
 extern bool dyn_hold_exists(Oid source, int64 generation);	/* 0: of any */
 extern void dyn_capture_move_horizon(void);
 extern void dyn_hold_sweep(void);
-extern void dyn_capture_check_generation(void);
 
 #endif							/* DYN_CAPTURE_INTERNAL_H */

@@ -129,9 +129,13 @@ dyn_own_begin(void)
 void
 dyn_own_commit(void)
 {
+	bool		counts = TransactionIdIsValid(GetTopTransactionIdIfAny());
+
 	PopActiveSnapshot();
 	CommitTransactionCommand();
 	MemoryContextSwitchTo(TopMemoryContext);
+	if (counts && dyn_capture_worker)
+		dyn_worker_committed();
 }
 
 static int64

@@ -219,6 +219,20 @@ dyn_wal_position(void)
 	return lsn;
 }
 
+uint64
+dyn_capture_complete(void)
+{
+	DynDatabase *db;
+	uint64		complete;
+
+	dyn_shmem_require();
+	LWLockAcquire(dyn_shmem->lock, LW_SHARED);
+	db = dyn_shmem_database(MyDatabaseId);
+	complete = db ? pg_atomic_read_u64(&db->complete) : 0;
+	LWLockRelease(dyn_shmem->lock);
+	return complete;
+}
+
 /*
  * A transaction is visible only after its commit record was inserted, so what
  * a snapshot taken before sees lies below.  Flushing covers commits that did

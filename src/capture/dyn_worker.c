@@ -85,6 +85,9 @@
 extern PGDLLEXPORT void dyntable_capture_main(Datum main_arg);
 
 static DynDatabase *my_database = NULL;
+
+/* Transactions of ours that had an xid. */
+static uint64 own_commits = 0;
 static DynSlot my_slot;
 static LogicalDecodingContext *decoder = NULL;
 static ReadLocalXLogPageNoWaitPrivate page_state;
@@ -153,6 +156,7 @@ publish_slot(int64 generation, XLogRecPtr captured)
 	if (generation == 0)
 		my_database->generation = 0;
 	pg_atomic_write_u64(&my_database->captured_lsn, captured);
+	pg_atomic_write_u64(&my_database->complete, 0);
 	my_database->origin = dyn_capture_origin;
 	my_database->generation = generation;
 	strlcpy(my_database->slot_name, generation ? my_slot.name : "", NAMEDATALEN);
@@ -352,14 +356,43 @@ write_batch(XLogRecPtr upto)
 	pg_atomic_fetch_add_u64(&my_database->changes, rows);
 }
 
-/* Tell those who wait how far the log is complete. */
+/*
+ * How many transactions have ended on this server, all of which were read when
+ * the decoder has come to upto; 0, when one may have ended behind that.  They
+ * are counted when their commits are in the WAL.
+ */
+static uint64
+ended_before(XLogRecPtr upto)
+{
+	uint64		ended;
+
+	LWLockAcquire(ProcArrayLock, LW_SHARED);
+	ended = dyn_ended_transactions();
+	LWLockRelease(ProcArrayLock);
+	return dyn_wal_position() <= upto ? ended : 0;
+}
+
+/* Where it stands behind others that were not read, no snapshot counts as many. */
+void
+dyn_worker_committed(void)
+{
+	own_commits++;
+	if (pg_atomic_read_u64(&my_database->complete) != 0)
+		pg_atomic_fetch_add_u64(&my_database->complete, 1);
+}
+
+/* Tell those who wait how far the log is complete; at_end: of the WAL that was flushed. */
 static void
-publish_progress(XLogRecPtr upto)
+publish_progress(XLogRecPtr upto, bool at_end)
 {
 	uint64		before = pg_atomic_read_u64(&my_database->captured_lsn);
 	bool		wrote = dyn_batch_rows() > 0;
+	uint64		own_before = own_commits;
+	uint64		ended = at_end ? ended_before(upto) : 0;
 
 	write_batch(upto);
+	if (ended != 0)
+		pg_atomic_write_u64(&my_database->complete, ended + (own_commits - own_before));
 	if (upto > before)
 	{
 		pg_atomic_write_u64(&my_database->captured_lsn, upto);
@@ -412,7 +445,7 @@ drain(TimestampTz until)
 				 LSN_FORMAT_ARGS(decoder->reader->EndRecPtr), error);
 		if (record == NULL)
 		{
-			publish_progress(done);
+			publish_progress(done, true);
 			return true;
 		}
 		follow_registrations(done);
@@ -422,13 +455,13 @@ drain(TimestampTz until)
 		MemoryContextSwitchTo(TopMemoryContext);
 		done = decoder->reader->EndRecPtr;
 		if (dyn_batch_rows() >= BATCH_ROWS)
-			publish_progress(done);
+			publish_progress(done, false);
 		if (n % 1024 == 0)
 		{
 			CHECK_FOR_INTERRUPTS();
 			if (GetCurrentTimestamp() >= until)
 			{
-				publish_progress(done);
+				publish_progress(done, false);
 				return false;
 			}
 		}

@@ -9,6 +9,7 @@
 #define DYN_COMPAT_H
 
 #include <access/relation.h>
+#include <access/transam.h>
 #include <access/xlog_internal.h>
 #include <miscadmin.h>
 #include <parser/parse_type.h>
@@ -131,6 +132,13 @@ typedef char *DynOptionSpace;
 #define dyn_lock_held(tag, mode) LockHeldByMe((tag), (mode), false)
 #else
 #define dyn_lock_held(tag, mode) LockHeldByMe((tag), (mode))
+#endif
+
+/* What is counted by transactions changed its name in 17. */
+#if PG_VERSION_NUM >= 170000
+#define dyn_ended_transactions() (TransamVariables->xactCompletionCount)
+#else
+#define dyn_ended_transactions() (ShmemVariableCache->xactCompletionCount)
 #endif
 
 #endif							/* DYN_COMPAT_H */

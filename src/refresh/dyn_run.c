@@ -347,6 +347,8 @@ begin_run(DynRun *run, List *order)
 {
 	ListCell   *lc;
 	bool		captures = run_captures(order);
+	uint64		complete = 0;
+	uint64		ended = 0;
 
 	/*
 	 * Before we have an xid, which a slot being made would wait for.  A
@@ -379,8 +381,14 @@ begin_run(DynRun *run, List *order)
 	}
 	else
 	{
+		Snapshot	latest;
+
+		if (run->generation != 0)
+			complete = dyn_capture_complete();
 		run->upto = GetCurrentTimestamp();
-		run->snapshot = RegisterSnapshot(GetLatestSnapshot());
+		latest = GetLatestSnapshot();
+		ended = latest->snapXactCompletionCount;
+		run->snapshot = RegisterSnapshot(latest);
 	}
 	foreach(lc, order)
 	{
@@ -395,7 +403,9 @@ begin_run(DynRun *run, List *order)
 	/* a snapshot that is older than the holds gains nothing by them */
 	if (run->held && IsolationUsesXactSnapshot() && dyn_capture_outran(run->position))
 		run->held = NIL;
-	if (run->generation != 0)
+	if (run->generation != 0 && complete != 0 && complete == ended)
+		dyn_capture_check_generation();
+	else if (run->generation != 0)
 		wait_for_capture(run);
 }
 

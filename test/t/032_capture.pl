@@ -181,6 +181,20 @@ is(generation(), $before, 'with the slot it had');
 run(q{UPDATE plain SET t = 'z' WHERE id < 102});
 is_refreshed('plains', 'INCREMENTAL', 'a restart');
 
+# ---- what is captured is not waited for ----
+my $pid = run('SELECT pid FROM dyntable.capture');
+run(q{UPDATE plain SET t = 'captured' WHERE id < 104});
+ok($node->poll_query_until('postgres', 'SELECT captured_lsn >= pg_current_wal_insert_lsn() FROM dyntable.capture'), 'the log is complete');
+ok($node->poll_query_until('postgres', "SELECT wait_event_type = 'Extension' FROM pg_stat_activity WHERE pid = $pid"), 'and capture sleeps');
+kill 'STOP', $pid;
+my $impatient = q{SET dyntable.capture_timeout = '500ms'; SELECT action FROM dyntable_refresh('plains')};
+is(run($impatient), 'INCREMENTAL', 'a refresh needs nothing more of capture then');
+(my $failed, undef, my $why) = $node->psql('postgres', "UPDATE plain SET t = 'not captured' WHERE id < 105; $impatient");
+ok($failed != 0, 'a change that is not captured is waited for');
+like($why, qr/change capture has not reached the refresh's position/, 'in vain');
+kill 'CONT', $pid;
+is_refreshed('plains', 'INCREMENTAL', 'with capture going on');
+
 # ---- whole databases ----
 run('CREATE DATABASE copy TEMPLATE postgres');
 is($node->safe_psql('copy', q{UPDATE plain SET t = 'in copy' WHERE id < 103; SELECT action FROM dyntable_refresh('plains')}),
