@@ -1,8 +1,8 @@
 /*
  * dyn_cron.c
- *	  Five-field cron expressions.
+ *	  Cron expressions, in the grammar of pg_cron.
  *
- * Pure: no catalog, no clock.  Refresh schedules are evaluated here and not
+ * Pure: no catalog, no clock but the start of the server.  Refresh schedules are evaluated here and not
  * by pg_cron, which need not be installed.  A fire time is searched day by
  * day, so that the rarest expression (29 February on a Monday) costs some
  * thousand steps and not millions of minutes.
@@ -40,7 +40,7 @@ static const char *const weekday_names[] = {
 static const CronField cron_fields[] = {
 	{"minute", 0, 59, NULL, "The minute must be \"*\" or within 0-59."},
 	{"hour", 0, 23, NULL, "The hour must be \"*\" or within 0-23."},
-	{"day of month", 1, 31, NULL, "The day of the month must be \"*\" or within 1-31."},
+	{"day of month", 1, 31, NULL, "The day of the month must be \"*\", within 1-31, or \"$\" for the last one."},
 	{"month", 1, 12, month_names, "The month must be \"*\", within 1-12, or a name such as \"jan\"."},
 	{"day of week", 0, 7, weekday_names,
 	"The day of the week must be \"*\", within 0-7 (0 and 7 are Sunday), or a name such as \"mon\"."},
@@ -116,7 +116,7 @@ cron_field(const char **p, const CronField *field, uint64 *bits, bool *any)
 {
 	while (**p == ' ' || **p == '\t')
 		(*p)++;
-	*any = (*p)[0] == '*' && ((*p)[1] == ' ' || (*p)[1] == '\t' || (*p)[1] == '\0');
+	*any = **p == '*';			/* with a step too, as in pg_cron */
 	*bits = 0;
 	for (;;)
 	{
@@ -129,35 +129,125 @@ cron_field(const char **p, const CronField *field, uint64 *bits, bool *any)
 	return **p == ' ' || **p == '\t' || **p == '\0';
 }
 
+static const char *
+skip_blanks(const char *p)
+{
+	while (*p == ' ' || *p == '\t')
+		p++;
+	return p;
+}
+
+/* "30 seconds"; *detail stays as it is where the expression is of another kind. */
+static bool
+cron_seconds(const char *p, DynCron *cron, const char **detail)
+{
+	long		seconds;
+	char	   *end;
+
+	if (*p < '0' || *p > '9')
+		return false;
+	seconds = strtol(p, &end, 10);
+	end = unconstify(char *, skip_blanks(end));
+	if (pg_strncasecmp(end, "second", 6) != 0)
+		return false;
+	end += 6;
+	if (*end == 's' || *end == 'S')
+		end++;
+	if (*skip_blanks(end) != '\0' || seconds < 1 || seconds > 59)
+	{
+		*detail = "Seconds must be within 1-59, as in \"30 seconds\".";
+		return false;
+	}
+	cron->seconds = (int) seconds;
+	return true;
+}
+
+/* What an expression that begins with "@" stands for; NULL where it is not known. */
+static const char *
+cron_nickname(const char *name)
+{
+	static const char *const nicknames[][2] = {
+		{"@yearly", "0 0 1 1 *"}, {"@annually", "0 0 1 1 *"}, {"@monthly", "0 0 1 * *"},
+		{"@weekly", "0 0 * * 0"}, {"@daily", "0 0 * * *"}, {"@midnight", "0 0 * * *"},
+		{"@hourly", "0 * * * *"},
+	};
+
+	for (int i = 0; i < lengthof(nicknames); i++)
+		if (pg_strcasecmp(name, nicknames[i][0]) == 0)
+			return nicknames[i][1];
+	return NULL;
+}
+
+/* The sixth field, if there is one. */
+static bool
+cron_zone(const char *p, DynCron *cron, const char **detail)
+{
+	char		name[TZ_STRLEN_MAX + 1];
+	size_t		length;
+
+	p = skip_blanks(p);
+	if (*p == '\0')
+		return true;
+	length = strcspn(p, " \t");
+	if (length <= TZ_STRLEN_MAX && *skip_blanks(p + length) == '\0')
+	{
+		memcpy(name, p, length);
+		name[length] = '\0';
+		cron->zone = pg_tzset(name);
+	}
+	if (cron->zone != NULL && pg_tz_acceptable(cron->zone))
+		return true;
+	*detail = "What follows the five fields must be the name of a time zone, as in \"0 2 * * * Europe/Berlin\".";
+	return false;
+}
+
 bool
 dyn_cron_parse(const char *expression, DynCron *cron, const char **detail)
 {
-	const char *p = expression;
+	const char *p = skip_blanks(expression);
 	uint64		bits[lengthof(cron_fields)];
 	bool		any[lengthof(cron_fields)];
 
+	memset(cron, 0, sizeof(*cron));
+	*detail = NULL;
+	if (cron_seconds(p, cron, detail))
+		return true;
+	if (*detail != NULL)
+		return false;
+	if (*p == '@')
+	{
+		cron->reboot = pg_strcasecmp(p, "@reboot") == 0 || pg_strcasecmp(p, "@restart") == 0;
+		if (cron->reboot)
+			return true;
+		p = cron_nickname(p);
+		if (p == NULL)
+		{
+			*detail = "Known are @yearly, @annually, @monthly, @weekly, @daily, @midnight, @hourly and @reboot.";
+			return false;
+		}
+	}
 	for (int i = 0; i < lengthof(cron_fields); i++)
 	{
-		while (*p == ' ' || *p == '\t')
-			p++;
+		p = skip_blanks(p);
 		if (*p == '\0')
 		{
 			*detail = "It must have five fields: minute, hour, day of month, month, day of week.";
 			return false;
 		}
-		if (!cron_field(&p, &cron_fields[i], &bits[i], &any[i]))
+		if (i == 2 && p[0] == '$' && (p[1] == ' ' || p[1] == '\t'))
+		{
+			cron->last_day = true;
+			bits[i] = any[i] = 0;
+			p++;
+		}
+		else if (!cron_field(&p, &cron_fields[i], &bits[i], &any[i]))
 		{
 			*detail = cron_fields[i].bad;
 			return false;
 		}
 	}
-	while (*p == ' ' || *p == '\t')
-		p++;
-	if (*p != '\0')
-	{
-		*detail = "It must have five fields: minute, hour, day of month, month, day of week.";
+	if (!cron_zone(p, cron, detail))
 		return false;
-	}
 
 	cron->minutes = bits[0];
 	cron->hours = (uint32) bits[1];
@@ -181,7 +271,8 @@ cron_day_matches(const DynCron *cron, int julian)
 	j2date(julian, &year, &month, &day);
 	if (!(cron->months & (1U << month)))
 		return false;
-	by_day = (cron->days & (1U << day)) != 0;
+	by_day = (cron->days & (1U << day)) != 0 ||
+		(cron->last_day && day == day_tab[isleap(year)][month - 1]);
 	by_weekday = (cron->weekdays & (1U << j2day(julian))) != 0;
 	if (!cron->any_day && !cron->any_weekday)
 		return by_day || by_weekday;
@@ -190,7 +281,7 @@ cron_day_matches(const DynCron *cron, int julian)
 
 /* A local minute of a day as a moment. */
 static TimestampTz
-cron_moment(int julian, int hour, int minute)
+cron_moment(int julian, int hour, int minute, pg_tz *zone)
 {
 	struct pg_tm tm;
 	TimestampTz result;
@@ -200,10 +291,19 @@ cron_moment(int julian, int hour, int minute)
 	j2date(julian, &tm.tm_year, &tm.tm_mon, &tm.tm_mday);
 	tm.tm_hour = hour;
 	tm.tm_min = minute;
-	tz = DetermineTimeZoneOffset(&tm, session_timezone);
+	tz = DetermineTimeZoneOffset(&tm, zone);
 	if (tm2timestamp(&tm, 0, &tz, &result) != 0)
 		return DT_NOEND;
 	return result;
+}
+
+/* Counted from 2000, so that all that fire every so many seconds do so together. */
+static TimestampTz
+next_multiple(TimestampTz after, int64 period)
+{
+	int64		over = after % period;
+
+	return after - (over < 0 ? over + period : over) + period;
 }
 
 TimestampTz
@@ -213,9 +313,15 @@ dyn_cron_next(const DynCron *cron, TimestampTz after)
 	fsec_t		fsec;
 	int			tz;
 	int			today;
+	pg_tz	   *zone = cron->zone ? cron->zone : session_timezone;
 
-	if (TIMESTAMP_NOT_FINITE(after) ||
-		timestamp2tm(after, &tz, &tm, &fsec, NULL, NULL) != 0)
+	if (TIMESTAMP_NOT_FINITE(after))
+		return DT_NOEND;
+	if (cron->reboot)
+		return PgStartTime > after ? PgStartTime : DT_NOEND;
+	if (cron->seconds > 0)
+		return next_multiple(after, cron->seconds * USECS_PER_SEC);
+	if (timestamp2tm(after, &tz, &tm, &fsec, NULL, zone) != 0)
 		return DT_NOEND;
 	today = date2j(tm.tm_year, tm.tm_mon, tm.tm_mday);
 
@@ -237,7 +343,7 @@ dyn_cron_next(const DynCron *cron, TimestampTz after)
 
 				if (!(cron->minutes & (UINT64CONST(1) << minute)))
 					continue;
-				moment = cron_moment(julian, hour, minute);
+				moment = cron_moment(julian, hour, minute, zone);
 				if (moment > after)
 					return moment;
 			}

@@ -106,7 +106,7 @@ dyn_queue_attach_scheduler(void)
 		scheduler->pid = MyProcPid;
 		scheduler->latch = MyLatch;
 		scheduler->changed = true;
-		scheduler->waiting = false;
+		scheduler->waiting = scheduler->wanting = false;
 		attached = true;
 	}
 	LWLockRelease(&dyn_queue->lock);

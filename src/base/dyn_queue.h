@@ -23,7 +23,7 @@ typedef struct DynTask
 	int			ntables;
 	Oid			tables[DYN_TASK_TABLES];
 	TimestampTz dispatched;
-	TimestampTz due;			/* when it was to start */
+	TimestampTz due;			/* since when it has waited for a worker */
 
 	/*
 	 * The worker's answer.  settled: all that capture had counted when the
@@ -63,6 +63,7 @@ typedef struct DynWorker
 	bool		quit;			/* to end as soon as it is idle */
 	bool		finished;		/* task is done and the scheduler has not looked yet */
 	TimestampTz idle_since;
+	int			patience;		/* it ends when idle for so many milliseconds; 0: never */
 	DynTask		task;
 } DynWorker;
 
@@ -74,6 +75,7 @@ typedef struct DynScheduler
 	Latch	   *latch;
 	bool		changed;		/* definitions are to be read again */
 	bool		waiting;		/* found no worker: wake it when one ends */
+	bool		wanting;		/* as of its last tick the server had no worker for it */
 	ConditionVariable progress; /* some table's data timestamp moved */
 } DynScheduler;
 

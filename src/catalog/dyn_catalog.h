@@ -35,6 +35,9 @@ typedef struct DynSnapshot
 	uint64	   *xip;			/* sorted */
 } DynSnapshot;
 
+/* The schedule of a table that nobody refreshes but by dyntable_refresh. */
+#define DYN_MANUAL "manual"
+
 /* One row of dyntable.dynamic_table. */
 typedef struct DynTable
 {
@@ -45,13 +48,14 @@ typedef struct DynTable
 	char	   *tree_version;	/* of dyn_tree_version */
 	List	   *settings;		/* of char *, "name=value", pinned at creation */
 	Interval   *target_lag;		/* NULL: downstream, or schedule */
-	char	   *schedule;		/* cron expression or NULL */
+	char	   *schedule;		/* cron expression, DYN_MANUAL or NULL */
 	DynRefreshMode mode;		/* as asked for */
 	bool		incremental;	/* as it is */
 	char	   *reason_code;	/* why not incremental, or NULL */
 	char	   *reason;
 	bool		on_schedule;	/* initialize => 'on_schedule' */
 	char	   *warehouse;
+	char	   *initial_warehouse;	/* for first fills and reinitialisations; NULL: the same */
 	bool		suspended;
 	char	   *state_code;		/* USER_SUSPENDED ... or NULL */
 } DynTable;
@@ -196,6 +200,13 @@ extern void dyn_position_set_populated(Oid relid);	/* by something other than a 
 /* edge */
 extern List *dyn_edges_of(Oid relid);	/* of DynEdge *, what relid reads */
 extern List *dyn_readers_of(Oid source);	/* of Oid, who reads source */
+
+/*
+ * Of Oid: the dynamic tables that a refresh of relid brings along, and those
+ * whose refresh brings along relid.  Others are read as they stand.
+ */
+extern List *dyn_pulled_by(Oid relid);
+extern List *dyn_pullers_of(Oid relid);
 extern void dyn_edges_replace(Oid relid, List *edges);
 
 /* Up to which all have read a dynamic table's log who will read on in it; otherwise: where there are none. */
@@ -266,7 +277,10 @@ typedef struct DynScheduleRow
 	int64		lag;			/* microseconds; 0: schedule, or downstream */
 	char	   *schedule;
 	char	   *warehouse;
-	bool		suspended;		/* it or its warehouse */
+	bool		held;			/* this warehouse is suspended, and no refresh resumes it */
+	char	   *initial_warehouse;	/* NULL: the same */
+	bool		initial_held;
+	bool		suspended;
 	bool		still;			/* depends on nothing but captured sources */
 	bool		populated;
 	TimestampTz data_timestamp; /* DT_NOBEGIN before the first fill */
@@ -277,6 +291,15 @@ typedef struct DynScheduleRow
 	int64		version;		/* another one when the definition changed */
 } DynScheduleRow;
 
+/* What the scheduler knows of an edge. */
+typedef struct DynScheduleEdge
+{
+	Oid			relid;
+	Oid			source;
+	bool		dynamic;		/* the source is a dynamic table */
+	bool		pulls;			/* and a refresh of relid brings it along */
+} DynScheduleEdge;
+
 /* schedule */
 extern Oid	dyn_extension_owner(void);
 
@@ -285,14 +308,11 @@ extern bool dyn_extension_hold(void);
 extern List *dyn_schedule_rows(void);	/* of DynScheduleRow *, all tables */
 extern List *dyn_schedule_positions(const List *relids);	/* the same, only what a refresh moves */
 extern TimestampTz dyn_position_data_timestamp(Oid relid);
-extern List *dyn_schedule_edges(void);	/* of DynEdge *, all edges, without columns */
+extern List *dyn_schedule_edges(void);	/* of DynScheduleEdge * */
 
-/*
- * Failure accounting.  A failed table is not tried again before its lag (in
- * microseconds), doubled with each counted failure, at most cap, has passed;
- * returns the counted failures in a row.
- */
-extern int	dyn_position_failed(Oid relid, bool counted, int64 lag, int64 cap);
+/* Failure accounting: returns the counted failures in a row. */
+extern int	dyn_position_failed(Oid relid, bool counted);
+extern void dyn_position_retry(Oid relid, TimestampTz retry_at);
 extern void dyn_table_suspend_failed(Oid relid);
 extern uint64 dyn_history_purge(TimestampTz before);
 
@@ -305,11 +325,43 @@ typedef struct DynWarehouse
 	List	   *setting_names;	/* of char * */
 	List	   *setting_values;
 	int			statement_timeout;	/* milliseconds; 0: none */
-	int			auto_suspend;	/* milliseconds */
+	int			auto_suspend;	/* milliseconds that a worker stays idle; 0: for ever */
+	bool		auto_resume;	/* the next due refresh ends a suspension */
 	bool		suspended;
 } DynWarehouse;
 
+/* Columns of a warehouse that a command may change, each where it is given. */
+typedef enum DynWarehouseColumn
+{
+	DYN_WAREHOUSE_MAX_WORKERS,	/* int4; 0 takes the bound away */
+	DYN_WAREHOUSE_SETTINGS,		/* jsonb, merged; a null takes a setting away */
+	DYN_WAREHOUSE_STATEMENT_TIMEOUT,	/* interval; 0 takes it away */
+	DYN_WAREHOUSE_AUTO_SUSPEND, /* interval; 0 takes it away */
+	DYN_WAREHOUSE_AUTO_RESUME,	/* bool */
+	DYN_WAREHOUSE_SUSPENDED,	/* bool */
+	DYN_WAREHOUSE_OWNER,		/* Oid */
+	DYN_WAREHOUSE_GRANT_TO,		/* Oid, of one who may use it from now on; 0: PUBLIC */
+	DYN_WAREHOUSE_REVOKE_FROM,	/* Oid */
+	DYN_WAREHOUSE_COMMENT,		/* text; '' takes it away */
+	DYN_WAREHOUSE_NEW_NAME,		/* text */
+} DynWarehouseColumn;
+
+#define DYN_WAREHOUSE_CHANGES (DYN_WAREHOUSE_NEW_NAME + 1)
+
+typedef struct DynWarehouseChange
+{
+	Datum		values[DYN_WAREHOUSE_CHANGES];
+	bool		given[DYN_WAREHOUSE_CHANGES];
+} DynWarehouseChange;
+
 extern DynWarehouse *dyn_warehouse_get(const char *name);	/* NULL when missing */
+extern List *dyn_warehouse_all(void);	/* of DynWarehouse *, by name */
+extern bool dyn_warehouse_usable(const char *name, Oid role);	/* by its owner and those it was granted to */
+extern bool dyn_warehouse_insert(const char *name, Oid owner);	/* false: there is one */
+extern void dyn_warehouse_change(const char *name, const DynWarehouseChange *change);
+extern void dyn_warehouse_resume(const char *name);
+extern List *dyn_warehouse_tables(const char *name);	/* of Oid, tables that use it */
+extern void dyn_warehouse_delete(const char *name);
 
 /* snapshots */
 extern DynSnapshot *dyn_snapshot_from_text(const char *text);

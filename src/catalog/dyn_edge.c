@@ -73,6 +73,40 @@ dyn_readers_of(Oid source)
 	return relids;
 }
 
+static List *
+pulls(DynStatement *select, Oid relid)
+{
+	Datum		values[] = {ObjectIdGetDatum(relid)};
+	DynCall		call;
+	List	   *relids = NIL;
+
+	dyn_spi_begin(&call, select, values, NULL);
+	for (uint64 row = 0; row < call.nrows; row++)
+		relids = lappend_oid(relids, dyn_spi_oid(row, 1));
+	dyn_spi_end(&call);
+	return relids;
+}
+
+List *
+dyn_pulled_by(Oid relid)
+{
+	static DynStatement select = {
+		"SELECT source FROM dyntable.pull WHERE relid = $1 ORDER BY 1", 1, {OIDOID}
+	};
+
+	return pulls(&select, relid);
+}
+
+List *
+dyn_pullers_of(Oid relid)
+{
+	static DynStatement select = {
+		"SELECT relid FROM dyntable.pull WHERE source = $1 ORDER BY 1", 1, {OIDOID}
+	};
+
+	return pulls(&select, relid);
+}
+
 void
 dyn_edges_replace(Oid relid, List *edges)
 {

@@ -16,12 +16,12 @@
 
 #define DUMPED_COLUMNS \
 	"r.settings, r.target_lag, r.schedule, r.refresh_mode, r.initialize, r.warehouse," \
-	" r.state, r.state_code"
+	" r.initialization_warehouse, r.state, r.state_code"
 
 #define RESTORED_COLUMNS \
 	"r.schema_name, r.name, coalesce(dyntable.restored_relid(r.schema_name, r.name), 0), r.query," \
 	" r.definition, r.settings, r.target_lag, r.schedule, r.refresh_mode, r.initialize," \
-	" r.warehouse, r.state, r.state_code, r.populated"
+	" r.warehouse, r.initialization_warehouse, r.state, r.state_code, r.populated"
 
 /* Replica identities that capture has changed, of the sources of r and their partitions. */
 #define IDENTITIES \
@@ -75,9 +75,10 @@ restored_from_row(uint64 row)
 	table->mode = dyn_mode_from_name(dyn_spi_text(row, 9));
 	table->on_schedule = strcmp(dyn_spi_text(row, 10), "on_schedule") == 0;
 	table->warehouse = dyn_spi_text(row, 11);
-	table->suspended = strcmp(dyn_spi_text(row, 12), "SUSPENDED") == 0;
-	table->state_code = dyn_spi_text(row, 13);
-	restored->populated = dyn_spi_bool(row, 14);
+	table->initial_warehouse = dyn_spi_text(row, 12);
+	table->suspended = strcmp(dyn_spi_text(row, 13), "SUSPENDED") == 0;
+	table->state_code = dyn_spi_text(row, 14);
+	restored->populated = dyn_spi_bool(row, 15);
 	return restored;
 }
 

@@ -23,11 +23,14 @@
  * late it is: maintained incrementally from captured sources, and nothing in
  * its query looks at the clock.  1299, 2647, 2648 and 2649 are now(),
  * transaction_timestamp(), statement_timestamp() and clock_timestamp().  What
- * views hide is not looked at: a query over views is not still.
+ * views hide is not looked at: a query over views is not still, nor is one over a
+ * dynamic table that is read as it stands.
  */
 #define IS_STILL \
 	"t.incremental AND t.tree !~ ':funcid (1299|2647|2648|2649) |SQLVALUEFUNCTION|:relkind v'" \
-	" AND NOT EXISTS (SELECT FROM dyntable.edge e WHERE e.relid = t.relid AND e.kind = 'f')"
+	" AND NOT EXISTS (SELECT FROM dyntable.edge e WHERE e.relid = t.relid AND e.kind = 'f')" \
+	" AND NOT EXISTS (SELECT FROM dyntable.edge e WHERE e.relid = t.relid AND e.kind = 'd'" \
+	" AND NOT EXISTS (SELECT FROM dyntable.pull p WHERE p.relid = e.relid AND p.source = e.source))"
 
 /* The longest of the last few real refreshes, in microseconds. */
 #define EXPECTED_DURATION \
@@ -73,11 +76,13 @@ dyn_schedule_rows(void)
 {
 	static DynStatement select = {
 		"SELECT t.relid::oid, coalesce((extract(epoch FROM t.target_lag) * 1000000)::int8, 0),"
-		" t.schedule, t.warehouse, t.state = 'SUSPENDED' OR w.suspended, " IS_STILL ","
+		" t.schedule, t.warehouse, w.suspended AND NOT w.auto_resume, t.initialization_warehouse,"
+		" coalesce(i.suspended AND NOT i.auto_resume, false), t.state = 'SUSPENDED', " IS_STILL ","
 		" p.populated, p.data_timestamp, p.reinit_reason IS NOT NULL, p.failures, p.retry_at,"
 		" coalesce(" EXPECTED_DURATION ", 0), t.xmin::text::int8"
 		" FROM dyntable.dynamic_table t JOIN dyntable.position p ON p.relid = t.relid"
 		" JOIN dyntable.warehouse w ON w.name = t.warehouse"
+		" LEFT JOIN dyntable.warehouse i ON i.name = t.initialization_warehouse"
 		" ORDER BY 1", 0
 	};
 	DynCall		call;
@@ -92,15 +97,18 @@ dyn_schedule_rows(void)
 		row->lag = dyn_spi_int8(i, 2);
 		row->schedule = dyn_spi_text(i, 3);
 		row->warehouse = dyn_spi_text(i, 4);
-		row->suspended = dyn_spi_bool(i, 5);
-		row->still = dyn_spi_bool(i, 6);
-		row->populated = dyn_spi_bool(i, 7);
-		row->data_timestamp = dyn_spi_timestamp(i, 8);
-		row->reinitialise = dyn_spi_bool(i, 9);
-		row->failures = dyn_spi_int4(i, 10);
-		row->retry_at = dyn_spi_timestamp(i, 11);
-		row->duration = dyn_spi_int8(i, 12);
-		row->version = dyn_spi_int8(i, 13);
+		row->held = dyn_spi_bool(i, 5);
+		row->initial_warehouse = dyn_spi_text(i, 6);
+		row->initial_held = dyn_spi_bool(i, 7);
+		row->suspended = dyn_spi_bool(i, 8);
+		row->still = dyn_spi_bool(i, 9);
+		row->populated = dyn_spi_bool(i, 10);
+		row->data_timestamp = dyn_spi_timestamp(i, 11);
+		row->reinitialise = dyn_spi_bool(i, 12);
+		row->failures = dyn_spi_int4(i, 13);
+		row->retry_at = dyn_spi_timestamp(i, 14);
+		row->duration = dyn_spi_int8(i, 15);
+		row->version = dyn_spi_int8(i, 16);
 		rows = lappend(rows, row);
 	}
 	dyn_spi_end(&call);
@@ -158,12 +166,12 @@ dyn_position_data_timestamp(Oid relid)
 	return rows == NIL ? DT_NOBEGIN : ((DynScheduleRow *) linitial(rows))->data_timestamp;
 }
 
-/* Every edge; of DynEdge *, without columns. */
 List *
 dyn_schedule_edges(void)
 {
 	static DynStatement select = {
-		"SELECT relid, source, kind::text FROM dyntable.edge ORDER BY 1, 2", 0
+		"SELECT e.relid, e.source, e.kind = 'd', p.relid IS NOT NULL FROM dyntable.edge e"
+		" LEFT JOIN dyntable.pull p USING (relid, source) ORDER BY 1, 2", 0
 	};
 	DynCall		call;
 	List	   *edges = NIL;
@@ -171,32 +179,26 @@ dyn_schedule_edges(void)
 	dyn_spi_begin(&call, &select, NULL, NULL);
 	for (uint64 i = 0; i < call.nrows; i++)
 	{
-		DynEdge    *edge = palloc0(sizeof(DynEdge));
+		DynScheduleEdge *edge = palloc0(sizeof(DynScheduleEdge));
 
 		edge->relid = dyn_spi_oid(i, 1);
 		edge->source = dyn_spi_oid(i, 2);
-		edge->kind = dyn_spi_text(i, 3)[0];
+		edge->dynamic = dyn_spi_bool(i, 3);
+		edge->pulls = dyn_spi_bool(i, 4);
 		edges = lappend(edges, edge);
 	}
 	dyn_spi_end(&call);
 	return edges;
 }
 
-/* A run on this table failed: not before retry_at again.  Returns the failures in a row. */
 int
-dyn_position_failed(Oid relid, bool counted, int64 lag, int64 cap)
+dyn_position_failed(Oid relid, bool counted)
 {
-	/* The n-th failure in a row waits lag * 2^(n-1), up to the cap. */
 	static DynStatement update = {
-		"UPDATE dyntable.position SET failures = failures + $2::int,"
-		" retry_at = clock_timestamp() + least($4, $3 *"
-		" (2 ^ least(greatest(failures + $2::int - 1, 0), 30))::int8)::float8"
-		" * interval '1 microsecond'"
-		" WHERE relid = $1 RETURNING failures", 4, {OIDOID, BOOLOID, INT8OID, INT8OID}
+		"UPDATE dyntable.position SET failures = failures + $2::int"
+		" WHERE relid = $1 RETURNING failures", 2, {OIDOID, BOOLOID}
 	};
-	Datum		values[] = {
-		ObjectIdGetDatum(relid), BoolGetDatum(counted), Int64GetDatum(lag), Int64GetDatum(cap)
-	};
+	Datum		values[] = {ObjectIdGetDatum(relid), BoolGetDatum(counted)};
 	DynCall		call;
 	int			failures = 0;
 
@@ -207,13 +209,24 @@ dyn_position_failed(Oid relid, bool counted, int64 lag, int64 cap)
 	return failures;
 }
 
+void
+dyn_position_retry(Oid relid, TimestampTz retry_at)
+{
+	static DynStatement update = {
+		"UPDATE dyntable.position SET retry_at = $2 WHERE relid = $1", 2, {OIDOID, TIMESTAMPTZOID}
+	};
+	Datum		values[] = {ObjectIdGetDatum(relid), TimestampTzGetDatum(retry_at)};
+
+	dyn_spi_run(&update, values, NULL);
+}
+
 /* Suspend a table and all active ones downstream of it because of its failures. */
 void
 dyn_table_suspend_failed(Oid relid)
 {
 	static DynStatement update = {
 		"WITH RECURSIVE down (relid) AS ("
-		" SELECT $1 UNION SELECT e.relid FROM dyntable.edge e JOIN down d ON e.source = d.relid)"
+		" SELECT $1 UNION SELECT e.relid FROM dyntable.pull e JOIN down d ON e.source = d.relid)"
 		" UPDATE dyntable.dynamic_table t SET state = 'SUSPENDED', state_code ="
 		" CASE WHEN t.relid = $1 THEN 'SUSPENDED_DUE_TO_ERRORS'"
 		" ELSE 'UPSTREAM_SUSPENDED_DUE_TO_ERRORS' END, state_since = clock_timestamp()"

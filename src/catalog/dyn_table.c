@@ -40,7 +40,8 @@
 
 #define TABLE_COLUMNS \
 	"relid::oid, query, definition, tree, tree_version, settings, target_lag, schedule, " \
-	"refresh_mode, incremental, reason_code, reason, initialize, warehouse, state, state_code"
+	"refresh_mode, incremental, reason_code, reason, initialize, warehouse, state, state_code, " \
+	"initialization_warehouse"
 
 /* A dynamic table as this backend knows it. */
 typedef struct KnownTable
@@ -341,6 +342,7 @@ table_from_row(uint64 row)
 	table->warehouse = dyn_spi_text(row, 14);
 	table->suspended = strcmp(dyn_spi_text(row, 15), "SUSPENDED") == 0;
 	table->state_code = dyn_spi_text(row, 16);
+	table->initial_warehouse = dyn_spi_text(row, 17);
 	return table;
 }
 
@@ -420,10 +422,10 @@ dyn_table_all(void)
 	return relids;
 }
 
-#define TABLE_NARGS 16
+#define TABLE_NARGS 17
 #define TABLE_ARGTYPES \
 	{OIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTARRAYOID, INTERVALOID, TEXTOID, TEXTOID, \
-	BOOLOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID}
+	BOOLOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID}
 
 static void
 table_to_values(const DynTable *table, Datum *values, char *nulls)
@@ -447,6 +449,7 @@ table_to_values(const DynTable *table, Datum *values, char *nulls)
 	values[13] = dyn_text_value(table->warehouse ? table->warehouse : "default", &nulls[13]);
 	values[14] = dyn_text_value(table->suspended ? "SUSPENDED" : "ACTIVE", &nulls[14]);
 	values[15] = dyn_text_value(table->state_code, &nulls[15]);
+	values[16] = dyn_text_value(table->initial_warehouse, &nulls[16]);
 }
 
 /* Whether a name stands in a text as a word: not "s.a" in "s.ab" or "t.s.a". */
@@ -496,8 +499,8 @@ dyn_table_insert(const DynTable *table)
 	static DynStatement insert = {
 		"INSERT INTO dyntable.dynamic_table (relid, query, definition, tree, tree_version, settings,"
 		" target_lag, schedule, refresh_mode, incremental, reason_code, reason, initialize,"
-		" warehouse, state, state_code)"
-		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
+		" warehouse, state, state_code, initialization_warehouse)"
+		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
 		TABLE_NARGS, TABLE_ARGTYPES
 	};
 	Datum		values[TABLE_NARGS];
@@ -515,7 +518,7 @@ dyn_table_update(const DynTable *table)
 		"UPDATE dyntable.dynamic_table SET query = $2, definition = $3, tree = $4,"
 		" tree_version = $5, settings = $6, target_lag = $7, schedule = $8, refresh_mode = $9,"
 		" incremental = $10, reason_code = $11, reason = $12, initialize = $13, warehouse = $14,"
-		" state = $15, state_code = $16,"
+		" state = $15, state_code = $16, initialization_warehouse = $17,"
 		" state_since = CASE WHEN (state, state_code) IS DISTINCT FROM ($15, $16)"
 		" THEN clock_timestamp() ELSE state_since END"
 		" WHERE relid = $1",

@@ -136,6 +136,8 @@ adopt(DynRestored *restored, List *path)
 				 errdetail("The table will use the warehouse \"default\".")));
 		table.warehouse = NULL;
 	}
+	if (table.initial_warehouse != NULL && dyn_warehouse_get(table.initial_warehouse) == NULL)
+		table.initial_warehouse = NULL;
 	dyn_definition_to_table(&definition, &table);
 	dyn_definition_install(&definition, &table);
 	dyn_position_set_reinit(relid, REINIT_REASON);

@@ -169,6 +169,7 @@ dyn_replace(Oid relid, DynDefinition *definition, DynTableOptions *options)
 	table->target_lag = options->lag;
 	table->schedule = options->schedule;
 	table->warehouse = options->warehouse;
+	table->initial_warehouse = options->initial_warehouse;
 	if (options->unchanged)
 	{
 		dyn_table_update(table);
@@ -206,6 +207,7 @@ dyntable_alter(PG_FUNCTION_ARGS)
 	char	   *warehouse = dyn_argument_text(fcinfo, 4);
 	char	   *schedule = dyn_argument_text(fcinfo, 5);
 	char	   *comment = dyn_argument_text(fcinfo, 6);
+	char	   *initial_warehouse = dyn_argument_text(fcinfo, 7);
 	bool		redefine;
 	Oid			relid;
 	DynTable   *table;
@@ -235,6 +237,12 @@ dyntable_alter(PG_FUNCTION_ARGS)
 	{
 		dyn_option_check_warehouse(warehouse);
 		table->warehouse = warehouse;
+	}
+	if (initial_warehouse != NULL)
+	{
+		if (*initial_warehouse != '\0')
+			dyn_option_check_warehouse(initial_warehouse);
+		table->initial_warehouse = *initial_warehouse ? initial_warehouse : NULL;
 	}
 	if (redefine)
 	{

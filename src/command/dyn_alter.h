@@ -14,6 +14,7 @@ typedef struct DynTableOptions
 	char	   *schedule;
 	bool		on_schedule;
 	char	   *warehouse;
+	char	   *initial_warehouse;	/* NULL: the same */
 	bool		unchanged;		/* out: the definition was the same already */
 } DynTableOptions;
 

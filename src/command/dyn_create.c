@@ -116,6 +116,7 @@ create_from(RangeVar *name, DynDefinition *definition, const DynTableOptions *op
 	table.schedule = options->schedule;
 	table.on_schedule = options->on_schedule;
 	table.warehouse = options->warehouse;
+	table.initial_warehouse = options->initial_warehouse;
 	dyn_definition_install(definition, &table);
 	return table.relid;
 }
@@ -139,7 +140,7 @@ replace_existing(Oid existing, DynDefinition *definition, DynTableOptions *optio
 	dyn_replace(existing, definition, options);
 }
 
-/* Arguments 2 to 6: what is not the definition's. */
+/* Arguments 2 to 6 and 10: what is not the definition's. */
 static void
 create_options(FunctionCallInfo fcinfo, DynTableOptions *options)
 {
@@ -157,6 +158,9 @@ create_options(FunctionCallInfo fcinfo, DynTableOptions *options)
 	if (options->warehouse == NULL)
 		options->warehouse = "default";
 	dyn_option_check_warehouse(options->warehouse);
+	options->initial_warehouse = dyn_argument_text(fcinfo, 10);
+	if (options->initial_warehouse != NULL)
+		dyn_option_check_warehouse(options->initial_warehouse);
 }
 
 /* Arguments 1 and 3: the definition as given. */

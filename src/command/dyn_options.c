@@ -176,12 +176,12 @@ dyn_option_check_schedule(const char *text)
 	DynCron		cron;
 	const char *detail = NULL;
 
-	if (!dyn_cron_parse(text, &cron, &detail))
+	if (strcmp(text, DYN_MANUAL) != 0 && !dyn_cron_parse(text, &cron, &detail))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid schedule \"%s\"", text),
 				 detail ? errdetail_internal("%s", detail) : 0,
-				 errhint("Give a cron expression: minute, hour, day of month, month, day of week.")));
+				 errhint("Give a cron expression, as in '30 2 * * mon-fri', '30 seconds' or '@daily', or 'manual'.")));
 }
 
 void
@@ -192,6 +192,12 @@ dyn_option_check_warehouse(const char *text)
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("warehouse \"%s\" does not exist", text),
 				 errhint("The warehouse \"default\" always exists.")));
+	if (!dyn_warehouse_usable(text, GetUserId()))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for warehouse \"%s\"", text),
+				 errhint("Its owner can grant its use with dyntable_warehouse('%s', grant_to => '%s').",
+						 text, GetUserNameFromId(GetUserId(), false))));
 }
 
 void

@@ -10,9 +10,9 @@
  *	SUSPENDED_DUE_TO_ERRORS				too many failures in a row
  *	UPSTREAM_SUSPENDED_DUE_TO_ERRORS	... of a table that it reads
  *
- * Suspending cascades to all that read the table and are active; resuming to
- * those that were suspended for the sake of an upstream one, once none of
- * theirs is suspended any more.
+ * Suspending cascades to all that bring the table along and are active;
+ * resuming to those that were suspended for the sake of an upstream one, once
+ * none of theirs is suspended any more.
  */
 #include <postgres.h>
 
@@ -34,19 +34,18 @@ suspended_for_upstream(const DynTable *table)
 		strncmp(table->state_code, "UPSTREAM_", 9) == 0;
 }
 
-/* A dynamic table that relid reads and that is suspended, or InvalidOid. */
+/* A dynamic table that relid's refreshes bring along and that is suspended, or InvalidOid. */
 static Oid
 suspended_upstream(Oid relid)
 {
 	ListCell   *cell;
 
-	foreach(cell, dyn_edges_of(relid))
+	foreach(cell, dyn_pulled_by(relid))
 	{
-		DynEdge    *edge = lfirst(cell);
-		DynTable   *upstream = dyn_table_get(edge->source, true);
+		DynTable   *upstream = dyn_table_get(lfirst_oid(cell), true);
 
 		if (upstream != NULL && upstream->suspended)
-			return edge->source;
+			return upstream->relid;
 	}
 	return InvalidOid;
 }
@@ -56,7 +55,7 @@ suspend_downstream(Oid relid)
 {
 	ListCell   *cell;
 
-	foreach(cell, dyn_readers_of(relid))
+	foreach(cell, dyn_pullers_of(relid))
 	{
 		DynTable   *table = dyn_table_get(lfirst_oid(cell), true);
 
@@ -72,7 +71,7 @@ resume_downstream(Oid relid)
 {
 	ListCell   *cell;
 
-	foreach(cell, dyn_readers_of(relid))
+	foreach(cell, dyn_pullers_of(relid))
 	{
 		DynTable   *table = dyn_table_get(lfirst_oid(cell), true);
 

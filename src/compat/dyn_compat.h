@@ -35,8 +35,18 @@
 #if PG_VERSION_NUM >= 160000
 #define dyn_schema_aclcheck(schema, role, right) \
 	object_aclcheck(NamespaceRelationId, (schema), (role), (right))
+#define dyn_database_aclcheck(database, role, right) \
+	object_aclcheck(DatabaseRelationId, (database), (role), (right))
 #else
 #define dyn_schema_aclcheck(schema, role, right) pg_namespace_aclcheck((schema), (role), (right))
+#define dyn_database_aclcheck(database, role, right) pg_database_aclcheck((database), (role), (right))
+#endif
+
+/* To give something to a role takes membership; since 16, one with SET. */
+#if PG_VERSION_NUM >= 160000
+#define dyn_check_can_set_role(member, role) check_can_set_role((member), (role))
+#else
+#define dyn_check_can_set_role(member, role) check_is_member_of_role((member), (role))
 #endif
 
 /* The right to maintain came in 17. */

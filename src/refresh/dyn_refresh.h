@@ -56,8 +56,8 @@ typedef struct DynRunOptions
 } DynRunOptions;
 
 /*
- * Refresh the tables (list of Oid) and everything upstream of them in the
- * current transaction, upstream first, under one snapshot.  Returns a list of
+ * Refresh the tables (list of Oid) and everything upstream of them that they
+ * bring along (dyn_pulled_by) in the current transaction, upstream first, under one snapshot.  Returns a list of
  * DynResult * in the order refreshed.  Writes their rows of history.
  *
  * With catch_errors each table runs in a subtransaction: a failure marks its

@@ -3,7 +3,7 @@
  *	  A run: several dynamic tables brought to one data timestamp.
  *
  * Order of a run, each step for a reason:
- *	 1. the tables asked for and all they read, upstream first;
+ *	 1. the tables asked for and all they bring along, upstream first;
  *	 2. locks, in order of OID: an object lock of our own on each table (one
  *		refresh at a time; autovacuum is not concerned), ROW EXCLUSIVE on the
  *		table, ACCESS SHARE on its sources and their leaves;
@@ -44,7 +44,7 @@
 /* How long a run waits for a capture worker that is starting. */
 #define CAPTURE_START_MS 3000
 
-static void visit(Oid relid, List **order, List **path);
+static void visit(Oid relid, List *asked, List **order, List **path);
 static void lock_tables(List *order);
 static void hold_logs(DynRun *run, List *order);
 static void begin_run(DynRun *run, List *order);
@@ -80,13 +80,15 @@ dyn_run_order(List *relids)
 	ListCell   *lc;
 
 	foreach(lc, relids)
-		visit(lfirst_oid(lc), &order, &path);
+		visit(lfirst_oid(lc), relids, &order, &path);
 	return order;
 }
 
+/* Asked for tables come in their order also where one does not bring the other along. */
 static void
-visit(Oid relid, List **order, List **path)
+visit(Oid relid, List *asked, List **order, List **path)
 {
+	List	   *pulled;
 	ListCell   *lc;
 
 	if (list_member_oid(*order, relid))
@@ -97,9 +99,16 @@ visit(Oid relid, List **order, List **path)
 				errmsg("dynamic table \"%s\" reads itself", get_rel_name(relid)),
 				errhint("A view in between was replaced; give it back a query that does not read the table."));
 	*path = lappend_oid(*path, relid);
-	foreach(lc, dyn_edges_of(relid))
-		if (((DynEdge *) lfirst(lc))->kind == DYN_EDGE_DYNAMIC)
-			visit(((DynEdge *) lfirst(lc))->source, order, path);
+	pulled = dyn_pulled_by(relid);
+	foreach(lc, list_length(asked) > 1 ? dyn_edges_of(relid) : NIL)
+	{
+		DynEdge    *edge = lfirst(lc);
+
+		if (edge->kind == DYN_EDGE_DYNAMIC && list_member_oid(asked, edge->source))
+			pulled = list_append_unique_oid(pulled, edge->source);
+	}
+	foreach(lc, pulled)
+		visit(lfirst_oid(lc), asked, order, path);
 	*path = list_delete_last(*path);
 	*order = lappend_oid(*order, relid);
 }
@@ -212,9 +221,9 @@ failed_inputs(Oid relid, List *results)
 
 		if (!result->failed)
 			continue;
-		foreach(le, dyn_edges_of(relid))
+		foreach(le, dyn_pulled_by(relid))
 		{
-			if (((DynEdge *) lfirst(le))->source != result->relid)
+			if (lfirst_oid(le) != result->relid)
 				continue;
 			if (names.data == NULL)
 				initStringInfo(&names);
@@ -236,10 +245,21 @@ compare_oids(const ListCell *a, const ListCell *b)
 
 /* One refresh of a table at a time; nobody else is concerned. */
 static void
-claim(Oid relid)
+claim(Oid relid, LOCKMODE mode)
 {
-	LockDatabaseObject(get_relname_relid("dynamic_table", dyn_schema_oid()), relid, 0,
-					   ExclusiveLock);
+	LockDatabaseObject(get_relname_relid("dynamic_table", dyn_schema_oid()), relid, 0, mode);
+}
+
+/*
+ * A dynamic table that is read as it stands must stand still until its
+ * position has been noted; others may read it so meanwhile.  Only to give it a
+ * log takes more.
+ */
+static void
+claim_to_read(Oid relid)
+{
+	if (dyn_is_dynamic_table(relid))
+		claim(relid, OidIsValid(dyn_stage_get(relid, 0)) ? ShareLock : ExclusiveLock);
 }
 
 void
@@ -250,7 +270,7 @@ dyn_run_claim(List *relids)
 
 	list_sort(sorted, compare_oids);
 	foreach(lc, sorted)
-		claim(lfirst_oid(lc));
+		claim(lfirst_oid(lc), ExclusiveLock);
 }
 
 static void
@@ -276,7 +296,7 @@ lock_tables(List *order)
 			/* the name while there is one: the lock may wait for DROP TABLE */
 			char	   *name = get_rel_name(relid);
 
-			claim(relid);
+			claim(relid, ExclusiveLock);
 			LockRelationOid(relid, RowExclusiveLock);
 			if (dyn_table_get(relid, true) == NULL || get_rel_name(relid) == NULL)
 				ereport(ERROR,
@@ -285,6 +305,7 @@ lock_tables(List *order)
 						errmsg("dynamic table with OID %u was dropped", relid));
 			continue;
 		}
+		claim_to_read(relid);
 		LockRelationOid(relid, AccessShareLock);
 		if (get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE)
 			(void) find_all_inheritors(relid, AccessShareLock, NULL);

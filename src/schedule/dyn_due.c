@@ -12,15 +12,25 @@
  * What is expected of d rises at once and falls slowly: changes come in
  * batches, and the promise is about the worst moment.
  *
+ * Tables that were made together would fall due together for ever, so that
+ * each is refreshed a little before that, by a part of its lag that is its own:
+ * their periods differ, and they drift apart.
+ *
  * A run covers its tables and all that is upstream of them.  Due tables whose
  * upstreams overlap belong into one run, at one data timestamp; those that
  * would fall due soon join in, which keeps the data timestamps of a pipeline
  * aligned and saves work.  Runs whose tables overlap with one under way wait
  * for it.  First fills may take long and go alone, one table each, upstream
  * first, so that what failed or was cancelled is repeated and no more.
+ *
+ * Where there are more runs than workers, the warehouses take turns: the one
+ * with the fewest runs under way is next, with that of its runs whose lag ends
+ * first.  Shorter lags end sooner, and a run that waits only comes nearer to
+ * the front.
  */
 #include <postgres.h>
 
+#include <common/hashfn.h>
 #include <utils/timestamp.h>
 
 #include "schedule/dyn_due.h"
@@ -33,6 +43,16 @@
 
 /* A table joins others when it would be due within this part of its lag. */
 #define JOIN_PART 4
+
+/* By at most this part of its lag a table is refreshed early, to spread load. */
+#define SPREAD_PART 10
+
+/* What is waiting and has no lag is as urgent as with this one. */
+#define OTHER_LAG INT64CONST(60000000)
+
+/* The least and the most that a table which failed waits. */
+#define BACKOFF_LEAST INT64CONST(1000000)
+#define BACKOFF_MOST INT64CONST(300000000)
 
 /* What dyn_due_plan thinks of a node. */
 typedef enum Standing
@@ -51,20 +71,45 @@ dyn_due_slack(const DynNode *node)
 	return margin + Min(node->duration, node->lag / 2);
 }
 
+/* How much earlier than others of the same lag. */
+static int64
+spread(const DynNode *node)
+{
+	return node->lag / SPREAD_PART * (murmurhash32(node->relid) % 1024) / 1024;
+}
+
+static TimestampTz
+cron_next(DynNode *node)
+{
+	if (node->cron_after != node->data_timestamp)
+	{
+		node->cron_after = node->data_timestamp;
+		node->cron_next = dyn_cron_next(&node->cron, node->data_timestamp);
+	}
+	return node->cron_next;
+}
+
+/* What was altered may have been repaired. */
+static TimestampTz
+retry_at(const DynNode *node)
+{
+	return node->altered ? DT_NOBEGIN : node->retry_at;
+}
+
 TimestampTz
-dyn_due_at(const DynNode *node)
+dyn_due_at(DynNode *node)
 {
 	TimestampTz due;
 
-	if (node->suspended || (node->lag == 0 && !node->has_cron))
+	if (node->suspended || dyn_node_held(node) || (node->lag == 0 && !node->has_cron))
 		return DT_NOEND;
 	if (!node->populated || TIMESTAMP_IS_NOBEGIN(node->data_timestamp))
 		due = DT_NOBEGIN;
 	else if (node->has_cron)
-		due = dyn_cron_next(&node->cron, node->data_timestamp);
+		due = cron_next(node);
 	else
-		due = node->data_timestamp + node->lag - dyn_due_slack(node);
-	due = Max(due, node->retry_at);
+		due = node->data_timestamp + node->lag - dyn_due_slack(node) - spread(node);
+	due = Max(due, retry_at(node));
 	if (node->last_run != 0)
 		due = Max(due, node->last_run + Min(Max(node->lag / 10, 10000), SPACING_LIMIT));
 	return due;
@@ -81,19 +126,29 @@ dyn_due_measured(DynNode *node, int64 duration)
 	node->measured = true;
 }
 
+int64
+dyn_due_backoff(int64 lag, int failures)
+{
+	int64		wait = Max(lag, BACKOFF_LEAST);
+
+	for (int i = 1; i < failures && wait < BACKOFF_MOST; i++)
+		wait *= 2;
+	return Min(wait, BACKOFF_MOST);
+}
+
 /* A run includes all upstream: it waits for the backoff of any, and never runs over a suspended one. */
 static TimestampTz
-due_with_upstream(const DynGraph *graph, const DynNode *node)
+due_with_upstream(const DynGraph *graph, DynNode *node)
 {
 	TimestampTz due = dyn_due_at(node);
 	int			i = -1;
 
 	while (due != DT_NOEND && (i = bms_next_member(node->closure, i)) >= 0)
 	{
-		if (graph->nodes[i].suspended)
+		if (graph->nodes[i].suspended || dyn_node_held(&graph->nodes[i]))
 			due = DT_NOEND;
 		else
-			due = Max(due, graph->nodes[i].retry_at);
+			due = Max(due, retry_at(&graph->nodes[i]));
 	}
 	return due;
 }
@@ -101,28 +156,44 @@ due_with_upstream(const DynGraph *graph, const DynNode *node)
 static Standing
 judge(const DynGraph *graph, DynNode *node, TimestampTz now, TimestampTz *wake)
 {
+	TimestampTz ready = node->ready;
 	int			i = -1;
 
 	node->due = due_with_upstream(graph, node);
+	node->ready = DT_NOEND;
 	while ((i = bms_next_member(node->closure, i)) >= 0)
 		if (graph->nodes[i].busy)
 			return NOT_NOW;		/* the end of that run will wake us */
 	if (node->due <= now)
+	{
+		node->ready = Min(ready, now);
 		return DUE;
+	}
 	*wake = Min(*wake, node->due);
 	if (node->lag > 0 && node->due <= now + node->lag / JOIN_PART)
 		return SOON;
 	return NOT_NOW;
 }
 
-/* The first table in a closure that was never filled, upstream first; -1: none. */
+/* By when a table that is due should have been refreshed. */
+static TimestampTz
+deadline(const DynNode *node)
+{
+	TimestampTz since = TIMESTAMP_IS_NOBEGIN(node->data_timestamp) ? node->ready : node->data_timestamp;
+
+	if (node->has_cron && node->populated)
+		return node->due;
+	return Max(since, node->retry_at) + (node->lag > 0 ? node->lag : OTHER_LAG);
+}
+
+/* The first table in a closure whose run is to be one of its own, upstream first; -1: none. */
 static int
-first_unfilled(const DynGraph *graph, const DynNode *node)
+first_apart(const DynGraph *graph, const DynNode *node)
 {
 	int			i = -1;
 
 	while ((i = bms_next_member(node->closure, i)) >= 0)
-		if (!graph->nodes[i].populated)
+		if (dyn_node_apart(&graph->nodes[i]))
 			return i;
 	return -1;
 }
@@ -135,16 +206,19 @@ plan_fills(const DynGraph *graph, Standing *standing, Bitmapset **taken)
 
 	for (int i = 0; i < graph->nnodes; i++)
 	{
-		int			fill;
+		const DynNode *node = &graph->nodes[i];
 		DynPlannedRun *run;
+		int			fill;
 
-		if (standing[i] == NOT_NOW || (fill = first_unfilled(graph, &graph->nodes[i])) < 0)
+		if (standing[i] == NOT_NOW || (fill = first_apart(graph, node)) < 0)
 			continue;
 		if (standing[i] == DUE && !bms_overlap(*taken, graph->nodes[fill].closure))
 		{
 			run = palloc0(sizeof(DynPlannedRun));
 			run->roots[run->nroots++] = fill;
-			run->payer = fill;
+			run->pool = dyn_node_pool(&graph->nodes[fill]);
+			run->ready = node->ready;
+			run->deadline = deadline(node);
 			runs = lappend(runs, run);
 			*taken = bms_add_members(*taken, graph->nodes[fill].closure);
 		}
@@ -161,7 +235,7 @@ plan_group(const DynGraph *graph, const Standing *standing, const Bitmapset *gro
 	Bitmapset  *closure = NULL;
 	int			i = -1;
 
-	run->payer = -1;
+	run->deadline = run->ready = DT_NOEND;
 	while ((i = bms_next_member(group, i)) >= 0)
 	{
 		const DynNode *node = &graph->nodes[i];
@@ -178,12 +252,17 @@ plan_group(const DynGraph *graph, const Standing *standing, const Bitmapset *gro
 		bms_free(closure);
 		closure = wider;
 		run->roots[run->nroots++] = i;
-		if (standing[i] == DUE &&
-			(run->payer < 0 || node->lag < graph->nodes[run->payer].lag))
-			run->payer = i;
+		if (standing[i] != DUE)
+			continue;
+		run->ready = Min(run->ready, node->ready);
+
+		/* The most urgent one pays for the others. */
+		if (run->deadline == DT_NOEND || deadline(node) < run->deadline)
+		{
+			run->deadline = deadline(node);
+			run->pool = dyn_node_pool(node);
+		}
 	}
-	if (run->payer < 0)
-		run->payer = run->roots[0];
 	bms_free(closure);
 	return run;
 }
@@ -240,23 +319,55 @@ group_is_due(const Standing *standing, const Bitmapset *group)
 	return false;
 }
 
-/* What has been due for longest goes first. */
 static int
 compare_runs(const ListCell *a, const ListCell *b)
 {
 	const DynPlannedRun *left = lfirst(a);
 	const DynPlannedRun *right = lfirst(b);
 
-	return left->due < right->due ? -1 : left->due > right->due;
+	if (left->pool != right->pool)
+		return left->pool < right->pool ? -1 : 1;
+	return left->deadline < right->deadline ? -1 : left->deadline > right->deadline;
 }
 
-/* First fills are due since ever, but must not keep what is filled from being refreshed. */
-static TimestampTz
-run_due(const DynGraph *graph, const DynPlannedRun *run, TimestampTz now)
+/* Put runs into the order in which they should find workers. */
+static List *
+take_turns(const DynGraph *graph, List *runs)
 {
-	const DynNode *payer = &graph->nodes[run->payer];
+	int		   *working = palloc(sizeof(int) * (graph->npools + 1));
+	int		   *next = palloc(sizeof(int) * (graph->npools + 1));
+	List	   *ordered = NIL;
 
-	return TIMESTAMP_IS_NOBEGIN(payer->due) ? now : payer->due;
+	list_sort(runs, compare_runs);
+	for (int pool = 0; pool < graph->npools; pool++)
+	{
+		working[pool] = graph->pools[pool].working;
+		next[pool] = -1;
+	}
+	for (int i = list_length(runs) - 1; i >= 0; i--)
+		next[((DynPlannedRun *) list_nth(runs, i))->pool] = i;
+
+	while (list_length(ordered) < list_length(runs))
+	{
+		DynPlannedRun *best = NULL;
+
+		for (int pool = 0; pool < graph->npools; pool++)
+		{
+			DynPlannedRun *run = next[pool] >= 0 ? list_nth(runs, next[pool]) : NULL;
+
+			if (run != NULL &&
+				(best == NULL || working[pool] < working[best->pool] ||
+				 (working[pool] == working[best->pool] && run->deadline < best->deadline)))
+				best = run;
+		}
+		ordered = lappend(ordered, best);
+		working[best->pool]++;
+		next[best->pool]++;
+		if (next[best->pool] == list_length(runs) ||
+			((DynPlannedRun *) list_nth(runs, next[best->pool]))->pool != best->pool)
+			next[best->pool] = -1;
+	}
+	return ordered;
 }
 
 List *
@@ -283,12 +394,5 @@ dyn_due_plan(DynGraph *graph, TimestampTz now, TimestampTz *wake)
 		if (group_is_due(standing, lfirst(cell)))
 			runs = lappend(runs, plan_group(graph, standing, lfirst(cell)));
 	}
-	foreach(cell, runs)
-	{
-		DynPlannedRun *run = lfirst(cell);
-
-		run->due = run_due(graph, run, now);
-	}
-	list_sort(runs, compare_runs);
-	return runs;
+	return take_turns(graph, runs);
 }

@@ -7,9 +7,10 @@
  * refreshed must not keep a worker busy.  After several failures in a row it
  * is suspended with all that is downstream.
  *
- * Only failures that the table itself is to blame for count towards that.
- * Cancelled by hand, deadlocked, waiting for a lock or for capture in vain,
- * out of memory or disk: these are tried again for as long as it takes, one
+ * Errors, timeouts and cancellations count towards that, and a crash of the
+ * server during the refresh.  What nobody's query is to blame for does not:
+ * deadlocked, waiting for a lock or for capture in vain, out of memory or disk,
+ * a worker that was ended.  These are tried again for as long as it takes, one
  * lag apart.  A table that did not run because of its upstream has no failure
  * of its own; it waits for the upstream's next attempt.
  */
@@ -21,23 +22,20 @@
 #include "base/dyn_settings.h"
 #include "catalog/dyn_catalog.h"
 #include "refresh/dyn_refresh.h"
+#include "schedule/dyn_due.h"
 #include "schedule/dyn_failures.h"
 
-#define BACKOFF_LEAST	INT64CONST(1000000) /* microseconds */
-#define BACKOFF_MOST	(INT64CONST(300) * 1000000)
-
 static bool
-failure_counts(const char *sqlstate, bool timed_out)
+failure_counts(const char *sqlstate)
 {
 	static const char *const excused[] = {
-		"08", "40", "53", "57", "58",	/* classes: connection, serialization, resources, operator, system */
+		"08", "40", "53", "58", /* classes: connection, serialization, resources, system */
+		"57P01", "57P03", "57P04", "57P05", /* of operator's intervention */
 		"55000", "55P03", "F0",
 	};
 
 	if (sqlstate == NULL)
 		return true;
-	if (strcmp(sqlstate, "57014") == 0)
-		return timed_out;
 	for (int i = 0; i < lengthof(excused); i++)
 		if (strncmp(sqlstate, excused[i], strlen(excused[i])) == 0)
 			return false;
@@ -45,7 +43,7 @@ failure_counts(const char *sqlstate, bool timed_out)
 }
 
 static void
-record_failure(Oid relid, const char *sqlstate, const char *message, bool timed_out)
+record_failure(Oid relid, const char *sqlstate, const char *message)
 {
 	DynTable   *table = dyn_table_get(relid, true);
 	int			failures;
@@ -55,8 +53,9 @@ record_failure(Oid relid, const char *sqlstate, const char *message, bool timed_
 	ereport(LOG,
 			(errmsg("could not refresh dynamic table \"%s\": %s",
 					get_rel_name(relid), message ? message : "unknown error")));
-	failures = dyn_position_failed(relid, failure_counts(sqlstate, timed_out),
-								   Max(BACKOFF_LEAST, dyn_lag_microseconds(table)), BACKOFF_MOST);
+	failures = dyn_position_failed(relid, failure_counts(sqlstate));
+	dyn_position_retry(relid, GetCurrentTimestamp() +
+					   dyn_due_backoff(dyn_lag_microseconds(table), failures));
 	if (dyn_max_consecutive_failures > 0 && failures >= dyn_max_consecutive_failures &&
 		!table->suspended)
 	{
@@ -106,7 +105,7 @@ dyn_failures_record(const List *results, bool timed_out)
 		if (result->failed)
 			record_history(result, timed_out);
 		if (result->failed && !result->upstream_failed)
-			record_failure(result->relid, result->sqlstate, result->message, timed_out);
+			record_failure(result->relid, result->sqlstate, result->message);
 	}
 }
 
@@ -126,6 +125,6 @@ dyn_failures_record_run(const DynTask *task, const char *sqlstate, const char *m
 		if (!dyn_is_dynamic_table(task->tables[i]))
 			continue;
 		record_history(&result, timed_out);
-		record_failure(task->tables[i], sqlstate, message, timed_out);
+		record_failure(task->tables[i], sqlstate, message);
 	}
 }

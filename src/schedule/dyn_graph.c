@@ -14,7 +14,7 @@
 #include "catalog/dyn_catalog.h"
 #include "schedule/dyn_graph.h"
 
-/* An edge by index into the rows as they came. */
+/* An edge between tables that are refreshed together, by index into the rows as they came. */
 typedef struct Arc
 {
 	int			reader;
@@ -41,8 +41,50 @@ row_index(DynScheduleRow **rows, int nrows, Oid relid)
 	return -1;
 }
 
+bool
+dyn_node_apart(const DynNode *node)
+{
+	return !node->populated || (node->reinitialise && node->initial_pool >= 0);
+}
+
+int
+dyn_node_pool(const DynNode *node)
+{
+	return dyn_node_apart(node) && node->initial_pool >= 0 ? node->initial_pool : node->pool;
+}
+
+bool
+dyn_node_held(const DynNode *node)
+{
+	return dyn_node_apart(node) && node->initial_pool >= 0 ? node->initial_held : node->held;
+}
+
+int
+dyn_graph_pool(const DynGraph *graph, const char *name)
+{
+	for (int i = 0; i < graph->npools; i++)
+		if (strcmp(graph->pools[i].name, name) == 0)
+			return i;
+	return -1;
+}
+
+/* The index of a warehouse, which is added where it is not there yet. */
+static int
+pool_of(DynGraph *graph, const char *name)
+{
+	int			pool = dyn_graph_pool(graph, name);
+
+	if (pool >= 0)
+		return pool;
+	graph->pools = graph->npools == 0 ? palloc(sizeof(DynPool)) :
+		repalloc(graph->pools, sizeof(DynPool) * (graph->npools + 1));
+	graph->pools[graph->npools].name = pstrdup(name);
+	graph->pools[graph->npools].working = 0;
+	return graph->npools++;
+}
+
 static void
-node_from_row(DynNode *node, const DynScheduleRow *row)
+node_from_row(DynGraph *graph, DynNode *node, const DynScheduleRow *row)
 {
 	const char *detail;
 
@@ -51,7 +93,10 @@ node_from_row(DynNode *node, const DynScheduleRow *row)
 	node->effective_lag = row->lag;
 	if (row->schedule != NULL)
 		node->has_cron = dyn_cron_parse(row->schedule, &node->cron, &detail);
-	node->warehouse = pstrdup(row->warehouse);
+	node->pool = pool_of(graph, row->warehouse);
+	node->held = row->held;
+	node->initial_pool = row->initial_warehouse ? pool_of(graph, row->initial_warehouse) : -1;
+	node->initial_held = row->initial_held;
 	node->suspended = row->suspended;
 	node->still = row->still;
 	node->version = row->version;
@@ -61,77 +106,97 @@ node_from_row(DynNode *node, const DynScheduleRow *row)
 	node->failures = row->failures;
 	node->retry_at = row->retry_at;
 	node->duration = row->duration;
-	node->due = node->due_shown = DT_NOEND;
+	node->due = node->due_shown = node->ready = node->cron_after = DT_NOEND;
+}
+
+static int
+compare_arcs(const void *a, const void *b)
+{
+	const Arc  *left = a;
+	const Arc  *right = b;
+
+	if (left->source != right->source)
+		return left->source < right->source ? -1 : 1;
+	return left->reader < right->reader ? -1 : left->reader > right->reader;
 }
 
 /*
  * Put rows into topological order (Kahn).  place[i] is row i's index in the
- * graph.  Rows on a cycle, which commands refuse to make, come last; being
+ * graph; arcs are sorted by source, and first[i] is where those of row i begin.
+ * Rows on a cycle, which commands refuse to make, come last; being
  * their own upstream they still get closures that end.
  */
 static void
-graph_order(DynScheduleRow **rows, int nrows, const Arc *arcs, int narcs, int *place)
+graph_order(int nrows, const Arc *arcs, int narcs, const int *first, int *place)
 {
 	int		   *pending = palloc0(sizeof(int) * (nrows + 1));
+	int		   *queue = palloc(sizeof(int) * (nrows + 1));
 	int			placed = 0;
-	bool		progress = true;
+	int			queued = 0;
 
 	for (int i = 0; i < nrows; i++)
 		place[i] = -1;
 	for (int i = 0; i < narcs; i++)
 		pending[arcs[i].reader]++;
-	while (progress)
+	for (int i = 0; i < nrows; i++)
+		if (pending[i] == 0)
+			queue[queued++] = i;
+	while (placed < queued)
 	{
-		progress = false;
-		for (int i = 0; i < nrows; i++)
-		{
-			if (place[i] >= 0 || pending[i] > 0)
-				continue;
-			place[i] = placed++;
-			progress = true;
-			for (int j = 0; j < narcs; j++)
-				if (arcs[j].source == i)
-					pending[arcs[j].reader]--;
-		}
+		int			row = queue[placed];
+
+		place[row] = placed++;
+		for (int j = first[row]; j < first[row + 1]; j++)
+			if (--pending[arcs[j].reader] == 0)
+				queue[queued++] = arcs[j].reader;
 	}
 	for (int i = 0; i < nrows; i++)
 		if (place[i] < 0)
 			place[i] = placed++;
 	pfree(pending);
+	pfree(queue);
 }
 
 /* Closures and stillness flow downstream, lags upstream. */
 static void
-graph_propagate(DynGraph *graph, const Arc *arcs, int narcs, const int *place)
+graph_propagate(DynGraph *graph, const Arc *arcs, const int *first, const int *place)
 {
+	int		   *row_at = palloc(sizeof(int) * (graph->nnodes + 1));
+
+	for (int i = 0; i < graph->nnodes; i++)
+	{
+		row_at[place[i]] = i;
+		graph->nodes[i].closure = bms_make_singleton(i);
+	}
 	for (int i = 0; i < graph->nnodes; i++)
 	{
 		DynNode    *node = &graph->nodes[i];
 
-		node->closure = bms_make_singleton(i);
-		for (int j = 0; j < narcs; j++)
+		for (int j = first[row_at[i]]; j < first[row_at[i] + 1]; j++)
 		{
-			DynNode    *source = &graph->nodes[place[arcs[j].source]];
+			DynNode    *reader = &graph->nodes[place[arcs[j].reader]];
 
-			if (place[arcs[j].reader] != i || place[arcs[j].source] >= i)
+			if (reader <= node)
 				continue;
-			node->closure = bms_add_members(node->closure, source->closure);
-			node->still = node->still && source->still;
+			reader->closure = bms_add_members(reader->closure, node->closure);
+			reader->still = reader->still && node->still;
 		}
 	}
 	for (int i = graph->nnodes - 1; i >= 0; i--)
 	{
-		for (int j = 0; j < narcs; j++)
+		DynNode    *node = &graph->nodes[i];
+
+		for (int j = first[row_at[i]]; j < first[row_at[i] + 1]; j++)
 		{
 			DynNode    *reader = &graph->nodes[place[arcs[j].reader]];
-			DynNode    *node = &graph->nodes[i];
 
-			if (place[arcs[j].source] != i || reader->effective_lag == 0 || reader->suspended)
+			if (reader->effective_lag == 0 || reader->suspended)
 				continue;
 			if (node->effective_lag == 0 || node->effective_lag > reader->effective_lag)
 				node->effective_lag = reader->effective_lag;
 		}
 	}
+	pfree(row_at);
 }
 
 /* Which base tables each table depends on, through whatever is upstream of it. */
@@ -143,10 +208,10 @@ graph_sources(DynGraph *graph, const List *edges)
 
 	foreach(cell, edges)
 	{
-		DynEdge    *edge = lfirst(cell);
+		DynScheduleEdge *edge = lfirst(cell);
 		DynNode    *node;
 
-		if (edge->kind == DYN_EDGE_DYNAMIC || (node = dyn_graph_find(graph, edge->relid)) == NULL)
+		if (edge->dynamic || (node = dyn_graph_find(graph, edge->relid)) == NULL)
 			continue;
 		direct[node - graph->nodes] = lappend_oid(direct[node - graph->nodes], edge->source);
 	}
@@ -176,33 +241,41 @@ dyn_graph_build(const List *row_list, const List *edges, MemoryContext parent)
 	int		   *place = palloc(sizeof(int) * (nrows + 1));
 	Arc		   *arcs = palloc(sizeof(Arc) * (list_length(edges) + 1));
 	int			narcs = 0;
+	int		   *first;
 	ListCell   *cell;
 
 	foreach(cell, row_list)
 		rows[foreach_current_index(cell)] = lfirst(cell);
 	foreach(cell, edges)
 	{
-		DynEdge    *edge = lfirst(cell);
+		DynScheduleEdge *edge = lfirst(cell);
 		Arc			arc = {row_index(rows, nrows, edge->relid), -1};
 
-		if (edge->kind == DYN_EDGE_DYNAMIC)
+		if (edge->pulls)
 			arc.source = row_index(rows, nrows, edge->source);
 		if (arc.reader >= 0 && arc.source >= 0)
 			arcs[narcs++] = arc;
 	}
-	graph_order(rows, nrows, arcs, narcs, place);
+	qsort(arcs, narcs, sizeof(Arc), compare_arcs);
+	first = palloc0(sizeof(int) * (nrows + 2));
+	for (int i = 0; i < narcs; i++)
+		first[arcs[i].source + 1]++;
+	for (int i = 0; i < nrows; i++)
+		first[i + 1] += first[i];
+	graph_order(nrows, arcs, narcs, first, place);
 
 	graph->context = context;
 	graph->nnodes = nrows;
 	graph->nodes = palloc0(sizeof(DynNode) * (nrows + 1));
 	for (int i = 0; i < nrows; i++)
-		node_from_row(&graph->nodes[place[i]], rows[i]);
+		node_from_row(graph, &graph->nodes[place[i]], rows[i]);
 	graph->by_relid = place;	/* rows come ordered by OID */
-	graph_propagate(graph, arcs, narcs, place);
+	graph_propagate(graph, arcs, first, place);
 	graph_sources(graph, edges);
 
 	pfree(rows);
 	pfree(arcs);
+	pfree(first);
 	MemoryContextSwitchTo(caller);
 	return graph;
 }

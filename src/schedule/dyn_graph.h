@@ -16,11 +16,14 @@ typedef struct DynNode
 	Oid			relid;
 
 	/* definition */
-	int64		lag;			/* microseconds; 0: cron, or downstream */
-	int64		effective_lag;	/* its own, or the least of those who read it; 0: none */
+	int64		lag;			/* microseconds; 0: cron, manual or downstream */
+	int64		effective_lag;	/* its own, or the least of those that bring it along; 0: none */
 	bool		has_cron;
 	DynCron		cron;
-	char	   *warehouse;
+	int			pool;			/* index of its warehouse */
+	bool		held;			/* this warehouse is suspended, and no refresh resumes it */
+	int			initial_pool;	/* where it is filled and computed anew; -1: the same */
+	bool		initial_held;
 	bool		suspended;
 	bool		still;			/* it and all upstream depend on captured sources alone */
 	Bitmapset  *closure;		/* it and all upstream, by index */
@@ -56,7 +59,17 @@ typedef struct DynNode
 	/* dyn_due_plan's */
 	TimestampTz due;
 	TimestampTz due_shown;		/* as in shared memory */
+	TimestampTz ready;			/* since when it could run, were there a worker; DT_NOEND: it could not */
+	TimestampTz cron_after;		/* of this moment cron_next is the next one */
+	TimestampTz cron_next;
 } DynNode;
+
+/* A warehouse. */
+typedef struct DynPool
+{
+	char	   *name;
+	int			working;		/* runs under way in it */
+} DynPool;
 
 /* Nodes stand in topological order: upstream first. */
 typedef struct DynGraph
@@ -65,10 +78,22 @@ typedef struct DynGraph
 	int			nnodes;
 	DynNode    *nodes;
 	int		   *by_relid;		/* indexes, ordered by OID */
+	int			npools;
+	DynPool    *pools;			/* the warehouses that tables name */
 } DynGraph;
 
 /* From dyn_schedule_rows() and dyn_schedule_edges(), into a context of its own below parent. */
 extern DynGraph *dyn_graph_build(const List *rows, const List *edges, MemoryContext parent);
+
+/* Whether the next run of a table is to be one of its own: a first fill, or one in another warehouse. */
+extern bool dyn_node_apart(const DynNode *node);
+
+/* The warehouse that the next run of a table belongs to, and whether that is held. */
+extern int	dyn_node_pool(const DynNode *node);
+extern bool dyn_node_held(const DynNode *node);
+
+/* -1 when missing. */
+extern int	dyn_graph_pool(const DynGraph *graph, const char *name);
 
 /* NULL when missing. */
 extern DynNode *dyn_graph_find(const DynGraph *graph, Oid relid);

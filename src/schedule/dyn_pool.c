@@ -2,9 +2,9 @@
  * dyn_pool.c
  *	  Refresh workers as their scheduler sees them.
  *
- * A worker belongs to one database and one warehouse for as long as it lives.
- * It has room for one task; what is not dispatched stays with the scheduler,
- * where it stays due.  So there is no queue that could grow, be lost in a
+ * A worker belongs to one database for as long as it lives, and to the warehouse
+ * of its last task.  It has room for one task; what is not dispatched stays with
+ * the scheduler, where it stays due.  So there is no queue that could grow, be lost in a
  * crash or hold a run that makes no sense any more.
  *
  * States are those of DynWorkerState (dyn_queue.h).  All transitions happen
@@ -30,20 +30,28 @@ static BackgroundWorkerHandle **pool_handles = NULL;
 typedef struct Census
 {
 	int			total;			/* on this server */
-	int			in_warehouse;	/* of this database's warehouse */
-	DynWorker  *ready;			/* idle, in this warehouse */
+	int			ours;			/* of this database */
+	int			working;		/* in this database's warehouse */
+	DynWorker  *ready;			/* idle, in this warehouse if there is one, else in this database */
 	DynWorker  *free;
 } Census;
+
+static bool
+is_ready(const DynWorker *worker)
+{
+	return worker->state == DYN_WORKER_IDLE && !worker->finished && !worker->quit;
+}
 
 static Census
 pool_census(const char *warehouse)
 {
 	Census		census = {0};
+	bool		ready_here = false;
 
 	for (int i = 0; i < dyn_queue->nslots; i++)
 	{
 		DynWorker  *worker = &dyn_queue->workers[i];
-		bool		ours;
+		bool		here = strcmp(worker->warehouse, warehouse) == 0;
 
 		if (worker->state == DYN_WORKER_FREE)
 		{
@@ -52,14 +60,43 @@ pool_census(const char *warehouse)
 			continue;
 		}
 		census.total++;
-		ours = worker->database == MyDatabaseId && strcmp(worker->warehouse, warehouse) == 0;
-		if (ours)
-			census.in_warehouse++;
-		if (ours && worker->state == DYN_WORKER_IDLE && !worker->finished && !worker->quit &&
-			census.ready == NULL)
+		if (worker->database != MyDatabaseId)
+			continue;
+		census.ours++;
+		if (worker->state != DYN_WORKER_IDLE && here)
+			census.working++;
+		if (is_ready(worker) && (census.ready == NULL || (here && !ready_here)))
+		{
 			census.ready = worker;
+			ready_here = here;
+		}
 	}
 	return census;
+}
+
+/*
+ * Whether another database, which found no worker, has a better claim to one
+ * than this one, which has so many: with none at all, or with two less.
+ */
+static bool
+pool_owes(int ours)
+{
+	for (int i = 0; i < dyn_queue->nslots; i++)
+	{
+		DynScheduler *scheduler = &dyn_queue->schedulers[i];
+		int			theirs = 0;
+
+		if (!OidIsValid(scheduler->database) || scheduler->database == MyDatabaseId ||
+			!scheduler->wanting)
+			continue;
+		for (int j = 0; j < dyn_queue->nslots; j++)
+			if (dyn_queue->workers[j].state != DYN_WORKER_FREE &&
+				dyn_queue->workers[j].database == scheduler->database)
+				theirs++;
+		if (theirs == 0 || theirs + 1 < ours)
+			return true;
+	}
+	return false;
 }
 
 static bool
@@ -108,69 +145,115 @@ pool_await_worker(void)
 		scheduler->waiting = true;
 }
 
+/* Prepare a free slot for a new worker. */
+static uint32
+pool_claim(DynWorker *worker, Oid owner)
+{
+	worker->state = DYN_WORKER_STARTING;
+	worker->database = MyDatabaseId;
+	worker->owner = owner;
+	worker->pid = 0;
+	worker->latch = NULL;
+	worker->quit = worker->finished = false;
+	return ++worker->generation;
+}
+
+static void
+pool_give(DynWorker *worker, const DynTask *task, const DynWarehouse *warehouse)
+{
+	strlcpy(worker->warehouse, warehouse->name, sizeof(worker->warehouse));
+	worker->patience = warehouse->auto_suspend;
+	worker->task = *task;
+}
+
 DynDispatch
 dyn_pool_dispatch(const DynTask *task, const DynWarehouse *warehouse, Oid owner)
 {
-	char		name[NAMEDATALEN];
 	Census		census;
-	DynWorker  *worker;
+	DynWorker  *worker = NULL;
 	uint32		generation = 0;
-	bool		crowded = false;
-	DynDispatch result = DYN_DISPATCH_LATER;
+	DynDispatch result = DYN_DISPATCH_CROWDED;
 
-	strlcpy(name, warehouse->name, sizeof(name));
 	LWLockAcquire(&dyn_queue->lock, LW_EXCLUSIVE);
-	census = pool_census(name);
-	worker = census.ready;
-	if (worker != NULL && census.total > dyn_max_workers)
+	census = pool_census(warehouse->name);
+	if (warehouse->max_workers > 0 && census.working >= warehouse->max_workers)
+		result = DYN_DISPATCH_LATER;
+	else if (census.ready != NULL &&
+			 (census.total > dyn_max_workers ||
+			  (census.total == dyn_max_workers && pool_owes(census.ours))))
 	{
-		/* the bound was lowered */
-		worker->quit = true;
-		SetLatch(worker->latch);
-		worker = NULL;
-		pool_await_worker();
+		/* the bound was lowered, or it is another database's turn */
+		census.ready->quit = true;
+		SetLatch(census.ready->latch);
 	}
-	else if (worker != NULL)
+	else if (census.ready != NULL &&
+			 (strcmp(census.ready->warehouse, warehouse->name) == 0 ||
+			  census.total >= dyn_max_workers || census.free == NULL))
 	{
-		worker->task = *task;
-		worker->state = DYN_WORKER_BUSY;
-		SetLatch(worker->latch);
+		pool_give(census.ready, task, warehouse);
+		census.ready->state = DYN_WORKER_BUSY;
+		SetLatch(census.ready->latch);
 		result = DYN_DISPATCHED;
 	}
-	else if (warehouse->max_workers > 0 && census.in_warehouse >= warehouse->max_workers)
-		pool_await_worker();
-	else if (census.total >= dyn_max_workers || census.free == NULL)
-	{
-		crowded = true;
-		pool_await_worker();
-	}
-	else
+	else if (census.total < dyn_max_workers && census.free != NULL)
 	{
 		worker = census.free;
-		worker->state = DYN_WORKER_STARTING;
-		generation = ++worker->generation;
-		worker->database = MyDatabaseId;
-		worker->owner = owner;
-		strlcpy(worker->warehouse, name, sizeof(worker->warehouse));
-		worker->pid = 0;
-		worker->latch = NULL;
-		worker->quit = worker->finished = false;
-		worker->task = *task;
+		generation = pool_claim(worker, owner);
+		pool_give(worker, task, warehouse);
+		result = DYN_DISPATCHED;
 	}
+	if (result != DYN_DISPATCHED)
+		pool_await_worker();
 	LWLockRelease(&dyn_queue->lock);
 
 	/* Somebody else's idle worker makes room, if there is one. */
-	if (crowded)
+	if (result == DYN_DISPATCH_CROWDED && census.ready == NULL)
 		dyn_queue_make_room();
-	if (worker == NULL || result == DYN_DISPATCHED)
+	if (worker == NULL || pool_start(worker, generation))
 		return result;
-
-	if (pool_start(worker, generation))
-		return DYN_DISPATCHED;
 	LWLockAcquire(&dyn_queue->lock, LW_EXCLUSIVE);
 	worker->state = DYN_WORKER_FREE;
 	LWLockRelease(&dyn_queue->lock);
 	return DYN_DISPATCH_FAILED;
+}
+
+void
+dyn_pool_want(bool wanting)
+{
+	DynScheduler *scheduler;
+
+	LWLockAcquire(&dyn_queue->lock, LW_EXCLUSIVE);
+	scheduler = dyn_queue_scheduler(MyDatabaseId);
+	if (scheduler != NULL)
+		scheduler->wanting = wanting;
+	LWLockRelease(&dyn_queue->lock);
+}
+
+void
+dyn_pool_adjust(const List *warehouses)
+{
+	LWLockAcquire(&dyn_queue->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < dyn_queue->nslots; i++)
+	{
+		DynWorker  *worker = &dyn_queue->workers[i];
+		const DynWarehouse *warehouse = NULL;
+		ListCell   *cell;
+
+		if (worker->state == DYN_WORKER_FREE || worker->database != MyDatabaseId)
+			continue;
+		foreach(cell, warehouses)
+			if (strcmp(((DynWarehouse *) lfirst(cell))->name, worker->warehouse) == 0)
+				warehouse = lfirst(cell);
+		if (warehouse == NULL || warehouse->suspended)
+			worker->quit = true;
+		else if (worker->patience == warehouse->auto_suspend)
+			continue;
+		else
+			worker->patience = warehouse->auto_suspend;
+		if (worker->latch != NULL)
+			SetLatch(worker->latch);
+	}
+	LWLockRelease(&dyn_queue->lock);
 }
 
 /* Whether the postmaster says that a worker which has not reported is gone. */
@@ -220,7 +303,7 @@ dyn_pool_reap(DynTask *task, bool *lost)
 }
 
 void
-dyn_pool_foreach_task(void (*callback) (const DynTask *task, void *arg), void *arg)
+dyn_pool_foreach_worker(void (*callback) (const DynWorker *worker, void *arg), void *arg)
 {
 	LWLockAcquire(&dyn_queue->lock, LW_SHARED);
 	for (int i = 0; i < dyn_queue->nslots; i++)
@@ -230,7 +313,7 @@ dyn_pool_foreach_task(void (*callback) (const DynTask *task, void *arg), void *a
 		if (worker->state == DYN_WORKER_FREE || worker->database != MyDatabaseId)
 			continue;
 		if (worker->state != DYN_WORKER_IDLE || worker->finished)
-			callback(&worker->task, arg);
+			callback(worker, arg);
 	}
 	LWLockRelease(&dyn_queue->lock);
 }

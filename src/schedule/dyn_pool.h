@@ -11,7 +11,8 @@
 typedef enum DynDispatch
 {
 	DYN_DISPATCHED,
-	DYN_DISPATCH_LATER,			/* every worker there may be is busy: one of them will wake us */
+	DYN_DISPATCH_LATER,			/* every worker that the warehouse may have is busy: one of them will wake us */
+	DYN_DISPATCH_CROWDED,		/* the same of the server */
 	DYN_DISPATCH_FAILED,		/* the server had no worker process to give: try again */
 } DynDispatch;
 
@@ -24,8 +25,18 @@ extern DynDispatch dyn_pool_dispatch(const DynTask *task, const DynWarehouse *wa
  */
 extern bool dyn_pool_reap(DynTask *task, bool *lost);
 
-/* Call back with each task of this database that is under way or not yet reaped. */
-extern void dyn_pool_foreach_task(void (*callback) (const DynTask *task, void *arg), void *arg);
+/* Call back with each worker of this database whose task is under way or not yet reaped. */
+extern void dyn_pool_foreach_worker(void (*callback) (const DynWorker *worker, void *arg), void *arg);
+
+/* Whether this database has runs for which the server had no worker. */
+extern void dyn_pool_want(bool wanting);
+
+/*
+ * Warehouses (list of DynWarehouse *, all of this database) may have changed:
+ * workers of those that are suspended or gone end as soon as they are idle,
+ * others stay idle for as long as theirs says now.
+ */
+extern void dyn_pool_adjust(const List *warehouses);
 
 /* Tell all workers of this database to end as soon as they are idle. */
 extern void dyn_pool_quit(void);

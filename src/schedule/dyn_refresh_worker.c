@@ -54,7 +54,7 @@ typedef struct Outcome
 	int			capture_pid;
 	TimestampTz deadline;		/* its statement timeout; DT_NOEND: none */
 	bool		timed_out;
-	int			auto_suspend;	/* of the warehouse, milliseconds */
+	int			timeout;		/* which of the warehouse; 0: the server's */
 } Outcome;
 
 static DynWorker *my_slot = NULL;
@@ -130,42 +130,19 @@ become_owner(void)
 }
 
 /*
- * A warehouse's settings are applied with the rights of those whose queries
- * they apply to: what takes a superuser is refused unless the owner of the
- * warehouse and of every table of the run is one.
+ * The settings of a warehouse, until the end of the transaction, with nobody's
+ * rights: the queries are those of the tables' owners.  One that the server
+ * does not take any more costs nothing but a warning.
  */
-static GucContext
-warehouse_rights(const DynTask *task, const DynWarehouse *warehouse)
-{
-	if (!superuser_arg(warehouse->owner))
-		return PGC_USERSET;
-	for (int i = 0; i < task->ntables; i++)
-	{
-		HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(task->tables[i]));
-		bool		super = false;
-
-		if (HeapTupleIsValid(tuple))
-		{
-			super = superuser_arg(((Form_pg_class) GETSTRUCT(tuple))->relowner);
-			ReleaseSysCache(tuple);
-		}
-		if (!super)
-			return PGC_USERSET;
-	}
-	return PGC_SUSET;
-}
-
-/* Until the end of the transaction. */
 static void
-apply_warehouse(const DynTask *task, const DynWarehouse *warehouse)
+apply_warehouse(const DynWarehouse *warehouse)
 {
-	GucContext	context = warehouse_rights(task, warehouse);
 	ListCell   *name;
 	ListCell   *value;
 
 	forboth(name, warehouse->setting_names, value, warehouse->setting_values)
-		(void) set_config_option(lfirst(name), lfirst(value), context, PGC_S_SESSION,
-								 GUC_ACTION_LOCAL, true, ERROR, false);
+		(void) set_config_option(lfirst(name), lfirst(value), PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_LOCAL, true, WARNING, false);
 }
 
 /*
@@ -282,10 +259,9 @@ run_task(const DynTask *task, Outcome *outcome)
 	relids = task_relids(task);
 	if (warehouse != NULL && relids != NIL)
 	{
-		outcome->auto_suspend = warehouse->auto_suspend;
-		apply_warehouse(task, warehouse);
-		timeout = warehouse->statement_timeout > 0 ? warehouse->statement_timeout :
-			StatementTimeout;
+		apply_warehouse(warehouse);
+		outcome->timeout = warehouse->statement_timeout;
+		timeout = outcome->timeout > 0 ? outcome->timeout : StatementTimeout;
 		look_at_capture(outcome);
 		if (timeout > 0)
 		{
@@ -347,6 +323,9 @@ run_aborted(Outcome *outcome)
 	outcome->settled = false;
 	outcome->results = NIL;
 	outcome->message = error->message;
+	if (error->sqlerrcode == ERRCODE_QUERY_CANCELED && outcome->timed_out && outcome->timeout > 0)
+		outcome->message = psprintf("canceling refresh due to statement timeout of warehouse \"%s\", which is %d ms",
+									my_slot->warehouse, outcome->timeout);
 	strlcpy(outcome->sqlstate, unpack_sql_state(error->sqlerrcode), sizeof(outcome->sqlstate));
 	RESUME_INTERRUPTS();
 }
@@ -357,7 +336,6 @@ work(const DynTask *task, Outcome *outcome)
 {
 	MemoryContextReset(task_context);
 	memset(outcome, 0, sizeof(*outcome));
-	outcome->auto_suspend = 60000;
 	outcome->deadline = DT_NOEND;
 	dyn_mark_set(my_slot - dyn_queue->workers, task);
 	PG_TRY();
@@ -390,12 +368,21 @@ task_done(const Outcome *outcome)
 	LWLockRelease(&dyn_queue->lock);
 }
 
-/* Wait for a task, at most for so long; false: time to go. */
-static bool
-next_task(int patience, DynTask *task)
+/* How long an idle worker will wait on, in milliseconds; -1: for ever. */
+static long
+patience_left(void)
 {
-	TimestampTz end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), patience);
+	if (my_slot->patience == 0)
+		return -1;
+	return TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
+										   TimestampTzPlusMilliseconds(my_slot->idle_since,
+																	   my_slot->patience));
+}
 
+/* Wait for a task, for as long as the warehouse says; false: time to go. */
+static bool
+next_task(DynTask *task)
+{
 	for (;;)
 	{
 		long		left;
@@ -409,11 +396,11 @@ next_task(int patience, DynTask *task)
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
 		}
-		left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), end);
 
 		LWLockAcquire(&dyn_queue->lock, LW_EXCLUSIVE);
+		left = patience_left();
 		state = my_slot->state;
-		quit = my_slot->quit || left <= 0;
+		quit = my_slot->quit || left == 0;
 		if (state == DYN_WORKER_BUSY)
 			*task = my_slot->task;
 		else if (quit)
@@ -424,8 +411,8 @@ next_task(int patience, DynTask *task)
 		if (quit)
 			return false;
 
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, left,
-						 PG_WAIT_EXTENSION);
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH | (left > 0 ? WL_TIMEOUT : 0),
+						 left, PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 	}
 }
@@ -456,6 +443,6 @@ dyntable_refresh_worker_main(Datum arg)
 	{
 		work(&task, &outcome);
 		task_done(&outcome);
-	} while (next_task(outcome.auto_suspend, &task));
+	} while (next_task(&task));
 	proc_exit(0);
 }

@@ -85,6 +85,7 @@ static struct
 	Oid			owner;			/* of the extension */
 	TimestampTz wake;			/* when there will be something to do */
 	bool		refused;		/* a run found no worker */
+	bool		wanting;		/* as dyn_pool_want was told */
 	bool		reload;			/* definitions changed */
 	TimestampTz reload_at;		/* but are not read again before */
 	uint64		changes_seen;	/* capture's count at the last look */
@@ -198,20 +199,26 @@ reap(void)
 }
 
 static void
-mark_busy(const DynTask *task, void *arg)
+mark_busy(const DynWorker *worker, void *arg)
 {
 	Bitmapset **busy = arg;
+	int			pool = dyn_graph_pool(self.graph, worker->warehouse);
 
-	*busy = bms_join(*busy, dyn_graph_closure(self.graph, task->tables, task->ntables));
+	*busy = bms_join(*busy, dyn_graph_closure(self.graph, worker->task.tables,
+											  worker->task.ntables));
+	if (pool >= 0)
+		self.graph->pools[pool].working++;
 }
 
-/* Which tables belong to runs that are under way. */
+/* Which tables belong to runs that are under way, and how many of these each warehouse has. */
 static void
 find_busy(void)
 {
 	Bitmapset  *busy = NULL;
 
-	dyn_pool_foreach_task(mark_busy, &busy);
+	for (int i = 0; i < self.graph->npools; i++)
+		self.graph->pools[i].working = 0;
+	dyn_pool_foreach_worker(mark_busy, &busy);
 	for (int i = 0; i < self.graph->nnodes; i++)
 		self.graph->nodes[i].busy = bms_is_member(i, busy);
 }
@@ -259,6 +266,7 @@ carry_over(const DynGraph *old)
 		node->measured = known->measured;
 		node->last_run = known->last_run;
 		node->due_shown = known->due_shown;
+		node->ready = known->ready;
 		node->changes_dispatched = known->changes_dispatched;
 		node->altered = known->altered;
 
@@ -287,6 +295,7 @@ reload(void)
 	begin_transaction();
 	self.owner = dyn_extension_owner();
 	self.graph = dyn_graph_build(dyn_schedule_rows(), dyn_schedule_edges(), TopMemoryContext);
+	dyn_pool_adjust(dyn_warehouse_all());
 	commit_transaction();
 	if (old != NULL)
 	{
@@ -382,7 +391,7 @@ digest(const List *finished)
 
 /* When a settled table's data timestamp should move: some time before the table is due. */
 static TimestampTz
-probe_due(const DynNode *node)
+probe_due(DynNode *node)
 {
 	TimestampTz due = dyn_due_at(node);
 
@@ -507,7 +516,7 @@ build_task(const DynPlannedRun *run, TimestampTz now, DynTask *task)
 
 	memset(task, 0, sizeof(*task));
 	task->dispatched = now;
-	task->due = TIMESTAMP_NOT_FINITE(run->due) ? now : Min(run->due, now);
+	task->due = run->ready;
 	for (int i = 0; i < run->nroots; i++)
 		task->tables[task->ntables++] = self.graph->nodes[run->roots[i]].relid;
 
@@ -518,15 +527,35 @@ build_task(const DynPlannedRun *run, TimestampTz now, DynTask *task)
 		DynNode    *node = &self.graph->nodes[i];
 
 		node->changes_dispatched = dyn_changes_sum(node->sources, node->nsources);
-		node->altered = false;
 	}
 }
 
-/* The warehouse of a run; NULL when nothing can run in it now. */
-static DynWarehouse *
-run_warehouse(const DynPlannedRun *run, const List *full)
+/* The run that has been given away will find out what was altered until now. */
+static void
+task_dispatched(const DynTask *task)
 {
-	const char *name = self.graph->nodes[run->payer].warehouse;
+	Bitmapset  *closure = dyn_graph_closure(self.graph, task->tables, task->ntables);
+
+	for (int i = -1; (i = bms_next_member(closure, i)) >= 0;)
+		self.graph->nodes[i].altered = false;
+}
+
+/* Let other databases know whether this one got the workers that it needs. */
+static void
+want_workers(bool wanting)
+{
+	if (wanting != self.wanting)
+		dyn_pool_want(wanting);
+	self.wanting = wanting;
+}
+
+/*
+ * The warehouse of a run; NULL when nothing can run in it now.  One that is
+ * suspended and has tables that are due is one that resumes by itself.
+ */
+static DynWarehouse *
+run_warehouse(const char *name, const List *full)
+{
 	DynWarehouse *warehouse;
 	ListCell   *cell;
 
@@ -534,7 +563,11 @@ run_warehouse(const DynPlannedRun *run, const List *full)
 		if (strcmp(lfirst(cell), name) == 0)
 			return NULL;
 	warehouse = dyn_warehouse_get(name);
-	return warehouse != NULL && !warehouse->suspended ? warehouse : NULL;
+	if (warehouse == NULL || (warehouse->suspended && !warehouse->auto_resume))
+		return NULL;
+	if (warehouse->suspended)
+		dyn_warehouse_resume(name);
+	return warehouse;
 }
 
 /* Hand planned runs to workers.  Returns when to try again those that found none. */
@@ -542,13 +575,14 @@ static TimestampTz
 dispatch(const List *runs, TimestampTz now)
 {
 	List	   *full = NIL;
+	bool		crowded = false;
 	ListCell   *cell;
 
 	begin_transaction();
 	foreach(cell, runs)
 	{
 		DynPlannedRun *run = lfirst(cell);
-		DynWarehouse *warehouse = run_warehouse(run, full);
+		DynWarehouse *warehouse = run_warehouse(self.graph->pools[run->pool].name, full);
 		DynTask		task;
 		DynDispatch result;
 
@@ -557,19 +591,25 @@ dispatch(const List *runs, TimestampTz now)
 		build_task(run, now, &task);
 		result = dyn_pool_dispatch(&task, warehouse, self.owner);
 		if (result == DYN_DISPATCHED)
+		{
+			task_dispatched(&task);
 			continue;
+		}
 		self.refused = true;
 		full = lappend(full, warehouse->name);
 		if (result == DYN_DISPATCH_FAILED)
-		{
 			ereport(WARNING,
 					(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
 					 errmsg("could not start a refresh worker"),
 					 errhint("Increase max_worker_processes, or lower dyntable.max_workers.")));
+		if (result != DYN_DISPATCH_LATER)
+		{
+			crowded = true;
 			break;
 		}
 	}
 	commit_transaction();
+	want_workers(crowded);
 	find_busy();
 	return self.refused ? now + 5 * SECOND : DT_NOEND;
 }
@@ -592,6 +632,16 @@ runs_closure(const List *runs)
 			closure = bms_add_members(closure, self.graph->nodes[run->roots[i]].closure);
 	}
 	return closure;
+}
+
+/* When to look whether what failed was repaired, rather than wait out its backoff. */
+static TimestampTz
+next_look_at_failed(TimestampTz now)
+{
+	for (int i = 0; i < self.graph->nnodes; i++)
+		if (self.graph->nodes[i].retry_at > now && !self.graph->nodes[i].suspended)
+			return now + SECOND;
+	return DT_NOEND;
 }
 
 /* Show in dyntable.dynamic_tables when the next refresh is due. */
@@ -680,10 +730,13 @@ scheduler_tick(void)
 
 		wake = Min(wake, again);
 	}
+	else
+		want_workers(false);
 	publish_due();
 
 	keep_house(now);
 	self.wake = Min(Min(wake, next_due), Min(self.purge_at, self.look_at));
+	self.wake = Min(self.wake, next_look_at_failed(now));
 	if (self.reload)
 		self.wake = Min(self.wake, self.reload_at);
 }

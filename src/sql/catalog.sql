@@ -5,19 +5,25 @@
  * them).  A dump carries none of them, only definitions (restore.sql).
  */
 
+-- grantees: who may use it beside its owner, 0 is PUBLIC.
 CREATE TABLE dyntable.warehouse (
-    name              text PRIMARY KEY,
+    name              text PRIMARY KEY CHECK (octet_length(name) BETWEEN 1 AND 63),
     owner             regrole NOT NULL DEFAULT current_user::regrole,
+    grantees          oid[] NOT NULL DEFAULT '{}',
     max_workers       integer CHECK (max_workers > 0),
     settings          jsonb NOT NULL DEFAULT '{}',
     statement_timeout interval,
-    auto_suspend      interval NOT NULL DEFAULT '1 minute',
-    suspended         boolean NOT NULL DEFAULT false
+    auto_suspend      interval DEFAULT '1 minute',
+    auto_resume       boolean NOT NULL DEFAULT true,
+    suspended         boolean NOT NULL DEFAULT false,
+    comment           text,
+    created           timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 COMMENT ON TABLE dyntable.warehouse IS 'pools of refresh workers';
-INSERT INTO dyntable.warehouse (name) VALUES ('default');
+INSERT INTO dyntable.warehouse (name, grantees) VALUES ('default', '{0}');
 
 -- What a dynamic table is.  target_lag NULL with schedule NULL: downstream.
+-- schedule 'manual': refreshed by nobody but dyntable_refresh.
 -- query is the user's text; definition the same with every name qualified, as
 -- of when it was last analysed; tree the analysed query, which only the server
 -- that tree_version names can read.
@@ -35,7 +41,8 @@ CREATE TABLE dyntable.dynamic_table (
     reason_code   text,
     reason        text,
     initialize    text NOT NULL CHECK (initialize IN ('on_create', 'on_schedule')),
-    warehouse     text NOT NULL DEFAULT 'default' REFERENCES dyntable.warehouse,
+    warehouse     text NOT NULL DEFAULT 'default' REFERENCES dyntable.warehouse ON UPDATE CASCADE,
+    initialization_warehouse text REFERENCES dyntable.warehouse ON UPDATE CASCADE,
     state         text NOT NULL DEFAULT 'ACTIVE' CHECK (state IN ('ACTIVE', 'SUSPENDED')),
     state_code    text,
     state_since   timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -81,6 +88,15 @@ CREATE TABLE dyntable.edge (
 );
 CREATE INDEX edge_source ON dyntable.edge (source);
 COMMENT ON TABLE dyntable.edge IS 'which relations each dynamic table reads';
+
+-- A table that is refreshed by hand only is read as it stands, and reads so.
+CREATE VIEW dyntable.pull AS
+SELECT e.relid, e.source
+FROM dyntable.edge e
+JOIN dyntable.dynamic_table r ON r.relid = e.relid
+JOIN dyntable.dynamic_table s ON s.relid = e.source
+WHERE e.kind = 'd' AND r.schedule IS DISTINCT FROM 'manual' AND s.schedule IS DISTINCT FROM 'manual';
+COMMENT ON VIEW dyntable.pull IS 'which dynamic tables a refresh of another one brings along';
 
 -- Base tables under capture, written by the registrar only.
 CREATE TABLE dyntable.source (

@@ -15,11 +15,12 @@ CREATE FUNCTION dyntable_create(
     schedule      text DEFAULT NULL,
     comment       text DEFAULT NULL,
     or_replace    boolean DEFAULT false,
-    if_not_exists boolean DEFAULT false)
+    if_not_exists boolean DEFAULT false,
+    initialization_warehouse text DEFAULT NULL)
 RETURNS regclass
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'dyntable_create';
-COMMENT ON FUNCTION dyntable_create(text, text, text, text, text, text, text, text, boolean, boolean)
+COMMENT ON FUNCTION dyntable_create(text, text, text, text, text, text, text, text, boolean, boolean, text)
 IS 'create a dynamic table: a query and a target lag (an interval, default 1 minute, or ''downstream'')';
 
 CREATE FUNCTION dyntable_alter(
@@ -29,11 +30,12 @@ CREATE FUNCTION dyntable_alter(
     refresh_mode  text DEFAULT NULL,
     warehouse     text DEFAULT NULL,
     schedule      text DEFAULT NULL,
-    comment       text DEFAULT NULL)
+    comment       text DEFAULT NULL,
+    initialization_warehouse text DEFAULT NULL)
 RETURNS void
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'dyntable_alter';
-COMMENT ON FUNCTION dyntable_alter(regclass, text, text, text, text, text, text)
+COMMENT ON FUNCTION dyntable_alter(regclass, text, text, text, text, text, text, text)
 IS 'change the definition or the options of a dynamic table; null leaves as is';
 
 CREATE FUNCTION dyntable_drop(
@@ -117,3 +119,29 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'dyntable_untrack';
 COMMENT ON FUNCTION dyntable_untrack(regclass)
 IS 'take back dyntable_track: the table leaves change capture and has its replica identity again';
+
+CREATE FUNCTION dyntable_warehouse(
+    name              text,
+    max_workers       integer DEFAULT NULL,
+    settings          jsonb DEFAULT NULL,
+    statement_timeout interval DEFAULT NULL,
+    auto_suspend      interval DEFAULT NULL,
+    auto_resume       boolean DEFAULT NULL,
+    suspended         boolean DEFAULT NULL,
+    owner             text DEFAULT NULL,
+    grant_to          text DEFAULT NULL,
+    revoke_from       text DEFAULT NULL,
+    comment           text DEFAULT NULL,
+    new_name          text DEFAULT NULL)
+RETURNS void
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'dyntable_warehouse';
+COMMENT ON FUNCTION dyntable_warehouse(text, integer, jsonb, interval, interval, boolean, boolean, text, text, text, text, text)
+IS 'create a warehouse, a pool of refresh workers, or change what is given of one';
+
+CREATE FUNCTION dyntable_drop_warehouse(name text, if_exists boolean DEFAULT false)
+RETURNS void
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'dyntable_drop_warehouse';
+COMMENT ON FUNCTION dyntable_drop_warehouse(text, boolean)
+IS 'drop a warehouse that no dynamic table uses';

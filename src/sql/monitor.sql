@@ -70,7 +70,7 @@ SELECT c.relname AS name,
            WITH RECURSIVE down (relid) AS (
                SELECT t.relid::oid
                UNION
-               SELECT e.relid FROM down JOIN dyntable.edge e ON e.source = down.relid)
+               SELECT e.relid FROM down JOIN dyntable.pull e ON e.source = down.relid)
            SELECT min(d.target_lag) FROM down JOIN dyntable.dynamic_table d ON d.relid = down.relid
            WHERE d.relid = t.relid OR d.state = 'ACTIVE')) AS effective_target_lag,
        t.schedule,
@@ -80,9 +80,30 @@ SELECT c.relname AS name,
        t.reason AS refresh_mode_reason,
        upper(t.initialize) AS initialize,
        t.warehouse AS warehouse_name,
+       t.initialization_warehouse AS initialization_warehouse_name,
        t.state AS scheduling_state,
        t.state_code AS scheduling_state_reason,
        CASE WHEN t.state = 'SUSPENDED' THEN t.state_since END AS suspended_on,
+       CASE WHEN t.state = 'SUSPENDED' THEN 'RESUME'
+            WHEN t.schedule = 'manual' THEN 'REFRESH'
+            WHEN EXISTS (SELECT FROM dyntable.warehouse w WHERE w.suspended AND NOT w.auto_resume AND w.name =
+                CASE WHEN p.populated AND p.reinit_reason IS NULL THEN t.warehouse
+                     ELSE coalesce(t.initialization_warehouse, t.warehouse) END) THEN 'WAREHOUSE'
+            WHEN EXISTS (
+                WITH RECURSIVE up (relid) AS (
+                    SELECT e.source FROM dyntable.pull e WHERE e.relid = t.relid
+                    UNION
+                    SELECT e.source FROM up JOIN dyntable.pull e ON e.relid = up.relid)
+                SELECT FROM up JOIN dyntable.dynamic_table u ON u.relid = up.relid JOIN dyntable.warehouse w ON w.name = u.warehouse
+                WHERE u.state = 'SUSPENDED' OR (w.suspended AND NOT w.auto_resume)) THEN 'UPSTREAM'
+            WHEN t.target_lag IS NULL AND t.schedule IS NULL AND NOT EXISTS (
+                WITH RECURSIVE down (relid) AS (
+                    SELECT e.relid FROM dyntable.pull e WHERE e.source = t.relid
+                    UNION
+                    SELECT e.relid FROM down JOIN dyntable.pull e ON e.source = down.relid)
+                SELECT FROM down JOIN dyntable.dynamic_table d ON d.relid = down.relid
+                WHERE d.state = 'ACTIVE' AND (d.target_lag IS NOT NULL OR d.schedule IS NOT NULL)) THEN 'CONSUMER'
+            WHEN p.retry_at > clock_timestamp() THEN 'RETRY' END AS waiting_for,
        coalesce(p.populated, false) AS populated,
        f.data_timestamp,
        clock_timestamp() - f.data_timestamp AS age,
@@ -101,11 +122,11 @@ SELECT c.relname AS name,
        t.created AS created_on
 FROM (
     SELECT relid, query, target_lag, schedule, incremental, refresh_mode, reason_code, reason,
-           initialize, warehouse, state, state_code, state_since, created, NULL::text AS restored
+           initialize, warehouse, initialization_warehouse, state, state_code, state_since, created, NULL::text AS restored
     FROM dyntable.dynamic_table
     UNION ALL
     SELECT dyntable.restored_relid(schema_name, name), query, target_lag, schedule, refresh_mode <> 'full',
-           refresh_mode, NULL, NULL, initialize, warehouse, 'SUSPENDED', 'RESTORED', restored_on, restored_on,
+           refresh_mode, NULL, NULL, initialize, warehouse, initialization_warehouse, 'SUSPENDED', 'RESTORED', restored_on, restored_on,
            'restored from a dump: take it over with dyntable_refresh() or dyntable_resume()'
     FROM dyntable.restored) t
 JOIN pg_class c ON c.oid = t.relid
@@ -128,11 +149,13 @@ COMMENT ON COLUMN dyntable.dynamic_tables.reinit_reason IS 'why the next refresh
 COMMENT ON COLUMN dyntable.dynamic_tables.rows IS 'as of the last ANALYZE, an estimate';
 COMMENT ON COLUMN dyntable.dynamic_tables.bytes IS 'with indexes and TOAST';
 COMMENT ON COLUMN dyntable.dynamic_tables.query IS 'as it was given; null for those who may not see it';
-COMMENT ON COLUMN dyntable.dynamic_tables.schedule IS 'cron expression, instead of a lag';
+COMMENT ON COLUMN dyntable.dynamic_tables.schedule IS 'cron expression, or manual, instead of a lag';
 COMMENT ON COLUMN dyntable.dynamic_tables.refresh_mode_reason_code IS 'why the mode is FULL, as a code';
 COMMENT ON COLUMN dyntable.dynamic_tables.refresh_mode_reason IS 'why the mode is FULL, in words';
 COMMENT ON COLUMN dyntable.dynamic_tables.initialize IS 'ON_CREATE or ON_SCHEDULE';
 COMMENT ON COLUMN dyntable.dynamic_tables.warehouse_name IS 'the pool of refresh workers';
+COMMENT ON COLUMN dyntable.dynamic_tables.initialization_warehouse_name IS 'the pool for first fills and when it is computed anew; null: the same';
+COMMENT ON COLUMN dyntable.dynamic_tables.waiting_for IS 'why no refresh is due: RESUME (scheduling_state_reason says why), REFRESH (it is refreshed by hand only), WAREHOUSE (it is suspended), UPSTREAM (a table that it reads waits for one of these), CONSUMER (downstream, and none is refreshed), RETRY (after a failure, at next_refresh_time)';
 COMMENT ON COLUMN dyntable.dynamic_tables.scheduling_state IS 'ACTIVE or SUSPENDED';
 COMMENT ON COLUMN dyntable.dynamic_tables.scheduling_state_reason IS 'who or what suspended the table; RESTORED: it came with a dump';
 COMMENT ON COLUMN dyntable.dynamic_tables.suspended_on IS 'since when it is suspended';
@@ -249,19 +272,35 @@ COMMENT ON COLUMN dyntable.sources.pending_changes IS 'rows in the change log th
 CREATE VIEW dyntable.warehouses WITH (security_barrier) AS
 SELECT w.name,
        w.owner::text AS owner,
+       ARRAY(SELECT CASE g WHEN 0 THEN 'public' ELSE pg_get_userbyid(g) END FROM unnest(w.grantees) g ORDER BY 1) AS granted_to,
        w.max_workers,
        CASE WHEN dyntable.sees_all() OR pg_has_role(w.owner, 'USAGE') THEN w.settings END AS settings,
        w.statement_timeout,
        w.auto_suspend,
+       w.auto_resume,
        CASE WHEN w.suspended THEN 'SUSPENDED' WHEN k.workers > 0 THEN 'STARTED' ELSE 'IDLE' END AS state,
-       (SELECT count(*) FROM dyntable.dynamic_table t WHERE t.warehouse = w.name) AS dynamic_tables,
+       (SELECT count(*) FROM dyntable.dynamic_table t WHERE w.name IN (t.warehouse, t.initialization_warehouse)) AS dynamic_tables,
        k.workers,
-       k.busy_workers
+       k.busy_workers,
+       (SELECT count(*) FROM dyntable.dynamic_table t
+        WHERE t.warehouse = w.name AND t.state = 'ACTIVE' AND dyntable.next_refresh(t.relid) <= clock_timestamp()
+          AND NOT EXISTS (SELECT FROM dyntable.workers() r WHERE t.relid::oid = ANY (r.tables))) AS queued_tables,
+       w.comment,
+       w.created AS created_on
 FROM dyntable.warehouse w
 CROSS JOIN LATERAL (
     SELECT count(*) AS workers, count(*) FILTER (WHERE r.state IN ('busy', 'starting')) AS busy_workers
     FROM dyntable.workers() r WHERE r.warehouse = w.name) k;
 COMMENT ON VIEW dyntable.warehouses IS 'pools of refresh workers and what they do';
+COMMENT ON COLUMN dyntable.warehouses.granted_to IS 'roles that may use it beside its owner';
+COMMENT ON COLUMN dyntable.warehouses.max_workers IS 'how many refreshes run at once; null: as many as dyntable.max_workers';
+COMMENT ON COLUMN dyntable.warehouses.settings IS 'settings of its refreshes; null for those who may not see them';
+COMMENT ON COLUMN dyntable.warehouses.statement_timeout IS 'a run that takes longer is cancelled; null: that of the server';
+COMMENT ON COLUMN dyntable.warehouses.auto_suspend IS 'how long an idle worker stays; null: for ever';
+COMMENT ON COLUMN dyntable.warehouses.auto_resume IS 'whether the next due refresh ends a suspension';
+COMMENT ON COLUMN dyntable.warehouses.state IS 'SUSPENDED, STARTED (it has workers) or IDLE';
+COMMENT ON COLUMN dyntable.warehouses.dynamic_tables IS 'that name it, also for initialization';
+COMMENT ON COLUMN dyntable.warehouses.queued_tables IS 'that are due and wait for a worker';
 
 GRANT SELECT ON dyntable.dynamic_tables, dyntable.refresh_history, dyntable.dependencies,
     dyntable.sources, dyntable.warehouses TO PUBLIC;

@@ -20,6 +20,7 @@ CREATE TABLE dyntable.dump (
     refresh_mode text NOT NULL,
     initialize   text NOT NULL,
     warehouse    text NOT NULL,
+    initialization_warehouse text,
     state        text NOT NULL,
     state_code   text,
     populated    boolean NOT NULL,

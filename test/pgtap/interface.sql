@@ -13,11 +13,11 @@ CREATE FUNCTION pg_temp.arguments(text) RETURNS text LANGUAGE sql AS 'SELECT arg
 CREATE FUNCTION pg_temp.result(text) RETURNS text LANGUAGE sql AS 'SELECT result FROM functions WHERE name = $1';
 
 SELECT is(pg_temp.arguments('dyntable_create'),
-    'name text, query text, target_lag text DEFAULT NULL::text, refresh_mode text DEFAULT ''auto''::text, initialize text DEFAULT ''on_create''::text, warehouse text DEFAULT ''default''::text, schedule text DEFAULT NULL::text, comment text DEFAULT NULL::text, or_replace boolean DEFAULT false, if_not_exists boolean DEFAULT false',
+    'name text, query text, target_lag text DEFAULT NULL::text, refresh_mode text DEFAULT ''auto''::text, initialize text DEFAULT ''on_create''::text, warehouse text DEFAULT ''default''::text, schedule text DEFAULT NULL::text, comment text DEFAULT NULL::text, or_replace boolean DEFAULT false, if_not_exists boolean DEFAULT false, initialization_warehouse text DEFAULT NULL::text',
     'dyntable_create: arguments');
 SELECT is(pg_temp.result('dyntable_create'), 'regclass', 'dyntable_create: result');
 SELECT is(pg_temp.arguments('dyntable_alter'),
-    'name regclass, query text DEFAULT NULL::text, target_lag text DEFAULT NULL::text, refresh_mode text DEFAULT NULL::text, warehouse text DEFAULT NULL::text, schedule text DEFAULT NULL::text, comment text DEFAULT NULL::text',
+    'name regclass, query text DEFAULT NULL::text, target_lag text DEFAULT NULL::text, refresh_mode text DEFAULT NULL::text, warehouse text DEFAULT NULL::text, schedule text DEFAULT NULL::text, comment text DEFAULT NULL::text, initialization_warehouse text DEFAULT NULL::text',
     'dyntable_alter: arguments');
 SELECT is(pg_temp.arguments('dyntable_drop'), 'name text, if_exists boolean DEFAULT false, cascade boolean DEFAULT false', 'dyntable_drop: arguments');
 SELECT is(pg_temp.arguments('dyntable_suspend'), 'name regclass, cascade boolean DEFAULT true', 'dyntable_suspend: arguments');

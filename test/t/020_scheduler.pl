@@ -142,14 +142,15 @@ is(sql("SELECT next_refresh_time IS NULL FROM dyntable.dynamic_tables WHERE name
 # It says IMMUTABLE, which is a lie that makes a slow refresh.
 sql(q{
 CREATE FUNCTION slow(int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS 'BEGIN PERFORM pg_sleep(60); RETURN $1; END';
-INSERT INTO dyntable.warehouse (name, statement_timeout, max_workers, auto_suspend) VALUES ('short', '300 ms', 1, '100 ms');
+SELECT dyntable_warehouse('short', statement_timeout => '300 ms', max_workers => 1, auto_suspend => '100 ms');
 CREATE TABLE tiny (id int PRIMARY KEY);
 INSERT INTO tiny VALUES (1);
 SELECT dyntable_create('timed', 'SELECT slow(id) AS id FROM tiny', '1 s', initialize => 'on_schedule', warehouse => 'short');
 });
 becomes("SELECT scheduling_state_reason = 'SUSPENDED_DUE_TO_ERRORS' FROM dyntable.dynamic_tables WHERE name = 'timed'",
 	"a warehouse's statement timeout counts as a failure");
-is(sql("SELECT DISTINCT state_code FROM dyntable.refresh_history WHERE name = 'timed'"), '57014', 'with its code');
+is(sql("SELECT DISTINCT state_code, state_message FROM dyntable.refresh_history WHERE name = 'timed'"),
+	'57014|canceling refresh due to statement timeout of warehouse "short", which is 300 ms', 'with its code and the name of the warehouse');
 becomes("SELECT count(*) = 0 FROM dyntable.workers() WHERE warehouse = 'short'", 'idle workers of a warehouse end');
 sql('DROP TABLE timed');
 
@@ -159,11 +160,12 @@ becomes("SELECT count(*) = 1 FROM ($worker) x", 'a slow refresh is under way');
 sql("SELECT pg_cancel_backend(pid) FROM ($worker) x");
 becomes("SELECT count(*) = 1 FROM dyntable.refresh_history WHERE name = 'slow' AND state = 'CANCELLED' AND state_code = '57014'",
 	'a cancelled refresh is noted');
-is(sql("SELECT consecutive_failures FROM dyntable.dynamic_tables WHERE name = 'slow'"), '0', 'and does not count as a failure');
+is(sql("SELECT consecutive_failures FROM dyntable.dynamic_tables WHERE name = 'slow'"), '1', 'and counts as a failure');
 becomes("SELECT count(*) = 1 FROM ($worker) x", 'it is tried again');
 sql("SELECT pg_terminate_backend(pid) FROM ($worker) x");
 becomes("SELECT count(*) = 1 FROM dyntable.refresh_history WHERE name = 'slow' AND state = 'CANCELLED' AND state_code = '57P01'",
 	'a terminated worker is noted');
+is(sql("SELECT consecutive_failures FROM dyntable.dynamic_tables WHERE name = 'slow'"), '1', 'which is not the table\'s fault');
 becomes("SELECT count(*) = 1 FROM ($worker) x", 'and replaced');
 
 # ---- the scheduler itself ends while a refresh is under way ----
@@ -178,7 +180,7 @@ is(sql("SELECT pid FROM ($worker) x"), $runs, 'and does not start again what is 
 
 # ---- a warehouse's bound ----
 sql(q{
-INSERT INTO dyntable.warehouse (name, max_workers) VALUES ('narrow', 1);
+SELECT dyntable_warehouse('narrow', max_workers => 1);
 SELECT dyntable_create('narrow1', 'SELECT slow(id) AS id FROM tiny', '1 s', initialize => 'on_schedule', warehouse => 'narrow');
 SELECT dyntable_create('narrow2', 'SELECT slow(id) AS id FROM tiny', '1 s', initialize => 'on_schedule', warehouse => 'narrow');
 });
