@@ -1,7 +1,7 @@
 --
 -- What is not incremental: each reason code of docs/sql.md with its construct
 -- and its text, and that what docs/sql.md tells to write instead is incremental.
--- The list is complete: codes in the sources, in docs/sql.md and here are the same.
+-- The list is complete: codes in the sources, in docs/sql.md, in README.md and here are the same.
 --
 SET client_min_messages = warning;
 CREATE ROLE regress_restricted;
@@ -117,9 +117,12 @@ INSERT INTO code VALUES
     ('SOURCE_MISSING', 'a source was dropped a moment ago: not documented'),
     ('TEMPORARY_SOURCE', 'refused with an error at creation: not documented');
 \set documentation :srcdir '/docs/sql.md'
-CREATE TEMP TABLE documented AS
-SELECT DISTINCT m[1] AS code FROM regexp_split_to_table(pg_read_file(:'documentation'), E'\n') line, regexp_matches(line, '`([A-Z_]{5,})`', 'g') m
-WHERE line LIKE '| `%';
+\set readme :srcdir '/README.md'
+CREATE FUNCTION codes_in(file text, pattern text) RETURNS TABLE (code text) LANGUAGE sql AS $$
+    SELECT DISTINCT m[1] FROM regexp_split_to_table(pg_read_file(file), E'\n') line, regexp_matches(line, '`([A-Z_]{5,})`', 'g') m WHERE line LIKE pattern
+$$;
+CREATE TEMP TABLE documented AS SELECT * FROM codes_in(:'documentation', '| `%');
+CREATE TEMP TABLE in_readme AS SELECT * FROM codes_in(:'readme', '|%` |');
 CREATE TEMP TABLE raised AS
 SELECT DISTINCT code
 FROM unnest(ARRAY['query', 'capture', 'command', 'refresh']) room, pg_ls_dir(:'srcdir' || '/src/' || room) file,
@@ -128,6 +131,8 @@ FROM unnest(ARRAY['query', 'capture', 'command', 'refresh']) room, pg_ls_dir(:'s
     unnest(found) AS code
 WHERE file LIKE '%.c' AND code IS NOT NULL;
 SELECT code, 'not documented' AS what FROM raised WHERE code NOT IN (SELECT code FROM documented UNION SELECT code FROM code WHERE note LIKE '%not documented')
+UNION ALL SELECT code, 'not in README.md' FROM documented WHERE code NOT IN (SELECT code FROM in_readme)
+UNION ALL SELECT code, 'in README.md alone' FROM in_readme WHERE code NOT IN (SELECT code FROM documented)
 UNION ALL SELECT code, 'not raised' FROM documented WHERE code NOT IN (SELECT code FROM raised)
 UNION ALL SELECT code, 'not tested' FROM raised WHERE code NOT IN (SELECT refresh_mode_reason_code FROM dyntable.dynamic_tables WHERE refresh_mode_reason_code IS NOT NULL UNION SELECT code FROM code)
 ORDER BY code, what;
