@@ -43,6 +43,14 @@ INSERT INTO timed (name, query) VALUES
     ('no_range', 'SELECT id FROM event WHERE CLOCK - at < interval ''9 hours'' AND coalesce(till, CLOCK) >= CLOCK'),
     ('local_time', 'SELECT id FROM event WHERE at::timestamp < (CLOCK)::timestamp AND at::timestamp >= (CLOCK)::timestamp - interval ''5 hours'''),
     ('this_day', 'SELECT id FROM event WHERE date_trunc(''day'', at) = date_trunc(''day'', CLOCK + interval ''20 hours'')'),
+    ('age', 'SELECT id FROM event WHERE CLOCK - at < interval ''7 hours'''),
+    ('ages', 'SELECT id FROM event WHERE CLOCK - at BETWEEN interval ''-1 day'' AND interval ''2 hours'' OR at - CLOCK > interval ''1 month'' AND k = 2'),
+    ('later', 'SELECT id FROM event WHERE at + interval ''1 day'' > CLOCK AND NOT interval ''1 month 2 hours'' + at > CLOCK + interval ''1 month'''),
+    ('local_later', 'SELECT id FROM event WHERE at::timestamp - interval ''1 day 3 hours'' < (CLOCK)::timestamp'),
+    ('truncated', 'SELECT id FROM event WHERE date_trunc(''hour'', at) > CLOCK - interval ''3 hours'' OR date_trunc(''week'', at) + interval ''6 days'' < CLOCK'),
+    ('elsewhere', 'SELECT id FROM event WHERE at AT TIME ZONE ''Australia/Lord_Howe'' > (CLOCK) AT TIME ZONE ''America/Sao_Paulo'' + interval ''13 hours'''),
+    ('of_day', 'SELECT id FROM event WHERE at::date = (CLOCK - interval ''4 hours'')::date'),
+    ('since_days', 'SELECT id FROM event WHERE (CLOCK - interval ''4 hours'')::date - at::date < 1 AND at::date + 3 > (CLOCK - interval ''4 hours'')::date'),
     ('bag', 'SELECT k FROM loose WHERE at <= CLOCK - interval ''4 hours'''),
     ('grouped', 'SELECT k, count(*) AS n, min(at) AS lo, max(id) AS hi FROM event WHERE at <= CLOCK GROUP BY k'),
     ('global', 'SELECT count(*) AS n, sum(id) AS s FROM event WHERE till > CLOCK'),
@@ -155,11 +163,47 @@ CALL change('update', $$UPDATE diary SET day = day + 20, at = at - interval '20 
 CALL change('delete', $$DELETE FROM diary WHERE id > 10 OR day IS NULL$$);
 CALL change('nothing but the clock', 'SELECT');
 
+-- what crossed a bound is found by an index, also where the column is not compared as it is
+CREATE TABLE visit (id int PRIMARY KEY, at timestamptz, local timestamp, day date);
+INSERT INTO visit SELECT i, t, t, t FROM generate_series(1, 40000) i, LATERAL (SELECT now() - i * interval '2 minutes' AS t) x;
+CREATE INDEX ON visit (at);
+CREATE INDEX ON visit (local);
+CREATE INDEX ON visit (day);
+ANALYZE visit;
+CREATE PROCEDURE work(condition text, most int) LANGUAGE plpgsql AS $$
+DECLARE
+    until timestamptz;
+    before numeric;
+    reads numeric;
+BEGIN
+    PERFORM dyntable_create('visits', 'SELECT id FROM visit WHERE ' || condition, '1 day', 'incremental', or_replace => true);
+    COMMIT;
+    until := clock_timestamp() + '20 ms';
+    WHILE clock_timestamp() < until LOOP END LOOP;
+    SELECT sum(seq_tup_read + idx_tup_fetch) INTO before FROM pg_stat_xact_user_tables WHERE relid = 'visit'::regclass;
+    PERFORM dyntable_refresh('visits');
+    SELECT sum(seq_tup_read + idx_tup_fetch) - before INTO reads FROM pg_stat_xact_user_tables WHERE relid = 'visit'::regclass;
+    RAISE INFO '%: %, %', condition, CASE WHEN reads <= most THEN 'at most ' || most || ' rows read' ELSE reads || ' ROWS READ' END,
+        (SELECT CASE WHEN missing + unexpected = 0 THEN 'equal' ELSE 'DIFFERENT' END FROM dyntable_verify('visits'));
+END $$;
+CALL work('at > now() - interval ''7 days''', 10);
+CALL work('now() - at < interval ''7 days''', 10);
+CALL work('at - now() > interval ''-168:00'' AND now() - at > interval ''1 hour''', 20);
+CALL work('at + interval ''100 hours'' > now()', 10);
+CALL work('at + interval ''7 days'' > now()', 4000);
+CALL work('local + interval ''7 days'' > localtimestamp', 10);
+CALL work('localtimestamp - local <= interval ''7 days''', 10);
+CALL work('date_trunc(''hour'', at) > now() - interval ''9 days''', 5000);
+CALL work('current_date - day < 10', 3000);
+CALL work('at::date = current_date - 3', 5000);
+
 -- for the rows that crossed a bound: the indexes that would serve
 DROP INDEX event_at_idx, event_till_idx;
 INSERT INTO event SELECT i, i % 4, timestamptz '2026-10-24' + i * interval '1 minute', timestamptz '2026-10-24' + i * interval '2 minutes' FROM generate_series(10001, 40000) i;
 ANALYZE event;
 SELECT substring(line FROM 'CREATE INDEX [^;]*') AS command
 FROM dyntable_explain_query('SELECT id FROM event WHERE NOT (at <= now() AND till > now()) OR k = 3') line WHERE line ~ 'CREATE INDEX';
+SELECT substring(line FROM 'CREATE INDEX [^;]*') AS command
+FROM dyntable_explain_query('SELECT id FROM event WHERE now() - at < interval ''1 day'' AND date_trunc(''day'', till) + interval ''1 day'' > now()') line WHERE line ~ 'CREATE INDEX';
 
 DROP SCHEMA sql_time CASCADE;

@@ -295,6 +295,8 @@ add_moving(DynNode *node, Node *qual, Lookups *lookups)
 	if (!IsA(qual, OpExpr) || list_length(castNode(OpExpr, qual)->args) != 2 || !dyn_expr_has_now(qual))
 		return;
 	begin_probe(lookups, "");
+	if (dyn_expr_turning_var(qual))
+		add_expr(node, (Node *) dyn_expr_turning_var(qual), lookups);
 	foreach(lc, castNode(OpExpr, qual)->args)
 		add_expr(node, lfirst(lc), lookups);
 }

@@ -20,11 +20,20 @@ extern Node *dyn_expr_at(Node *node, TimestampTz t);
 /* Is the value the same at both moments? */
 extern bool dyn_expr_same_at(Node *node, TimestampTz t, TimestampTz other);
 
+/* The value at a moment of an expression without columns; NULL if it is NULL or not known before it is run. */
+extern Const *dyn_expr_value_at(Node *node, TimestampTz t);
+
 /* The condition's complement among rows for which it was true at another moment. */
 extern Node *dyn_expr_not(Node *qual);
 
 /* What holds wherever the condition is true at t and not at other, over columns that an index can serve. */
 extern Node *dyn_expr_crossed(Node *qual, TimestampTz t, TimestampTz other);
+
+/* dyn_expr_bound.c: the column of which a comparison with now() compares what is computed, or NULL. */
+extern Var *dyn_expr_turning_var(Node *comparison);
+
+/* What holds of that column wherever the comparison differs between two moments, or NULL. */
+extern Node *dyn_expr_turning_range(Node *comparison, TimestampTz t, TimestampTz other);
 
 /* dyn_expr.c: the expression, if it compares two by an equality that has an order, or NULL */
 extern OpExpr *dyn_expr_equality(Node *expr);

@@ -175,6 +175,17 @@ value_of(Node *node)
 	return estimate_expression_value(root, node);
 }
 
+Const *
+dyn_expr_value_at(Node *node, TimestampTz t)
+{
+	Const	   *value;
+
+	if (open_walker(node, NULL))
+		return NULL;
+	value = (Const *) value_of(dyn_expr_at(node, t));
+	return IsA(value, Const) && !value->constisnull ? value : NULL;
+}
+
 /* Does the node need a row or what stands around it to have a value?  Only plain expressions do not. */
 static bool
 open_walker(Node *node, void *context)
@@ -235,8 +246,12 @@ dyn_expr_crossed(Node *qual, TimestampTz t, TimestampTz other)
 	if (is_notclause(qual) && IsA(get_notclausearg(qual), BoolExpr))
 		return dyn_expr_crossed(negate_clause((Node *) get_notclausearg(qual)), t, other);
 	if (!is_andclause(qual) && !is_orclause(qual))
-		return (Node *) make_andclause(list_make2(dyn_expr_at(qual, t),
-												  dyn_expr_at(dyn_expr_not(qual), other)));
+	{
+		Node	   *range = dyn_expr_turning_range(qual, t, other);
+
+		parts = list_make2(dyn_expr_at(qual, t), dyn_expr_at(dyn_expr_not(qual), other));
+		return (Node *) make_andclause(range ? lappend(parts, range) : parts);
+	}
 	foreach(lc, castNode(BoolExpr, qual)->args)
 		if (dyn_expr_has_now(lfirst(lc)))
 			parts = lappend(parts, dyn_expr_crossed(lfirst(lc), t, other));

@@ -164,11 +164,11 @@ static char *
 moved_statement(DynNode *node, const char *source, const char *weight, TimestampTz t, TimestampTz other)
 {
 	Node	   *qual = linitial(node->quals);
+	Node	   *implied = IsA(qual, BoolExpr) ? dyn_expr_crossed(qual, t, other) : dyn_expr_turning_range(qual, t, other);
 
 	return psprintf("%s AND %s%s%s", moving_statement(node, source, weight, t),
 					dyn_sql_expr(node, dyn_expr_not(qual), other),
-					IsA(qual, BoolExpr) ? " AND " : "",
-					IsA(qual, BoolExpr) ? dyn_sql_expr(node, dyn_expr_crossed(qual, t, other), t) : "");
+					implied ? " AND " : "", implied ? dyn_sql_expr(node, implied, t) : "");
 }
 
 static char *
