@@ -81,6 +81,7 @@ INSERT INTO definition (name, query) VALUES
     ('collated_other', 'SELECT id FROM l WHERE n COLLATE "C" = ''Ab'' OR z COLLATE any_case = ''B'''),
     ('domains', 'SELECT id, p, (p + 1)::positive AS q FROM l WHERE p > 3'),
     ('domain_group', 'SELECT p, count(*) AS n, max(p) AS m FROM l GROUP BY p'),
+    ('domain_array', 'SELECT id % 2 AS g, sum(DISTINCT id % 5) AS s, array_agg(p ORDER BY p) AS a, ARRAY[max(p)] AS m FROM l GROUP BY 1'),
     ('domain_outer', 'SELECT r.x, l.p FROM r LEFT JOIN l ON l.c = r.c AND l.p > 5'),
     ('own_function', 'SELECT id, net(m) AS net FROM l WHERE net(m) > 5'),
     ('own_function_key', 'SELECT net(m) AS net, count(*) AS n FROM l GROUP BY net(m)'),

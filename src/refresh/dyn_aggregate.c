@@ -660,7 +660,14 @@ aggregate_text(DynEvaluation *evaluation, DynNode *node, DynAgg *agg)
 	static const char *const names[] = {"count", "sum", "avg", NULL};
 
 	if (agg->kind == DYN_AGG_REREAD)
-		return dyn_expr_text((Node *) agg->ref, "i", 1, &ninput, NIL, NIL);
+	{
+		char	   *text = dyn_expr_text((Node *) agg->ref, "i", 1, &ninput, NIL, NIL);
+
+		/* A domain's values stand as its base type's beside NULLs of other branches, and an array knows its elements' type. */
+		if (get_typtype(get_element_type(agg->ref->aggtype)) == TYPTYPE_DOMAIN)
+			text = psprintf("(%s)::%s", text, format_type_extended(agg->ref->aggtype, -1, FORMAT_TYPE_FORCE_QUALIFY));
+		return text;
+	}
 	if (agg->arg == 0)
 		return pstrdup("count(*)");
 	return psprintf("%s(i1.c%d)", agg->kind == DYN_AGG_EXTREMUM ? (agg->is_max ? "max" : "min") :
