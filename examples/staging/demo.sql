@@ -4,12 +4,12 @@
 CREATE SCHEMA demo;
 
 CREATE VIEW demo.tables AS
-    SELECT * FROM dyntable.dynamic_tables WHERE schema_name IN ('reference', 'staging');
+    SELECT * FROM dyntable.dynamic_tables WHERE schema_name IN ('reference', 'staging', 'warehouse');
 
 CREATE VIEW demo.refreshes AS
     SELECT *, round(extract(epoch FROM refresh_end_time - refresh_start_time) * 1000, 1) AS ms
     FROM dyntable.refresh_history
-    WHERE schema_name IN ('reference', 'staging', 'demo');
+    WHERE schema_name IN ('reference', 'staging', 'warehouse', 'demo');
 
 -- How old the data were at the moments when the demo looked.
 CREATE TABLE demo.age (name text, age interval);

@@ -17,6 +17,7 @@ typedef struct DynSink
 	List	   *key;			/* of int: columns (from 1) that identify a row; NIL: its image does */
 	List	   *unique;			/* of int: columns in unique indexes other than the key */
 	const char *index;			/* qualified name of the unique index on the key; NULL: no unique index but ours */
+	List	   *outlived;		/* of Oid: indexes of ours that were for another identity */
 	const char *hash;			/* qualified name of row_hash */
 } DynSink;
 

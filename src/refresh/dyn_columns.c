@@ -7,26 +7,23 @@
  * Names, order and number of the columns never change here.
  *
  * That takes the one lock of a refresh which readers feel: ACCESS EXCLUSIVE on
- * the dynamic table, to the end of the run (as the loss of a key does,
- * dyn_sink.c).  It is never waited for with readers queueing behind: if it is
- * not to be had within a moment the refresh fails, and is tried again.
+ * the dynamic table, to the end of the run.  So it comes late, when the new
+ * rows are known and only the difference has to be written: the server then
+ * writes the table anew (unless the types store values alike).  Readers queue
+ * behind it for a moment at most: if it is not to be had the refresh fails, and
+ * is tried again.
  */
 #include <postgres.h>
 
 #include <access/table.h>
 #include <catalog/pg_class.h>
-#include <miscadmin.h>
 #include <nodes/makefuncs.h>
 #include <parser/parse_coerce.h>
-#include <storage/lmgr.h>
 #include <utils/builtins.h>
 #include <utils/lsyscache.h>
 #include <utils/rel.h>
 
 #include "refresh/dyn_target.h"
-
-#define LOCK_ATTEMPTS	20
-#define LOCK_PAUSE_US	10000L
 
 /* A column of the table whose type is no longer that of its query's column. */
 typedef struct Retyped
@@ -66,8 +63,8 @@ check_castable(Oid relid, Form_pg_attribute attribute, const DynColumn *column)
 }
 
 /* List of Retyped *. */
-static List *
-retyped_columns(Oid relid, int ncolumns, const DynColumn *columns)
+List *
+dyn_retyped_columns(Oid relid, int ncolumns, const DynColumn *columns)
 {
 	Relation	relation = table_open(relid, NoLock);
 	TupleDesc	desc = RelationGetDescr(relation);
@@ -90,22 +87,6 @@ retyped_columns(Oid relid, int ncolumns, const DynColumn *columns)
 	}
 	table_close(relation, NoLock);
 	return retyped;
-}
-
-void
-dyn_lock_against_readers(Oid relid, const char *why)
-{
-	for (int i = 0; !ConditionalLockRelationOid(relid, AccessExclusiveLock); i++)
-	{
-		if (i == LOCK_ATTEMPTS)
-			ereport(ERROR,
-					errcode(ERRCODE_LOCK_NOT_AVAILABLE),
-					errmsg("could not obtain lock on dynamic table \"%s\"", get_rel_name(relid)),
-					errdetail_internal("%s", why),
-					errhint("Try again when nobody reads it for a moment."));
-		CHECK_FOR_INTERRUPTS();
-		pg_usleep(LOCK_PAUSE_US);
-	}
 }
 
 static void
@@ -141,29 +122,61 @@ retyping_context(void *arg)
 		errhint("Drop what depends on the column, refresh, and make it again; or cast the column in the query with dyntable_alter().");
 }
 
+void
+dyn_retyping_begin(ErrorContextCallback *callback, Oid *relid)
+{
+	callback->callback = retyping_context;
+	callback->arg = relid;
+	callback->previous = error_context_stack;
+	error_context_stack = callback;
+}
+
+void
+dyn_retyping_end(const ErrorContextCallback *callback)
+{
+	error_context_stack = callback->previous;
+}
+
+char *
+dyn_retyped_values(DynSink *sink, List *retyped)
+{
+	StringInfoData buf;
+	ListCell   *name;
+	ListCell   *lc;
+
+	initStringInfo(&buf);
+	foreach(name, sink->names)
+	{
+		appendStringInfo(&buf, "%s%s", buf.len ? ", " : "", (char *) lfirst(name));
+		foreach(lc, retyped)
+		{
+			Retyped    *entry = lfirst(lc);
+
+			if (strcmp(quote_identifier(entry->name), lfirst(name)) == 0)
+				appendStringInfo(&buf, "::%s",
+								 format_type_extended(entry->column.type, entry->column.typmod,
+													  FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY));
+		}
+	}
+	return buf.data;
+}
+
 /*
  * The log of the table's own changes has the table's types; what it holds is
  * converted, for readers that do not read the columns in question.  Our index
  * goes: what differs in one type may be equal in the other.
  */
-bool
-dyn_follow_types(Oid relid, int ncolumns, const DynColumn *columns)
+void
+dyn_follow_types(Oid relid, List *retyped)
 {
-	List	   *retyped = retyped_columns(relid, ncolumns, columns);
 	Oid			own_log = dyn_stage_get(relid, 0);
 	ErrorContextCallback callback;
 
-	if (retyped == NIL)
-		return false;
 	dyn_lock_against_readers(relid, "The type of a column of its query has changed, and the table's column has to follow.");
 	dyn_sink_drop_indexes(relid);
-	callback.callback = retyping_context;
-	callback.arg = &relid;
-	callback.previous = error_context_stack;
-	error_context_stack = &callback;
+	dyn_retyping_begin(&callback, &relid);
 	alter_types(relid, retyped, false);
 	if (OidIsValid(own_log))
 		alter_types(own_log, retyped, true);
-	error_context_stack = callback.previous;
-	return true;
+	dyn_retyping_end(&callback);
 }

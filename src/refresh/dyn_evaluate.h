@@ -83,7 +83,7 @@ extern char *dyn_state_column(const char *name, Oid type, int32 typmod, Oid coll
 extern void dyn_run_utility(const char *command);
 
 extern void dyn_state_ddl(const char *command);
-extern bool dyn_state_try_ddl(const char *command);
+extern bool dyn_state_try_ddl(char *command);
 extern bool dyn_state_has_order(List *types);
 extern void dyn_state_analyze(const char *name, int64 rows);
 

@@ -68,4 +68,7 @@ extern int64 dyn_execute_query(DynExecution *execution, Query *query, DynRowSink
 extern DynRows *dyn_execute_rows(DynExecution *execution, const char *name, const char *statement,
 								 TupleDesc desc, const bool *identity);
 
+/* Call work in a subtransaction.  NULL, or what it raised: then nothing is left of what it did. */
+extern ErrorData *dyn_try(void (*work) (void *arg), void *arg);
+
 #endif							/* DYN_EXECUTE_H */

@@ -83,10 +83,12 @@ extern void dyn_run_lock(List *relids);
 extern void dyn_run_claim(List *relids);
 
 /*
- * Lock a dynamic table in ACCESS EXCLUSIVE mode, without letting readers queue
- * behind: an error when it is not to be had within a moment.  why: a sentence.
+ * Lock a dynamic table in ACCESS EXCLUSIVE mode: an error when it is not to be
+ * had within a moment.  why: a sentence.  The other one is for what is not
+ * urgent, and tells whether it has the lock.
  */
 extern void dyn_lock_against_readers(Oid relid, const char *why);
+extern bool dyn_lock_if_unread(Oid relid);
 
 extern const char *dyn_action_name(DynAction action);
 extern const char *dyn_trigger_name(DynTrigger trigger);

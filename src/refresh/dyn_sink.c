@@ -3,9 +3,10 @@
  *	  How deltas are applied to a dynamic table: its columns, the identity of
  *	  its rows, and the index by which they are found.
  *
- * The index is made at the first fill, and made anew at a reinitialisation
- * when the identity has become another one.  Its comment tells it from a
- * user's index; a user's own unique index on the key serves as well.
+ * The index is made at the first fill, and another one at a reinitialisation
+ * when the identity has become another one (dyn_outlived.c has the old one
+ * dropped).  Its comment tells it from a user's index; a user's own unique index
+ * on the key serves as well.
  *
  * A key that no btree can hold, for its type has no order or a value is longer
  * than a page takes, is of no use: the image identifies the rows then.  Values
@@ -27,14 +28,14 @@
 
 #define IDENTITY_COMMENT "identity of the rows of a dynamic table, kept by dyntable"
 
-static bool find_indexes(DynSink *sink, List **useless);
+static bool find_index(DynSink *sink);
 static bool index_serves_image(Relation index, DynSink *sink);
 static bool index_serves_key(Relation index, List *key, List *attnums);
 static bool create_index(DynSink *sink, const char *format);
 static void choose_identity(DynSink *sink, Relation rel, List *key, List *attnums);
 
 DynSink *
-dyn_target_sink(Oid relid, int ncolumns, const DynColumn *columns, List *key)
+dyn_target_sink(Oid relid, int ncolumns, const DynColumn *columns, List *key, bool retyped)
 {
 	DynSink    *sink = palloc0(sizeof(DynSink));
 	Relation	rel = table_open(relid, NoLock);
@@ -53,7 +54,8 @@ dyn_target_sink(Oid relid, int ncolumns, const DynColumn *columns, List *key)
 		if (att->attisdropped)
 			continue;
 		sink->names = lappend(sink->names, pstrdup(quote_identifier(NameStr(att->attname))));
-		sink->types = lappend_oid(sink->types, att->atttypid);
+		sink->types = lappend_oid(sink->types, retyped && list_length(attnums) < ncolumns ?
+								  columns[list_length(attnums)].type : att->atttypid);
 		attnums = lappend_int(attnums, att->attnum);
 	}
 	same = list_length(attnums) == ncolumns;
@@ -84,6 +86,7 @@ dyn_target_sink(Oid relid, int ncolumns, const DynColumn *columns, List *key)
 		index_close(index, AccessShareLock);
 	}
 	table_close(rel, NoLock);
+	(void) find_index(sink);
 	return sink;
 }
 
@@ -140,21 +143,19 @@ dyn_sink_columns(DynSink *sink)
 bool
 dyn_sink_has_index(DynSink *sink)
 {
-	List	   *useless;
-
-	return find_indexes(sink, &useless);
+	return find_index(sink);
 }
 
-/* Is there an index by which the rows are found?  *useless: those of ours that were for another identity. */
+/* Is there an index by which the rows are found?  Also finds those of ours that were for another identity. */
 static bool
-find_indexes(DynSink *sink, List **useless)
+find_index(DynSink *sink)
 {
 	Relation	rel = table_open(sink->relid, NoLock);
 	List	   *attnums = NIL;
 	bool		found = false;
 	ListCell   *lc;
 
-	*useless = NIL;
+	sink->outlived = NIL;
 	for (int i = 0; i < RelationGetNumberOfAttributes(rel); i++)
 		if (!TupleDescAttr(RelationGetDescr(rel), i)->attisdropped)
 			attnums = lappend_int(attnums, i + 1);
@@ -165,7 +166,7 @@ find_indexes(DynSink *sink, List **useless)
 		if (sink->key ? index_serves_key(index, sink->key, attnums) : index_serves_image(index, sink))
 			found = true;
 		else if (dyn_sink_is_ours(lfirst_oid(lc)))
-			*useless = lappend_oid(*useless, lfirst_oid(lc));
+			sink->outlived = lappend_oid(sink->outlived, lfirst_oid(lc));
 		index_close(index, AccessShareLock);
 	}
 	table_close(rel, NoLock);
@@ -188,17 +189,10 @@ dyn_sink_drop_indexes(Oid relid)
 void
 dyn_sink_ensure_index(DynSink *sink)
 {
-	List	   *useless;
-	bool		found = find_indexes(sink, &useless);
 	ListCell   *lc;
 	StringInfoData names;
 
-	/* what was a key may be none any more: its index would refuse right rows */
-	if (useless != NIL)
-		dyn_lock_against_readers(sink->relid, "The key of its query has changed, and the table's index has to follow.");
-	foreach(lc, useless)
-		dyn_state_ddl(psprintf("DROP INDEX %s", dyn_relation_name(lfirst_oid(lc))));
-	if (found || list_length(sink->names) == 0)
+	if (find_index(sink) || list_length(sink->names) == 0)
 		return;
 	initStringInfo(&names);
 	foreach(lc, sink->key)

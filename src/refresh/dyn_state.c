@@ -107,31 +107,18 @@ dyn_states_publishable(Oid relid)
 		dyn_identity_supply(lfirst_oid(lc));
 }
 
+static void
+run_ddl(void *arg)
+{
+	dyn_state_ddl(arg);
+}
+
 /* The same, or nothing and false when a value is too long for what it makes. */
 bool
-dyn_state_try_ddl(const char *command)
+dyn_state_try_ddl(char *command)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData  *volatile error = NULL;
+	ErrorData  *error = dyn_try(run_ddl, command);
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		dyn_state_ddl(command);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
 	if (error != NULL && error->sqlerrcode != ERRCODE_PROGRAM_LIMIT_EXCEEDED)
 		ReThrowError(error);
 	return error == NULL;

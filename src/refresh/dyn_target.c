@@ -38,6 +38,7 @@
 #include "query/dyn_node.h"
 #include "query/dyn_plan.h"
 #include "query/dyn_query.h"
+#include "refresh/dyn_outlived.h"
 #include "refresh/dyn_own_log.h"
 #include "refresh/dyn_phases.h"
 #include "refresh/dyn_shape.h"
@@ -53,11 +54,14 @@ typedef struct Target
 	int64		plan_hash;
 	List	   *basis;
 	DynPlan    *plan;			/* NULL: full mode */
+	int			ncolumns;		/* of the result */
+	DynColumn  *columns;
 	DynEvaluation evaluation;
 	DynSink    *sink;
 	DynCounts	counts;
 	bool		upgraded;		/* the definition was analysed by another server */
-	bool		retyped;		/* the table's columns have got other types */
+	bool		retyped;		/* a column of the query has got another type */
+	List	   *followers;		/* columns of the table that have yet to follow (dyn_columns.c) */
 	DynShape   *shape;			/* not NULL: they are others by name, number or order */
 	bool		returned;		/* the definition has a plan, and had none before */
 	const DynRetry *retry;
@@ -81,14 +85,16 @@ static void learn(Target *target);
 static void prepare(Target *target);
 static void fall_back(Target *target, DynRefusal *refusal);
 static void come_back(Target *target, Query *query);
-static void follow_types(Target *target, Query *query);
 static void use_definition(Target *target, bool retyped, Query *query);
 static char *reinit_reason(Target *target);
 static char *source_reason(Target *target, DynEdge *edge);
 static bool refresh_incrementally(Target *target);
 static void refresh_in_full(Target *target);
 static void reshape(Target *target);
+static void take_stored(Target *target, DynRows *delta);
+static void follow_types(Target *target);
 static void apply_in_full(Target *target, DynRows *delta, bool fill);
+static DynSink *target_sink(Target *target);
 static List *plan_key(Target *target);
 static void add_content(Target *target, DynRows *delta);
 static void apply(Target *target, DynRows *delta);
@@ -180,7 +186,6 @@ prepare(Target *target)
 	Query	   *query = dyn_stored_query(target->table, &retyped);
 	DynRefusal	refusal = {0};
 	int			ncolumns;
-	DynColumn  *columns;
 
 	use_definition(target, retyped, query);
 	dyn_query_check_permissions(query, target->query);
@@ -195,20 +200,22 @@ prepare(Target *target)
 			target->plan_hash = (target->plan_hash & ~KEY_HASH_BITS) |
 				(dyn_plan_key_hash(target->plan) & KEY_HASH_BITS);
 	}
-	if (target->plan)
-	{
-		ncolumns = target->plan->top->ncolumns;
-		columns = target->plan->top->columns;
-	}
-	else
-		columns = dyn_query_result_columns(query, &ncolumns);
+	target->columns = dyn_query_result_columns(query, &ncolumns);
+	target->ncolumns = ncolumns;
 	target->shape = dyn_shape_find(target->table->relid, query, target->position->reinit_reason != NULL &&
 								   strcmp(target->position->reinit_reason, DYN_QUERY_CHANGED) == 0);
 	if (target->shape == NULL)
 	{
-		follow_types(target, query);
-		target->sink = dyn_target_sink(target->table->relid, ncolumns, columns, plan_key(target));
+		target->followers = dyn_retyped_columns(target->table->relid, ncolumns, target->columns);
+		target->retyped |= target->followers != NIL;
 	}
+	if (target->plan)
+	{
+		target->ncolumns = target->plan->top->ncolumns;
+		target->columns = target->plan->top->columns;
+	}
+	if (target->shape == NULL)
+		target->sink = target_sink(target);
 
 	evaluation->choice.position = target->position;
 	evaluation->choice.query = target->query;
@@ -371,16 +378,6 @@ use_definition(Target *target, bool retyped, Query *query)
 	dyn_edges_replace(table->relid, dyn_query_sources(query));
 	target->evaluation.edges = dyn_edges_of(table->relid);
 	dyn_capture_wake_at_end();
-}
-
-/* The table's columns have the types of the query as it was understood now. */
-static void
-follow_types(Target *target, Query *query)
-{
-	int			ncolumns;
-	DynColumn  *columns = dyn_query_result_columns(query, &ncolumns);
-
-	target->retyped |= dyn_follow_types(target->table->relid, ncolumns, columns);
 }
 
 /* Why the stored state cannot be the start of a delta, or NULL. */
@@ -556,6 +553,24 @@ dyn_relation_is_empty(Oid relid)
 	return blocks == 0;
 }
 
+/* The rows that are stored, as they will be when the columns have followed the query. */
+static void
+take_stored(Target *target, DynRows *delta)
+{
+	DynSigned  *stored = dyn_rows_signed(delta);
+	ErrorContextCallback callback;
+
+	stored->weight = -1;
+	if (target->followers)
+		dyn_retyping_begin(&callback, &target->table->relid);
+	dyn_execute(&target->evaluation.execution,
+				psprintf("SELECT %s FROM %s", dyn_retyped_values(target->sink, target->followers),
+						 target->sink->name),
+				dyn_rows_signed_sink, stored);
+	if (target->followers)
+		dyn_retyping_end(&callback);
+}
+
 /*
  * Fill, or bring what is there to what should be.  A restored table has rows
  * that no refresh of ours has put there.
@@ -565,9 +580,6 @@ refresh_in_full(Target *target)
 {
 	bool		fill = !target->position->populated && dyn_relation_is_empty(target->table->relid);
 	DynEvaluation *evaluation = &target->evaluation;
-	int			ncolumns = target->plan ? target->plan->top->ncolumns : 0;
-	DynColumn  *columns = target->plan ? target->plan->top->columns :
-		dyn_query_result_columns(target->query, &ncolumns);
 	DynRows    *delta;
 
 	if (target->plan == NULL)
@@ -581,6 +593,7 @@ refresh_in_full(Target *target)
 	}
 	if (target->plan && fill)
 	{
+		follow_types(target);
 		/* nothing to compare with, and nobody reads a log of it yet */
 		target->counts.inserted =
 			dyn_execute(&evaluation->execution,
@@ -593,20 +606,14 @@ refresh_in_full(Target *target)
 		dyn_state_analyze(target->sink->name, target->counts.inserted);
 		return;
 	}
-	delta = dyn_rows_begin("x_full", dyn_delta_desc(ncolumns, columns),
-						   dyn_delta_identity(ncolumns, columns));
+	delta = dyn_rows_begin("x_full", dyn_delta_desc(target->ncolumns, target->columns),
+						   dyn_delta_identity(target->ncolumns, target->columns));
 	if (!fill)
-	{
-		DynSigned  *stored = dyn_rows_signed(delta);
-
-		stored->weight = -1;
-		dyn_execute(&evaluation->execution,
-					psprintf("SELECT %s FROM %s", dyn_sink_columns(target->sink), target->sink->name),
-					dyn_rows_signed_sink, stored);
-	}
+		take_stored(target, delta);
 	add_content(target, delta);
 	dyn_rows_consolidate(delta);
 	dyn_rows_register(delta, evaluation->execution.env);
+	follow_types(target);
 	apply_in_full(target, delta, fill);
 }
 
@@ -618,11 +625,8 @@ reshape(Target *target)
 	DynShape   *shape = target->shape;
 	Oid			filled = dyn_shape_begin(shape);
 	StringInfoData names;
-	int			ncolumns = target->plan ? target->plan->top->ncolumns : 0;
-	DynColumn  *columns = target->plan ? target->plan->top->columns :
-		dyn_query_result_columns(target->query, &ncolumns);
-	DynRows    *content = dyn_rows_begin("x_content", dyn_delta_desc(ncolumns, columns),
-										 dyn_delta_identity(ncolumns, columns));
+	DynRows    *content = dyn_rows_begin("x_content", dyn_delta_desc(target->ncolumns, target->columns),
+										 dyn_delta_identity(target->ncolumns, target->columns));
 	ListCell   *lc;
 
 	initStringInfo(&names);
@@ -634,16 +638,27 @@ reshape(Target *target)
 	target->counts.inserted =
 		dyn_execute(&evaluation->execution,
 					psprintf("INSERT INTO %s (%s) SELECT %s FROM %s d", dyn_relation_name(filled), names.data,
-							 dyn_sql_columns("d", ncolumns), content->name),
+							 dyn_sql_columns("d", target->ncolumns), content->name),
 					NULL, NULL);
 	dyn_rows_end(content);
 	target->position->refresh_no++;
 	if (target->position->populated)
 		dyn_shape_log(shape, filled, &evaluation->execution, target->position->refresh_no);
 	dyn_shape_end(shape, filled);
-	target->sink = dyn_target_sink(target->table->relid, ncolumns, columns, plan_key(target));
+	target->sink = target_sink(target);
 	dyn_sink_ensure_index(target->sink);
 	dyn_state_analyze(target->sink->name, target->counts.inserted);
+}
+
+/* The columns take the types of the query: readers wait from here to the end of the run. */
+static void
+follow_types(Target *target)
+{
+	if (target->followers == NIL)
+		return;
+	dyn_follow_types(target->table->relid, target->followers);
+	target->followers = NIL;
+	target->sink = target_sink(target);
 }
 
 /*
@@ -667,6 +682,13 @@ apply_in_full(Target *target, DynRows *delta, bool fill)
 	apply(target, delta);
 	sink->key = key;
 	dyn_sink_ensure_index(sink);
+}
+
+static DynSink *
+target_sink(Target *target)
+{
+	return dyn_target_sink(target->table->relid, target->ncolumns, target->columns,
+						   plan_key(target), target->followers != NIL);
 }
 
 /* The key that the plan gives the rows, if any. */
@@ -696,17 +718,59 @@ add_content(Target *target, DynRows *delta)
  * Applying
  * ------------------------------------------------------------------------
  */
+typedef struct Application
+{
+	Target	   *target;
+	DynRows    *delta;
+} Application;
+
+static void
+write_delta(void *arg)
+{
+	Application *application = arg;
+	Target	   *target = application->target;
+
+	dyn_apply(&target->evaluation.execution, target->sink, application->delta, &target->counts);
+}
+
+/* Did an index of ours that no longer counts refuse a row? */
+static bool
+refused_by_outlived(const DynSink *sink, const ErrorData *error)
+{
+	ListCell   *lc;
+
+	if (error->sqlerrcode == ERRCODE_PROGRAM_LIMIT_EXCEEDED)
+		return true;
+	if (error->sqlerrcode != ERRCODE_UNIQUE_VIOLATION || error->constraint_name == NULL)
+		return false;
+	foreach(lc, sink->outlived)
+		if (strcmp(error->constraint_name, get_rel_name(lfirst_oid(lc))) == 0)
+			return true;
+	return false;
+}
+
 static void
 apply(Target *target, DynRows *delta)
 {
 	DynPhase	phase;
+	Application application = {target, delta};
+	DynSink    *sink = target->sink;
+	ErrorData  *error;
 
 	if (delta->count == 0)
 		return;
 	phase = dyn_phase_enter(DYN_PHASE_APPLY);
-	dyn_own_log_write(&target->evaluation.execution, target->sink, delta,
-					  target->position->refresh_no + 1);
-	dyn_apply(&target->evaluation.execution, target->sink, delta, &target->counts);
+	dyn_own_log_write(&target->evaluation.execution, sink, delta, target->position->refresh_no + 1);
+	if (sink->outlived == NIL)
+		write_delta(&application);
+	else if ((error = dyn_try(write_delta, &application)) != NULL)
+	{
+		if (!refused_by_outlived(sink, error))
+			ReThrowError(error);
+		memset(&target->counts, 0, sizeof(target->counts));
+		dyn_outlived_disable(sink->relid, sink->outlived);
+		write_delta(&application);
+	}
 	target->position->refresh_no++;
 	(void) dyn_phase_enter(phase);
 }
@@ -723,6 +787,7 @@ record(Target *target)
 	TimestampTz before = position->data_timestamp;
 	ListCell   *lc;
 
+	dyn_outlived_note(target->sink->relid, target->sink->outlived);
 	position->generation = target->run->generation;
 	position->snapshot = target->run->position;
 	position->data_timestamp = target->run->upto;

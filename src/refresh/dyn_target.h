@@ -62,17 +62,24 @@ extern void dyn_become_caller(const DynIdentity *identity);
 /* The stored definition as a Query; raises an error where a column in use is gone. */
 extern Query *dyn_stored_query(const DynTable *table, bool *retyped);
 
-/* How deltas are applied to the dynamic table itself; columns: of its definition. */
-extern DynSink *dyn_target_sink(Oid relid, int ncolumns, const DynColumn *columns, List *key);
+/*
+ * How deltas are applied to the dynamic table itself; columns: of its
+ * definition, which the table's may not have followed yet (retyped).
+ */
+extern DynSink *dyn_target_sink(Oid relid, int ncolumns, const DynColumn *columns, List *key, bool retyped);
 
-/* Make the index by which the sink's rows are found, unless there is one; drop one of ours that no longer serves. */
+/* Make the index by which the sink's rows are found, unless there is one. */
 extern void dyn_sink_ensure_index(DynSink *sink);
 extern bool dyn_sink_has_index(DynSink *sink);
 extern void dyn_sink_drop_indexes(Oid relid);	/* all of ours */
 extern bool dyn_sink_is_ours(Oid index);
 
-/* Give the table's columns the types of its query's; whether any had another. */
-extern bool dyn_follow_types(Oid relid, int ncolumns, const DynColumn *columns);
+/* Columns of the table whose types are no longer those of its query, and what follows from that (dyn_columns.c). */
+extern List *dyn_retyped_columns(Oid relid, int ncolumns, const DynColumn *columns);
+extern char *dyn_retyped_values(DynSink *sink, List *retyped);	/* the sink's columns in the types of the query */
+extern void dyn_retyping_begin(ErrorContextCallback *callback, Oid *relid);	/* errors then say what failed */
+extern void dyn_retyping_end(const ErrorContextCallback *callback);
+extern void dyn_follow_types(Oid relid, List *retyped);
 extern bool dyn_sink_key_fits(DynSink *sink, List *key);
 
 /*

@@ -49,7 +49,7 @@ dyn_verify(Oid relid, int64 *missing, int64 *unexpected)
 
 	query = dyn_stored_query(table, &retyped);
 	columns = written_columns(table, query, &ncolumns);
-	sink = dyn_target_sink(relid, ncolumns, columns, NIL);
+	sink = dyn_target_sink(relid, ncolumns, columns, NIL, false);
 	query = dyn_query_expand(query);
 	compared = dyn_rows_signed(dyn_rows_begin("v", dyn_delta_desc(ncolumns, columns),
 											 dyn_delta_identity(ncolumns, columns)));

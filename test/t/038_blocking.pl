@@ -166,6 +166,65 @@ is($other->do(q{SET lock_timeout = '1s'; SELECT count(*) > 0 FROM dt}), 't', 're
 $session->do('COMMIT');
 is(run(q{SELECT * FROM dyntable_verify('dt')}), '0|0', 'no row differs');
 
+# ---- nor do readers wait when its rows get another key, or its columns other types ----
+# What was the key is none in the new rows, or the other way round; without a gap
+# between readers.
+run(q{CREATE TABLE typed (id int PRIMARY KEY, a int, b int); INSERT INTO typed SELECT i, i % 500, i % 2000 FROM generate_series(1, 4000) i;
+	SELECT dyntable_create('turned', 'SELECT a, count(*) AS n FROM typed GROUP BY a', '1 day', 'incremental')});
+my $read = "$ENV{TESTDIR}/read.sql";
+open($handle, '>', $read) or die $!;
+print $handle "SELECT count(*) FROM turned;\n";
+close $handle;
+my $latencies = "$ENV{TESTDIR}/readers";
+my $readers = IPC::Run::start([ 'env', 'PGAPPNAME=reader', 'pgbench', '-n', '-c', 6, '-j', 2, '-T', 600, '-l', '--log-prefix', $latencies,
+	'-f', $read, $node->connstr('postgres') ], '>', '/dev/null', '2>', \$complaints);
+$node->poll_query_until('postgres', q{SELECT count(*) = 6 FROM pg_stat_activity WHERE application_name = 'reader'}) or die "no readers: $complaints";
+my $indexes = q{SELECT string_agg(pg_get_indexdef(indexrelid), ', ') FROM pg_index WHERE indrelid = 'turned'::regclass};
+foreach my $case (
+	[ 'no key any more', q{SELECT dyntable_alter('turned', query => 'SELECT a, count(*) AS n FROM typed GROUP BY a, b')}, 'REINITIALIZE', qr/^CREATE INDEX turned_identity\w* ON public.turned USING btree \(dyntable.row_hash\(turned.*\)\)$/ ],
+	[ 'a key again', q{SELECT dyntable_alter('turned', query => 'SELECT a, count(*) AS n FROM typed GROUP BY a')}, 'REINITIALIZE', qr/^CREATE UNIQUE INDEX turned_identity\w* ON public.turned USING btree \(a\)/ ],
+	[ 'mode full', q{SELECT dyntable_alter('turned', refresh_mode => 'full')}, 'FULL', qr/^CREATE INDEX turned_identity\w* ON public.turned USING btree \(dyntable.row_hash\(turned.*\)\)$/ ])
+{
+	my ($what, $alter, $action, $index) = @$case;
+	$session->do($alter);
+	$session->do('BEGIN');
+	is($session->do(q{SELECT action FROM dyntable_refresh('turned')}), $action, "readers without a gap, $what: $action");
+	is($other->do(q{SET lock_timeout = '1s'; SELECT count(*) > 0 FROM turned}), 't', "$what: readers read before the commit");
+	is($session->do('COMMIT'), '', "$what: the commit finds its moment");
+	run('UPDATE typed SET b = b + 1 WHERE id < 10');
+	# the index of before goes with this or a later refresh: one in another session
+	# waits for its moment, if need be
+	run(q{UPDATE typed SET a = (a + 1) % 500 WHERE id = 7; SELECT dyntable_refresh('turned')});
+	like(run($indexes), $index, "$what: one index is left");
+	is(run(q{SELECT * FROM dyntable_verify('turned')}), '0|0', "$what: no row differs");
+}
+run('ALTER TABLE typed ALTER a TYPE bigint');
+is($session->do(q{SELECT action FROM dyntable_refresh('turned')}), 'FULL', 'a column that follows its source finds its moment, too');
+is(run(q{SELECT pg_typeof(a) FROM turned LIMIT 1}), 'bigint', 'and has followed');
+is(run(q{SELECT * FROM dyntable_verify('turned')}), '0|0', 'no row differs');
+$readers->kill_kill;
+my ($worst) = sort { $b <=> $a } map { (split)[2] } map { split /\n/, PostgreSQL::Test::Utils::slurp_file($_) } glob "$latencies.*";
+note "longest read: $worst us";
+cmp_ok($worst, '<', 2_000_000, 'no reader waited for long');
+
+# a foreign key that rests on the index of the former key
+run(q{SELECT dyntable_alter('turned', query => 'SELECT a, count(*) AS n FROM typed GROUP BY a', refresh_mode => 'incremental'); SELECT dyntable_refresh('turned');
+	CREATE TABLE child (a bigint REFERENCES turned (a)); SELECT dyntable_alter('turned', query => 'SELECT a, count(*) AS n FROM typed GROUP BY a, b')});
+like(failure(q{SELECT dyntable_refresh('turned')}), qr/2BP01: the rows of dynamic table "turned" have another key now.*HINT:  Drop the foreign keys/s, 'a foreign key on the former key: says so');
+run('DROP TABLE child');
+is(run(q{SELECT action FROM dyntable_refresh('turned')}), 'REINITIALIZE', 'without it the refresh goes on');
+is(run(q{SELECT * FROM dyntable_verify('turned')}), '0|0', 'no row differs');
+
+# a value that no index on the key can hold, and then one that can
+run(q{CREATE TABLE long (k text, v int); INSERT INTO long SELECT i, i FROM generate_series(1, 5) i;
+	SELECT dyntable_create('of_long', 'SELECT k, count(*) AS n FROM long GROUP BY k', '1 day', 'incremental');
+	INSERT INTO long SELECT string_agg(md5(i::text), ''), 6 FROM generate_series(1, 400) i});
+$other->do('BEGIN; SELECT count(*) FROM of_long');
+like(failure(q{SELECT dyntable_refresh('of_long')}), qr/55P03: could not obtain lock on dynamic table "of_long"/, 'an index that cannot hold the new rows has to go first');
+$other->do('COMMIT');
+is(run(q{SELECT action FROM dyntable_refresh('of_long')}), 'REINITIALIZE', 'when nobody reads the table the refresh goes on');
+is(run(q{SELECT * FROM dyntable_verify('of_long')}), '0|0', 'no row differs');
+
 # ---- the slot waits for transactions of all databases, a create does not ----
 run('CREATE DATABASE late');
 $node->safe_psql('late', 'CREATE EXTENSION dyntable; CREATE TABLE t (i int); INSERT INTO t VALUES (1)');

@@ -11,7 +11,8 @@ my $rounds  = $ENV{DYNTABLE_STAGING_ROUNDS} || 3;
 my $here    = "$DynTest::ROOT/examples/staging";
 my @tables  = qw(reference.dt_crosswalk_facilities reference.dt_crosswalk_veterans reference.dt_crosswalk_evaluators
   staging.dt_stg_facilities staging.dt_stg_fact_appointment_events staging.dt_stg_fact_qa_events
-  staging.dt_vw_staging_dq_summary);
+  staging.dt_vw_staging_dq_summary
+  warehouse.dim_facility warehouse.fact_appointment_events warehouse.fact_qa_events warehouse.agg_daily_quality);
 my $node    = DynTest::new_node('staging');
 my $connect = $node->connstr('postgres');
 
@@ -23,10 +24,13 @@ DynTest::wait_capture($node);
 $node->safe_psql('postgres', 'SELECT generator.fill(0.2, 7)');
 
 # With lags of weeks the scheduler stays out of it.
-$node->command_ok([ 'psql', '-Xq', '-d', $connect, '-v', 'lag_factor=2000', '-o', '/dev/null', '-f', "$here/03_dynamic_tables.sql" ],
-	'03_dynamic_tables installs');
+foreach my $file (qw(03_dynamic_tables 05_warehouse))
+{
+	$node->command_ok([ 'psql', '-Xq', '-d', $connect, '-v', 'lag_factor=2000', '-o', '/dev/null', '-f', "$here/$file.sql" ],
+		"$file installs");
+}
 is( $node->safe_psql('postgres', 'SELECT count(*) FILTER (WHERE incremental), count(*) FROM dyntable.dynamic_table'),
-	'7|7', 'all seven are incremental')
+	'11|11', 'all eleven are incremental')
   or diag $node->safe_psql('postgres', 'SELECT relid, reason_code, reason FROM dyntable.dynamic_table WHERE NOT incremental');
 
 # Table and query as a bag, in the transaction that refreshes: there now() is
