@@ -18,6 +18,7 @@
 
 #include "base/dyn_freshness.h"
 #include "base/dyn_logmarks.h"
+#include "base/dyn_progress.h"
 #include "base/dyn_queue.h"
 #include "base/dyn_shmem.h"
 
@@ -63,6 +64,7 @@ shmem_request(void)
 	RequestAddinShmemSpace(dyn_queue_size());
 	RequestAddinShmemSpace(dyn_freshness_size());
 	RequestAddinShmemSpace(dyn_logmarks_size());
+	RequestAddinShmemSpace(dyn_progress_size());
 	RequestNamedLWLockTranche(TRANCHE, 1);
 }
 
@@ -105,6 +107,7 @@ shmem_startup(void)
 	dyn_queue_init();
 	dyn_freshness_init();
 	dyn_logmarks_init();
+	dyn_progress_init();
 	LWLockRelease(AddinShmemInitLock);
 }
 

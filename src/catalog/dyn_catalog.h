@@ -264,6 +264,11 @@ extern DynRestored *dyn_restored_get(Oid relid);	/* NULL: it is not one */
 extern void dyn_restored_identities(const DynRestored *restored);	/* hand to capture what its sources had */
 extern bool dyn_restored_forget(const char *schema, const char *name);
 
+/* version: to be called whenever something of a table changed that it has a column for; when it is dropped */
+extern void dyn_version_note(Oid relid);
+extern void dyn_version_end(Oid relid);
+extern uint64 dyn_version_purge(TimestampTz before);	/* those that ended before */
+
 /* history */
 extern void dyn_history_insert(const DynHistory *entry);
 

@@ -131,6 +131,7 @@ dyn_edges_replace(Oid relid, List *edges)
 		values[4] = Int64GetDatum(edge->refresh_no);
 		dyn_spi_run(&insert, values, NULL);
 	}
+	dyn_version_note(relid);
 }
 
 void

@@ -15,6 +15,7 @@
 #include <utils/builtins.h>
 #include <utils/timestamp.h>
 
+#include "base/dyn_notify.h"
 #include "catalog/dyn_catalog.h"
 #include "catalog/dyn_spi.h"
 
@@ -229,12 +230,25 @@ dyn_table_suspend_failed(Oid relid)
 		" SELECT $1 UNION SELECT e.relid FROM dyntable.pull e JOIN down d ON e.source = d.relid)"
 		" UPDATE dyntable.dynamic_table t SET state = 'SUSPENDED', state_code ="
 		" CASE WHEN t.relid = $1 THEN 'SUSPENDED_DUE_TO_ERRORS'"
-		" ELSE 'UPSTREAM_SUSPENDED_DUE_TO_ERRORS' END, state_since = clock_timestamp()"
-		" FROM down d WHERE t.relid = d.relid AND t.state = 'ACTIVE'", 1, {OIDOID}
+		" ELSE 'UPSTREAM_SUSPENDED_DUE_TO_ERRORS' END, state_by = NULL, suspended_on = clock_timestamp()"
+		" FROM down d WHERE t.relid = d.relid AND t.state = 'ACTIVE' RETURNING t.relid::oid", 1, {OIDOID}
 	};
 	Datum		values[] = {ObjectIdGetDatum(relid)};
+	DynCall		call;
+	List	   *suspended = NIL;
+	ListCell   *cell;
 
-	dyn_spi_run(&update, values, NULL);
+	dyn_spi_begin(&call, &update, values, NULL);
+	for (uint64 i = 0; i < call.nrows; i++)
+		suspended = lappend_oid(suspended, dyn_spi_oid(i, 1));
+	dyn_spi_end(&call);
+	foreach(cell, suspended)
+	{
+		dyn_version_note(lfirst_oid(cell));
+		dyn_notify("suspended", lfirst_oid(cell),
+				   psprintf(", \"code\": \"%sSUSPENDED_DUE_TO_ERRORS\"",
+							lfirst_oid(cell) == relid ? "" : "UPSTREAM_"));
+	}
 }
 
 /* Forget a bounded number of refreshes that ended before; the last one of each table stays. */

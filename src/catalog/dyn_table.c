@@ -34,6 +34,7 @@
 #include <utils/timestamp.h>
 #include <utils/xid8.h>
 
+#include "base/dyn_notify.h"
 #include "catalog/dyn_catalog.h"
 #include "catalog/dyn_spi.h"
 #include "compat/dyn_compat.h"
@@ -499,8 +500,9 @@ dyn_table_insert(const DynTable *table)
 	static DynStatement insert = {
 		"INSERT INTO dyntable.dynamic_table (relid, query, definition, tree, tree_version, settings,"
 		" target_lag, schedule, refresh_mode, incremental, reason_code, reason, initialize,"
-		" warehouse, state, state_code, initialization_warehouse)"
-		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
+		" warehouse, state, state_code, initialization_warehouse, suspended_on)"
+		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,"
+		" CASE WHEN $15 = 'SUSPENDED' THEN clock_timestamp() END)",
 		TABLE_NARGS, TABLE_ARGTYPES
 	};
 	Datum		values[TABLE_NARGS];
@@ -518,9 +520,7 @@ dyn_table_update(const DynTable *table)
 		"UPDATE dyntable.dynamic_table SET query = $2, definition = $3, tree = $4,"
 		" tree_version = $5, settings = $6, target_lag = $7, schedule = $8, refresh_mode = $9,"
 		" incremental = $10, reason_code = $11, reason = $12, initialize = $13, warehouse = $14,"
-		" state = $15, state_code = $16, initialization_warehouse = $17,"
-		" state_since = CASE WHEN (state, state_code) IS DISTINCT FROM ($15, $16)"
-		" THEN clock_timestamp() ELSE state_since END"
+		" state = $15, state_code = $16, initialization_warehouse = $17"
 		" WHERE relid = $1",
 		TABLE_NARGS, TABLE_ARGTYPES
 	};
@@ -532,6 +532,7 @@ dyn_table_update(const DynTable *table)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("dynamic table with OID %u does not exist", table->relid)));
+	dyn_version_note(table->relid);
 }
 
 void
@@ -539,20 +540,30 @@ dyn_table_set_state(Oid relid, bool suspended, const char *code)
 {
 	static DynStatement update = {
 		"UPDATE dyntable.dynamic_table SET state = $2, state_code = $3,"
-		" state_since = clock_timestamp()"
+		" state_by = pg_get_userbyid($4),"
+		" suspended_on = CASE WHEN $2 = 'SUSPENDED' THEN clock_timestamp() ELSE suspended_on END,"
+		" resumed_on = CASE WHEN $2 = 'ACTIVE' THEN clock_timestamp() ELSE resumed_on END"
 		" WHERE relid = $1 AND (state, state_code) IS DISTINCT FROM ($2, $3)",
-		3, {OIDOID, TEXTOID, TEXTOID}
+		4, {OIDOID, TEXTOID, TEXTOID, OIDOID}
 	};
 	static DynStatement forgive = {
 		"UPDATE dyntable.position SET failures = 0, retry_at = NULL"
 		" WHERE relid = $1 AND failures > 0", 1, {OIDOID}
 	};
-	Datum		values[3] = {ObjectIdGetDatum(relid)};
-	char		nulls[3] = {' ', ' ', ' '};
+	Datum		values[4] = {ObjectIdGetDatum(relid)};
+	char		nulls[4] = {' ', ' ', ' ', ' '};
 
 	values[1] = CStringGetTextDatum(suspended ? "SUSPENDED" : "ACTIVE");
 	values[2] = dyn_text_value(code, &nulls[2]);
-	dyn_spi_run(&update, values, nulls);
+	values[3] = ObjectIdGetDatum(GetUserId());
+	if (dyn_spi_run(&update, values, nulls) > 0)
+	{
+		dyn_version_note(relid);
+		if (suspended)
+			dyn_notify("suspended", relid, code ? psprintf(", \"code\": \"%s\"", code) : "");
+		else
+			dyn_notify("resumed", relid, "");
+	}
 	if (!suspended)
 		dyn_spi_run(&forgive, values, NULL);
 }
@@ -591,5 +602,7 @@ dyn_table_delete(Oid relid)
 	for (int i = 0; i < lengthof(deletes); i++)
 		if (OidIsValid(get_relname_relid(tables[i], dyn_schema_oid())))
 			dyn_spi_run(&deletes[i], values, NULL);
+	if (OidIsValid(get_relname_relid("version", dyn_schema_oid())))
+		dyn_version_end(relid);
 	known_tell();
 }

@@ -31,6 +31,7 @@
 #include <tcop/utility.h>
 #include <utils/lsyscache.h>
 
+#include "base/dyn_notify.h"
 #include "capture/dyn_capture.h"
 #include "catalog/dyn_catalog.h"
 #include "command/dyn_command.h"
@@ -298,6 +299,7 @@ guard_process_utility(PlannedStmt *pstmt, const char *query_string, bool read_on
 	Oid			renamed;
 
 	dyn_origin_unmark();
+	dyn_notify_watch(statement);
 	check_utility(statement);
 	renamed = dyn_relation_to_rename(statement);
 	if (previous_process_utility)

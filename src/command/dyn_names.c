@@ -78,6 +78,8 @@ dyn_warn_of_name(Node *statement, Oid renamed)
 	name = get_rel_name(relid);
 	if (name == NULL || get_rel_namespace(relid) == dyn_schema_oid())
 		return;
+	if (OidIsValid(renamed) && dyn_is_dynamic_table(renamed))
+		dyn_version_note(renamed);
 	name = quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)), name);
 	foreach(lc, dyn_tables_naming(name, relid))
 		ereport(WARNING,

@@ -58,6 +58,15 @@
 #define dyn_may_refresh(relid, role) dyn_owns_relation(relid, role)
 #endif
 
+/* The number of a backend, from 0. */
+#if PG_VERSION_NUM >= 170000
+#include <storage/procnumber.h>
+#define dyn_backend_number() ((int) MyProcNumber)
+#else
+#include <storage/backendid.h>
+#define dyn_backend_number() ((int) MyBackendId - 1)
+#endif
+
 /* Slots learned of failover in 17, acquisition of invalidation in 18. */
 #if PG_VERSION_NUM >= 170000
 #define dyn_slot_create(name) ReplicationSlotCreate((name), true, RS_EPHEMERAL, false, false, false)

@@ -5,6 +5,7 @@
  */
 #include <postgres.h>
 
+#include <access/htup_details.h>
 #include <access/xact.h>
 #include <catalog/pg_type.h>
 #include <fmgr.h>
@@ -14,11 +15,17 @@
 #include <utils/array.h>
 #include <utils/builtins.h>
 #include <utils/timestamp.h>
+#include <utils/xid8.h>
 
 #include "base/dyn_freshness.h"
+#include "base/dyn_progress.h"
 #include "base/dyn_queue.h"
+#include "base/dyn_settings.h"
+#include "base/dyn_shmem.h"
 #include "catalog/dyn_catalog.h"
 #include "query/dyn_query.h"
+#include "refresh/dyn_phases.h"
+#include "refresh/dyn_refresh.h"
 
 PG_FUNCTION_INFO_V1(dyntable_freshness);
 PG_FUNCTION_INFO_V1(dyntable_next_refresh);
@@ -59,6 +66,115 @@ dyntable_changes(PG_FUNCTION_ARGS)
 	PG_RETURN_INT64((int64) dyn_changes_sum(&source, 1));
 }
 
+PG_FUNCTION_INFO_V1(dyntable_lag_now);
+PG_FUNCTION_INFO_V1(dyntable_capture_problem);
+PG_FUNCTION_INFO_V1(dyntable_running);
+
+/* lag_now(relid, stored, ended, target): the age of the data since the last refresh, up to now. */
+Datum
+dyntable_lag_now(PG_FUNCTION_ARGS)
+{
+	Oid			relid = PG_GETARG_OID(0);
+	TimestampTz stored = PG_GETARG_TIMESTAMPTZ(1);
+	Interval   *target = PG_ARGISNULL(3) ? NULL : PG_GETARG_INTERVAL_P(3);
+	int64		microseconds = target ? target->time + target->day * USECS_PER_DAY : 0;
+	TimestampTz now = GetCurrentTimestamp();
+	TupleDesc	desc;
+	DynLag		lag;
+	Datum		values[6];
+	bool		nulls[6] = {false};
+
+	if (!dyn_freshness_lag(relid, stored, now, microseconds, &lag))
+	{
+		lag = dyn_lag_begin(stored, PG_GETARG_TIMESTAMPTZ(2));
+		dyn_lag_pass(&lag, now, stored, microseconds);
+	}
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	values[0] = TimestampTzGetDatum(lag.since);
+	values[1] = TimestampTzGetDatum(now);
+	values[2] = Float8GetDatum(lag.sum);
+	values[3] = Float8GetDatum(lag.most);
+	values[4] = Float8GetDatum(lag.above);
+	nulls[4] = lag.above < 0;
+	values[5] = Int32GetDatum(lag.steps);
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(desc, values, nulls)));
+}
+
+/* capture_problem(): why no changes are being captured; null where they are. */
+Datum
+dyntable_capture_problem(PG_FUNCTION_ARGS)
+{
+	char	   *problem = "the library is not in shared_preload_libraries";
+	DynDatabase *db;
+
+	if (dyn_shmem == NULL)
+		PG_RETURN_TEXT_P(cstring_to_text(problem));
+	LWLockAcquire(dyn_shmem->lock, LW_SHARED);
+	db = dyn_shmem_database(MyDatabaseId);
+	if (db != NULL && db->state == DYN_CAPTURE_RUNNING)
+		problem = NULL;
+	else if (!dyn_capture_enabled)
+		problem = "dyntable.capture is off";
+	else if (db != NULL && db->reason[0] != '\0')
+		problem = pstrdup(db->reason);
+	else if (db != NULL && db->state == DYN_CAPTURE_CREATING)
+		problem = "its replication slot waits for the transactions that are running";
+	else
+		problem = "it is starting";
+	LWLockRelease(dyn_shmem->lock);
+	if (problem == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(problem));
+}
+
+static Datum
+oid_array(const Oid *oids, int count)
+{
+	Datum	   *elements = palloc(sizeof(Datum) * (count + 1));
+
+	for (int i = 0; i < count; i++)
+		elements[i] = ObjectIdGetDatum(oids[i]);
+	return PointerGetDatum(construct_array(elements, count, OIDOID, sizeof(Oid), true, TYPALIGN_INT));
+}
+
+/* running(): a row for each backend that refreshes. */
+Datum
+dyntable_running(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	ListCell   *lc;
+
+	InitMaterializedSRF(fcinfo, 0);
+	foreach(lc, dyn_progress_all())
+	{
+		DynProgress *place = lfirst(lc);
+		bool		begun = place->current >= 0;
+		Datum		values[12];
+		bool		nulls[12] = {false};
+
+		values[0] = Int32GetDatum(place->pid);
+		values[1] = CStringGetTextDatum(dyn_trigger_name(place->trigger));
+		values[2] = TimestampTzGetDatum(place->due);
+		nulls[2] = place->due == 0;
+		values[3] = TimestampTzGetDatum(place->run_started);
+		values[4] = oid_array(place->tables, place->ntables);
+		values[5] = Int32GetDatum(place->current + 1);
+		values[6] = begun ? ObjectIdGetDatum(place->tables[place->current]) : (Datum) 0;
+		values[7] = TimestampTzGetDatum(place->started);
+		nulls[6] = nulls[7] = !begun;
+		values[8] = CStringGetTextDatum(place->phase == DYN_PROGRESS_LOCKS ? "wait_for_locks" :
+										dyn_phase_name(place->phase));
+		values[9] = Int64GetDatum(place->rows_done);
+		values[10] = Int64GetDatum(place->rows_expected);
+		nulls[9] = nulls[10] = !begun;
+		values[11] = FullTransactionIdGetDatum(FullTransactionIdFromU64(place->run));
+		nulls[11] = place->run == 0;
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}
+
 static const char *
 state_name(DynWorkerState state)
 {
@@ -76,17 +192,6 @@ state_name(DynWorkerState state)
 			break;
 	}
 	return "free";
-}
-
-static Datum
-task_tables(const DynTask *task)
-{
-	Datum		tables[DYN_TASK_TABLES];
-
-	for (int i = 0; i < task->ntables; i++)
-		tables[i] = ObjectIdGetDatum(task->tables[i]);
-	return PointerGetDatum(construct_array(tables, task->ntables, OIDOID, sizeof(Oid), true,
-										   TYPALIGN_INT));
 }
 
 /* workers(): the refresh workers of this database. */
@@ -121,7 +226,7 @@ dyntable_workers(PG_FUNCTION_ARGS)
 		values[2] = CStringGetTextDatum(state_name(worker->state));
 		values[3] = TimestampTzGetDatum(busy ? worker->task.dispatched : worker->idle_since);
 		nulls[4] = !busy;
-		values[4] = busy ? task_tables(&worker->task) : (Datum) 0;
+		values[4] = busy ? oid_array(worker->task.tables, worker->task.ntables) : (Datum) 0;
 		nulls[0] = worker->pid == 0;
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}

@@ -26,6 +26,7 @@
 #include <utils/snapmgr.h>
 #include <utils/timeout.h>
 
+#include "base/dyn_progress.h"
 #include "capture/dyn_capture.h"
 #include "compat/dyn_compat_planner.h"
 #include "refresh/dyn_execute.h"
@@ -232,6 +233,35 @@ begin_limit(double ms)
 	enable_timeout_after(limit_timeout, (int) Min(ms, INT_MAX));
 }
 
+/* A node of a plan gives a row. */
+static TupleTableSlot *
+counted_row(PlanState *node)
+{
+	TupleTableSlot *slot = node->ExecProcNodeReal(node);
+
+	if (!TupIsNull(slot))
+		dyn_progress_row();
+	return slot;
+}
+
+/* Rows that a statement writes pass nobody but the node that writes them. */
+static void
+start(QueryDesc *desc)
+{
+	PlanState  *source;
+
+	ExecutorStart(desc, 0);
+	if (!IsA(desc->planstate, ModifyTableState))
+	{
+		dyn_progress_expect(desc->planstate->plan->plan_rows);
+		return;
+	}
+	source = outerPlanState(desc->planstate);
+	dyn_progress_expect(source->plan->plan_rows);
+	if (source->instrument == NULL)
+		source->ExecProcNode = counted_row;
+}
+
 /* Whether it was passed; the statement may have ended before it took note. */
 static bool
 end_limit(void)
@@ -250,14 +280,14 @@ run_limited(DynExecution *execution, QueryDesc *desc, double ms)
 
 	if (ms <= 0)
 	{
-		ExecutorStart(desc, 0);
+		start(desc);
 		dyn_compat_executor_run(desc);
 		return;
 	}
 	begin_limit(ms);
 	PG_TRY();
 	{
-		ExecutorStart(desc, 0);
+		start(desc);
 		dyn_compat_executor_run(desc);
 	}
 	PG_CATCH();
@@ -340,6 +370,7 @@ receive_row(TupleTableSlot *slot, DestReceiver *self)
 {
 	SinkReceiver *receiver = (SinkReceiver *) self;
 
+	dyn_progress_row();
 	if (receiver->sink)
 		receiver->sink(slot, receiver->arg);
 	return true;

@@ -14,11 +14,18 @@
 #include <lib/stringinfo.h>
 #include <portability/instr_time.h>
 
+#include "base/dyn_progress.h"
 #include "refresh/dyn_phases.h"
 
 static const char *const names[DYN_PHASES] = {
 	"wait_for_capture", "load", "plan", "execute", "apply", "bookkeeping"
 };
+
+const char *
+dyn_phase_name(DynPhase phase)
+{
+	return names[phase];
+}
 
 static DynPhase running = DYN_PHASE_BOOKKEEPING;
 static instr_time since;
@@ -65,6 +72,7 @@ dyn_phase_enter(DynPhase phase)
 	spent[running] += INSTR_TIME_GET_MICROSEC(passed);
 	since = now;
 	running = phase;
+	dyn_progress_phase(phase);
 	return before;
 }
 

@@ -20,6 +20,9 @@ typedef enum DynPhase
 /* The times of a table begin; wait_us: what its run has waited for capture. */
 extern void dyn_phases_begin(double wait_us);
 
+/* as in dyntable.history.phases */
+extern const char *dyn_phase_name(DynPhase phase);
+
 /* From now on time goes to this phase.  Returns the one it went to, to go back to. */
 extern DynPhase dyn_phase_enter(DynPhase phase);
 

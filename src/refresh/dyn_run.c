@@ -32,6 +32,7 @@
 #include <utils/snapmgr.h>
 #include <utils/timestamp.h>
 
+#include "base/dyn_progress.h"
 #include "base/dyn_settings.h"
 #include "capture/dyn_capture.h"
 #include "refresh/dyn_own_log.h"
@@ -45,6 +46,7 @@
 #define CAPTURE_START_MS 3000
 
 static void visit(Oid relid, List *asked, List **order, List **path);
+static List *refresh_all(DynRun *run, bool catch_errors);
 static void lock_tables(List *order);
 static void hold_logs(DynRun *run, List *order);
 static void begin_run(DynRun *run, List *order);
@@ -146,25 +148,44 @@ dyn_run_keeping(List *relids, const DynRunOptions *options, Snapshot *snapshot)
 {
 	DynRun		run = {.trigger = options->trigger,.queued_ms = -1};
 	List	   *order = dyn_run_order(relids);
-	List	   *results = NIL;
-	int			share = (list_length(order) + MAX_SUBTRANSACTIONS - 1) / MAX_SUBTRANSACTIONS;
+	List	   *volatile results = NIL;
 
 	dyn_run_check("dyntable_refresh()");
 	run.order = order;
 	if (options->due != 0)
 		run.queued_ms = Max(GetCurrentTimestamp() - options->due, 0) / 1000.0;
-	begin_run(&run, order);
+	dyn_progress_begin(options->trigger, options->due, order);
+	PG_TRY();
+	{
+		results = refresh_all(&run, options->catch_errors);
+	}
+	PG_FINALLY();
+	{
+		dyn_progress_end();
+	}
+	PG_END_TRY();
+	*snapshot = run.snapshot;
+	return results;
+}
+
+static List *
+refresh_all(DynRun *run, bool catch_errors)
+{
+	List	   *order = run->order;
+	List	   *results = NIL;
+	int			share = (list_length(order) + MAX_SUBTRANSACTIONS - 1) / MAX_SUBTRANSACTIONS;
+
+	begin_run(run, order);
 	for (int i = 0; i < list_length(order); i += share)
 	{
 		List	   *some = list_copy_head(list_copy_tail(order, i), share);
 		ListCell   *lc;
 
-		if (share > 1 && refresh_together(&run, some, &results))
+		if (share > 1 && refresh_together(run, some, &results))
 			continue;
 		foreach(lc, some)
-			results = lappend(results, refresh_in_turn(&run, lfirst_oid(lc), results, options->catch_errors));
+			results = lappend(results, refresh_in_turn(run, lfirst_oid(lc), results, catch_errors));
 	}
-	*snapshot = run.snapshot;
 	return results;
 }
 
@@ -419,6 +440,8 @@ begin_run(DynRun *run, List *order)
 			run->upto = position->data_timestamp;
 	}
 	(void) GetTopTransactionId();
+	if (dyn_progress)
+		dyn_progress->run = U64FromFullTransactionId(GetTopFullTransactionId());
 	run->position = dyn_snapshot_from_live(run->snapshot);
 
 	/* a snapshot that is older than the holds gains nothing by them */
@@ -436,6 +459,7 @@ wait_for_capture(DynRun *run)
 	instr_time	started;
 	instr_time	waited;
 
+	dyn_progress_phase(DYN_PHASE_WAIT);
 	INSTR_TIME_SET_CURRENT(started);
 	dyn_capture_wait(dyn_capture_target());
 	INSTR_TIME_SET_CURRENT(waited);

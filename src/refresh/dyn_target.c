@@ -24,6 +24,7 @@
 #include <miscadmin.h>
 #include <nodes/nodeFuncs.h>
 #include <optimizer/optimizer.h>
+#include <pgstat.h>
 #include <storage/bufmgr.h>
 #include <utils/builtins.h>
 #include <utils/fmgroids.h>
@@ -32,6 +33,8 @@
 #include <utils/timestamp.h>
 
 #include "base/dyn_freshness.h"
+#include "base/dyn_notify.h"
+#include "base/dyn_progress.h"
 #include "capture/dyn_capture.h"
 #include "compat/dyn_compat.h"
 #include "query/dyn_expr.h"
@@ -81,6 +84,7 @@ typedef struct Target
 
 #define given_up(retry) ((retry) != NULL && (retry)->given_up != NULL)
 
+static void show_table(const DynRun *run, Oid relid);
 static void learn(Target *target);
 static void prepare(Target *target);
 static void fall_back(Target *target, DynRefusal *refusal);
@@ -113,6 +117,7 @@ dyn_target_refresh(DynRun *run, Oid relid, const DynRetry *retry, DynResult *res
 
 	result->relid = relid;
 	result->started = retry ? retry->started : GetCurrentTimestamp();
+	show_table(run, relid);
 	dyn_phases_begin(run->waited_us);
 	dyn_position_claim(relid);
 	dyn_states_publishable(relid);
@@ -159,6 +164,24 @@ dyn_target_refresh(DynRun *run, Oid relid, const DynRetry *retry, DynResult *res
 	(void) dyn_phase_enter(DYN_PHASE_BOOKKEEPING);
 	dyn_become_caller(&identity);
 	record(&target);
+}
+
+/* Where progress is shown; a session shows its own statement. */
+static void
+show_table(const DynRun *run, Oid relid)
+{
+	char	   *name = get_rel_name(relid);
+	int			number = 1;
+	ListCell   *lc;
+
+	dyn_progress_table(relid);
+	if (MyBackendType != B_BG_WORKER || name == NULL)
+		return;
+	foreach(lc, run->order)
+		if (lfirst_oid(lc) == relid)
+			number = foreach_current_index(lc) + 1;
+	pgstat_report_activity(STATE_RUNNING, list_length(run->order) == 1 ? psprintf("dyntable: refresh %s", name) :
+						   psprintf("dyntable: refresh %s, %d of %d", name, number, list_length(run->order)));
 }
 
 /* What the next refresh's choice goes by. */
@@ -816,6 +839,13 @@ record(Target *target)
 	result->rows_deleted = target->counts.deleted;
 	result->ended = GetCurrentTimestamp();
 	record_history(target, before);
+	if (result->action == DYN_ACTION_REINITIALIZE ||
+		result->rows_inserted + result->rows_updated + result->rows_deleted > 0)
+		dyn_notify(result->action == DYN_ACTION_REINITIALIZE ? "reinitialised" : "refreshed", result->relid,
+				   psprintf(", \"action\": \"%s\", \"data_timestamp\": \"%s\", \"inserted\": " INT64_FORMAT
+							", \"updated\": " INT64_FORMAT ", \"deleted\": " INT64_FORMAT,
+							dyn_action_name(result->action), timestamptz_to_str(result->data_timestamp),
+							result->rows_inserted, result->rows_updated, result->rows_deleted));
 	dyn_freshness_refreshed(result->relid, before, result->data_timestamp, result->ended);
 }
 

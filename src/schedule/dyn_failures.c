@@ -19,6 +19,7 @@
 #include <utils/lsyscache.h>
 #include <utils/timestamp.h>
 
+#include "base/dyn_notify.h"
 #include "base/dyn_settings.h"
 #include "catalog/dyn_catalog.h"
 #include "refresh/dyn_refresh.h"
@@ -56,6 +57,8 @@ record_failure(Oid relid, const char *sqlstate, const char *message)
 	failures = dyn_position_failed(relid, failure_counts(sqlstate));
 	dyn_position_retry(relid, GetCurrentTimestamp() +
 					   dyn_due_backoff(dyn_lag_microseconds(table), failures));
+	dyn_notify("failed", relid, psprintf(", \"code\": \"%s\", \"failures\": %d",
+										 sqlstate ? sqlstate : "XX000", failures));
 	if (dyn_max_consecutive_failures > 0 && failures >= dyn_max_consecutive_failures &&
 		!table->suspended)
 	{

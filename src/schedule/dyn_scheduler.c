@@ -685,6 +685,7 @@ keep_house(TimestampTz now)
 		return;
 	begin_transaction();
 	purged = dyn_history_purge(now - dyn_history_retention * 60 * SECOND);
+	(void) dyn_version_purge(now - dyn_history_retention * 60 * SECOND);
 	commit_transaction();
 	self.purge_at = now + (purged < 10000 ? PURGE_INTERVAL : SECOND);
 }

@@ -45,10 +45,13 @@ CREATE TABLE dyntable.dynamic_table (
     initialization_warehouse text REFERENCES dyntable.warehouse ON UPDATE CASCADE,
     state         text NOT NULL DEFAULT 'ACTIVE' CHECK (state IN ('ACTIVE', 'SUSPENDED')),
     state_code    text,
-    state_since   timestamptz NOT NULL DEFAULT clock_timestamp(),
+    state_by      text,
+    suspended_on  timestamptz,
+    resumed_on    timestamptz,
     created       timestamptz NOT NULL DEFAULT clock_timestamp(),
     reshaped      xid8
 );
+COMMENT ON COLUMN dyntable.dynamic_table.state_by IS 'the role that suspended or resumed it last; null: nobody, or dyntable itself';
 COMMENT ON TABLE dyntable.dynamic_table IS 'definition and scheduling state of each dynamic table';
 COMMENT ON COLUMN dyntable.dynamic_table.reshaped IS 'the transaction that last gave it other columns: snapshots that do not see it find no rows';
 
@@ -197,3 +200,42 @@ COMMENT ON COLUMN dyntable.history.lag_max IS 'the greatest age, in seconds';
 COMMENT ON COLUMN dyntable.history.lag_above IS 'for how many seconds it was above the target lag';
 COMMENT ON COLUMN dyntable.history.lag_steps IS 'how often the data timestamp moved';
 COMMENT ON SEQUENCE dyntable.history_id_seq IS 'numbers of the rows of dyntable.history';
+
+-- What each dynamic table was, and when: one row a version (dyn_version.c).
+CREATE TABLE dyntable.version (
+    relid         oid NOT NULL,
+    name          name NOT NULL,
+    schema_name   name NOT NULL,
+    query         text NOT NULL,
+    target_lag    interval,
+    schedule      text,
+    warehouse     text NOT NULL,
+    state         text NOT NULL,
+    state_code    text,
+    suspended_on  timestamptz,
+    resumed_on    timestamptz,
+    inputs        jsonb NOT NULL,
+    alter_trigger text[] NOT NULL,
+    valid_from    timestamptz NOT NULL,
+    valid_to      timestamptz,
+    run           xid8 NOT NULL DEFAULT pg_current_xact_id()
+);
+CREATE INDEX version_relid ON dyntable.version (relid, valid_from);
+COMMENT ON TABLE dyntable.version IS 'what each dynamic table was, and when';
+COMMENT ON COLUMN dyntable.version.run IS 'the transaction that made the version';
+
+-- What a version is compared with.
+CREATE VIEW dyntable.described AS
+SELECT t.relid::oid AS relid, c.relname AS name, n.nspname AS schema_name, t.query, t.target_lag, t.schedule,
+       t.warehouse, t.state, t.state_code, t.suspended_on, t.resumed_on,
+       coalesce((SELECT jsonb_agg(jsonb_build_object(
+                            'name', quote_ident(sn.nspname) || '.' || quote_ident(s.relname),
+                            'kind', CASE WHEN e.kind = 'd' THEN 'DYNAMIC TABLE' WHEN s.relkind IN ('v', 'm') THEN 'VIEW'
+                                         ELSE 'TABLE' END) ORDER BY sn.nspname, s.relname)
+                   FROM dyntable.edge e JOIN pg_class s ON s.oid = e.source
+                   JOIN pg_namespace sn ON sn.oid = s.relnamespace
+                  WHERE e.relid = t.relid), '[]') AS inputs
+FROM dyntable.dynamic_table t
+JOIN pg_class c ON c.oid = t.relid
+JOIN pg_namespace n ON n.oid = c.relnamespace;
+COMMENT ON VIEW dyntable.described IS 'dynamic tables as they are, in the columns of dyntable.version';

@@ -1,5 +1,5 @@
 /*
- * monitor.sql: what people look at.
+ * monitor.sql: what people look at (with history.sql, information.sql and graph.sql).
  *
  * Dyntable's own tables are readable by no user; the views below are, and
  * show the rows of those dynamic tables that the reader may SELECT from, or
@@ -29,6 +29,38 @@ RETURNS SETOF record
     LANGUAGE C VOLATILE STRICT
     AS 'MODULE_PATHNAME', 'dyntable_workers';
 COMMENT ON FUNCTION dyntable.workers() IS 'refresh workers of this database and the tables they refresh';
+
+CREATE FUNCTION dyntable.running(
+    OUT pid integer, OUT refresh_trigger text, OUT due timestamptz, OUT run_started timestamptz, OUT tables oid[],
+    OUT number integer, OUT relid oid, OUT started timestamptz, OUT phase text, OUT rows_done bigint,
+    OUT rows_expected bigint, OUT run xid8)
+RETURNS SETOF record
+    LANGUAGE C VOLATILE STRICT
+    AS 'MODULE_PATHNAME', 'dyntable_running';
+COMMENT ON FUNCTION dyntable.running() IS 'runs that are under way in this database';
+
+CREATE FUNCTION dyntable.capture_problem() RETURNS text
+    LANGUAGE C VOLATILE STRICT
+    AS 'MODULE_PATHNAME', 'dyntable_capture_problem';
+COMMENT ON FUNCTION dyntable.capture_problem() IS 'why no changes are captured in this database; null where they are';
+
+CREATE FUNCTION dyntable.lag_now(
+    relid oid, stored timestamptz, ended timestamptz, target interval,
+    OUT since timestamptz, OUT until timestamptz, OUT lag_sum double precision, OUT lag_max double precision,
+    OUT lag_above double precision, OUT lag_steps integer)
+    LANGUAGE C VOLATILE
+    AS 'MODULE_PATHNAME', 'dyntable_lag_now';
+COMMENT ON FUNCTION dyntable.lag_now(oid, timestamptz, timestamptz, interval)
+    IS 'how old the data of a table was since its last refresh, as in dyntable.history';
+
+CREATE FUNCTION dyntable.qualified(relid oid) RETURNS text
+    LANGUAGE SQL STABLE STRICT
+    SET search_path = pg_catalog
+BEGIN ATOMIC
+    SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname)
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = qualified.relid;
+END;
+COMMENT ON FUNCTION dyntable.qualified(oid) IS 'name of a relation with its schema, quoted where necessary; null: there is none';
 
 CREATE FUNCTION dyntable.lag_text(lag interval) RETURNS text
     LANGUAGE SQL IMMUTABLE STRICT PARALLEL SAFE
@@ -66,13 +98,7 @@ SELECT c.relname AS name,
        CASE WHEN m.all_rows OR pg_has_role(c.relowner, 'USAGE') THEN t.query END AS query,
        CASE WHEN t.target_lag IS NOT NULL THEN dyntable.lag_text(t.target_lag)
             WHEN t.schedule IS NULL THEN 'downstream' END AS target_lag,
-       dyntable.lag_text((
-           WITH RECURSIVE down (relid) AS (
-               SELECT t.relid::oid
-               UNION
-               SELECT e.relid FROM down JOIN dyntable.pull e ON e.source = down.relid)
-           SELECT min(d.target_lag) FROM down JOIN dyntable.dynamic_table d ON d.relid = down.relid
-           WHERE d.relid = t.relid OR d.state = 'ACTIVE')) AS effective_target_lag,
+       dyntable.lag_text(t.effective) AS effective_target_lag,
        t.schedule,
        CASE WHEN t.incremental THEN 'INCREMENTAL' ELSE 'FULL' END AS refresh_mode,
        upper(t.refresh_mode) AS requested_refresh_mode,
@@ -83,7 +109,7 @@ SELECT c.relname AS name,
        t.initialization_warehouse AS initialization_warehouse_name,
        t.state AS scheduling_state,
        t.state_code AS scheduling_state_reason,
-       CASE WHEN t.state = 'SUSPENDED' THEN t.state_since END AS suspended_on,
+       CASE WHEN t.state = 'SUSPENDED' THEN t.suspended_on END AS suspended_on,
        CASE WHEN t.state = 'SUSPENDED' THEN 'RESUME'
             WHEN t.schedule = 'manual' THEN 'REFRESH'
             WHEN EXISTS (SELECT FROM dyntable.warehouse w WHERE w.suspended AND NOT w.auto_resume AND w.name =
@@ -116,24 +142,66 @@ SELECT c.relname AS name,
        h.message AS last_refresh_message,
        CASE WHEN t.state = 'ACTIVE' THEN dyntable.next_refresh(t.relid) END AS next_refresh_time,
        p.failures AS consecutive_failures,
+       CASE
+       WHEN t.restored IS NOT NULL THEN t.restored
+       WHEN t.state_code = 'USER_SUSPENDED' THEN 'suspended by ' || coalesce(t.state_by, 'its user')
+       WHEN t.state_code = 'UPSTREAM_USER_SUSPENDED' THEN
+           'suspended with ' || coalesce(t.suspended_upstream, 'a table that it reads')
+       WHEN t.state_code = 'SUSPENDED_DUE_TO_ERRORS' THEN
+           format('suspended after %s failures in a row: %s', p.failures, coalesce(h.message, 'see its history'))
+       WHEN t.state_code = 'UPSTREAM_SUSPENDED_DUE_TO_ERRORS' THEN
+           format('suspended because of failures of %s', coalesce(t.suspended_upstream, 'a table that it reads'))
+       WHEN t.state_code LIKE '%CLONED_AUTO_SUSPENDED' THEN 'a clone, not resumed yet'
+       WHEN t.state <> 'ACTIVE' THEN coalesce(t.state_code, 'suspended')
+       WHEN pg_is_in_recovery() THEN 'the server is a standby'
+       WHEN t.schedule = 'manual' THEN 'it is refreshed by dyntable_refresh() alone'
+       WHEN w.suspended AND NOT w.auto_resume THEN format('warehouse "%s" is suspended', w.name)
+       WHEN t.schedule IS NULL AND t.effective IS NULL THEN
+           'its target lag is downstream, and no table that reads it is refreshed because of a lag'
+       WHEN h.state = 'UPSTREAM_FAILED' THEN 'waits for what it reads, which ' || h.message
+       WHEN p.retry_at > clock_timestamp() THEN
+           format('failed, and is tried again at %s: %s', p.retry_at, h.message)
+       WHEN t.incremental AND dyntable.capture_problem() IS NOT NULL AND
+            EXISTS (SELECT FROM dyntable.edge e WHERE e.relid = t.relid AND e.kind = 'b') THEN
+           'waits for change capture: ' || dyntable.capture_problem()
+       WHEN p.populated IS NOT TRUE THEN 'waits for its first refresh'
+       WHEN clock_timestamp() - f.data_timestamp > t.effective THEN
+           'refreshes take longer than its lag, or wait for a worker'
+       END AS standstill,
        CASE WHEN c.reltuples >= 0 THEN c.reltuples::bigint END AS rows,
        pg_total_relation_size(c.oid) AS bytes,
        obj_description(c.oid, 'pg_class') AS comment,
-       t.created AS created_on
+       t.created AS created_on,
+       t.resumed_on,
+       p.refresh_no
 FROM (
-    SELECT relid, query, target_lag, schedule, incremental, refresh_mode, reason_code, reason,
-           initialize, warehouse, initialization_warehouse, state, state_code, state_since, created, NULL::text AS restored
-    FROM dyntable.dynamic_table
-    UNION ALL
-    SELECT dyntable.restored_relid(schema_name, name), query, target_lag, schedule, refresh_mode <> 'full',
-           refresh_mode, NULL, NULL, initialize, warehouse, initialization_warehouse, 'SUSPENDED', 'RESTORED', restored_on, restored_on,
-           'restored from a dump: take it over with dyntable_refresh() or dyntable_resume()'
-    FROM dyntable.restored) t
+    -- Computed only where they are asked for.
+    SELECT t.*,
+           (WITH RECURSIVE down (relid) AS (
+                SELECT t.relid::oid
+                UNION
+                SELECT e.relid FROM down JOIN dyntable.pull e ON e.source = down.relid)
+            SELECT min(d.target_lag) FROM down JOIN dyntable.dynamic_table d ON d.relid = down.relid
+            WHERE d.relid = t.relid OR d.state = 'ACTIVE') AS effective,
+           (SELECT string_agg(dyntable.qualified(s.relid), ', ' ORDER BY s.relid::oid)
+            FROM dyntable.edge e JOIN dyntable.dynamic_table s ON s.relid = e.source
+            WHERE e.relid = t.relid AND s.state = 'SUSPENDED') AS suspended_upstream
+    FROM (
+        SELECT relid, query, target_lag, schedule, incremental, refresh_mode, reason_code, reason,
+               initialize, warehouse, initialization_warehouse, state, state_code, state_by, suspended_on, resumed_on, created,
+               NULL::text AS restored
+        FROM dyntable.dynamic_table
+        UNION ALL
+        SELECT dyntable.restored_relid(schema_name, name), query, target_lag, schedule, refresh_mode <> 'full',
+               refresh_mode, NULL, NULL, initialize, warehouse, initialization_warehouse, 'SUSPENDED', 'RESTORED', NULL, restored_on, NULL, restored_on,
+               'restored from a dump: take it over with dyntable_refresh() or dyntable_resume()'
+        FROM dyntable.restored) t) t
 JOIN pg_class c ON c.oid = t.relid
 JOIN pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN dyntable.position p ON p.relid = t.relid
 CROSS JOIN LATERAL (SELECT dyntable.freshness(t.relid, p.data_timestamp) AS data_timestamp) f
 CROSS JOIN (SELECT dyntable.sees_all() AS all_rows) m
+LEFT JOIN dyntable.warehouse w ON w.name = t.warehouse
 LEFT JOIN LATERAL (
     SELECT * FROM dyntable.history l WHERE l.relid = t.relid ORDER BY l.id DESC LIMIT 1) h ON true
 WHERE m.all_rows OR has_table_privilege(c.oid, 'SELECT');
@@ -159,6 +227,9 @@ COMMENT ON COLUMN dyntable.dynamic_tables.waiting_for IS 'why no refresh is due:
 COMMENT ON COLUMN dyntable.dynamic_tables.scheduling_state IS 'ACTIVE or SUSPENDED';
 COMMENT ON COLUMN dyntable.dynamic_tables.scheduling_state_reason IS 'who or what suspended the table; RESTORED: it came with a dump';
 COMMENT ON COLUMN dyntable.dynamic_tables.suspended_on IS 'since when it is suspended';
+COMMENT ON COLUMN dyntable.dynamic_tables.standstill IS 'why it is not as fresh as it should be, in words; null: it is, or is about to be';
+COMMENT ON COLUMN dyntable.dynamic_tables.resumed_on IS 'when it was resumed last';
+COMMENT ON COLUMN dyntable.dynamic_tables.refresh_no IS 'number of the last refresh that changed rows; see dyntable_changes()';
 COMMENT ON COLUMN dyntable.dynamic_tables.populated IS 'false before the first fill';
 COMMENT ON COLUMN dyntable.dynamic_tables.last_refresh_state IS 'SUCCEEDED, FAILED, CANCELLED or UPSTREAM_FAILED';
 COMMENT ON COLUMN dyntable.dynamic_tables.last_refresh_action IS 'NO_DATA, INCREMENTAL, FULL or REINITIALIZE; null where it failed';
@@ -166,51 +237,6 @@ COMMENT ON COLUMN dyntable.dynamic_tables.last_refresh_code IS 'SQLSTATE of the 
 COMMENT ON COLUMN dyntable.dynamic_tables.last_refresh_message IS 'text of the failure';
 COMMENT ON COLUMN dyntable.dynamic_tables.next_refresh_time IS 'when the scheduler will refresh it';
 COMMENT ON COLUMN dyntable.dynamic_tables.consecutive_failures IS 'failed scheduled refreshes in a row that count towards suspension';
-
-CREATE VIEW dyntable.refresh_history WITH (security_barrier) AS
-SELECT c.relname AS name,
-       n.nspname AS schema_name,
-       current_database() AS database_name,
-       h.relid,
-       h.state,
-       h.code AS state_code,
-       h.message AS state_message,
-       h.data_timestamp,
-       h.started AS refresh_start_time,
-       h.ended AS refresh_end_time,
-       h.ended - h.started AS duration,
-       h.completion_target,
-       h.action AS refresh_action,
-       h.trigger AS refresh_trigger,
-       h.reason,
-       CASE WHEN h.action = 'REINITIALIZE' THEN h.reason END AS reinit_reason,
-       h.rows_inserted,
-       h.rows_updated,
-       h.rows_deleted,
-       h.phases,
-       h.repeats,
-       CASE WHEN t.target_lag IS NOT NULL THEN dyntable.lag_text(t.target_lag)
-            WHEN t.relid IS NOT NULL AND t.schedule IS NULL THEN 'downstream' END AS target_lag,
-       h.id
-FROM dyntable.history h
-LEFT JOIN pg_class c ON c.oid = h.relid
-LEFT JOIN pg_namespace n ON n.oid = c.relnamespace
-LEFT JOIN dyntable.dynamic_table t ON t.relid = h.relid
-CROSS JOIN (SELECT dyntable.sees_all() AS all_rows) m
-WHERE m.all_rows OR (t.relid IS NOT NULL AND has_table_privilege(c.oid, 'SELECT'));
-COMMENT ON VIEW dyntable.refresh_history
-    IS 'refreshes of dynamic tables; refreshes in a row that found nothing are one row with a count';
-COMMENT ON COLUMN dyntable.refresh_history.state IS 'SUCCEEDED, FAILED, CANCELLED or UPSTREAM_FAILED';
-COMMENT ON COLUMN dyntable.refresh_history.completion_target IS 'the previous data timestamp plus target lag: when the refresh had to be complete';
-COMMENT ON COLUMN dyntable.refresh_history.phases IS 'milliseconds for the phases of the (last) refresh; wait_for_capture was before its start';
-COMMENT ON COLUMN dyntable.refresh_history.repeats IS 'how many refreshes this row stands for';
-COMMENT ON COLUMN dyntable.refresh_history.state_code IS 'SQLSTATE of the failure';
-COMMENT ON COLUMN dyntable.refresh_history.state_message IS 'text of the failure';
-COMMENT ON COLUMN dyntable.refresh_history.data_timestamp IS 'what the table stands at since';
-COMMENT ON COLUMN dyntable.refresh_history.refresh_action IS 'NO_DATA, INCREMENTAL, FULL or REINITIALIZE; null where it failed';
-COMMENT ON COLUMN dyntable.refresh_history.refresh_trigger IS 'SCHEDULED, MANUAL or CREATION';
-COMMENT ON COLUMN dyntable.refresh_history.reason IS 'why the action was FULL or REINITIALIZE';
-COMMENT ON COLUMN dyntable.refresh_history.reinit_reason IS 'reason, where the action was REINITIALIZE';
 
 CREATE VIEW dyntable.dependencies WITH (security_barrier) AS
 SELECT c.relname AS name,
@@ -302,72 +328,4 @@ COMMENT ON COLUMN dyntable.warehouses.state IS 'SUSPENDED, STARTED (it has worke
 COMMENT ON COLUMN dyntable.warehouses.dynamic_tables IS 'that name it, also for initialization';
 COMMENT ON COLUMN dyntable.warehouses.queued_tables IS 'that are due and wait for a worker';
 
-GRANT SELECT ON dyntable.dynamic_tables, dyntable.refresh_history, dyntable.dependencies,
-    dyntable.sources, dyntable.warehouses TO PUBLIC;
-
--- Runs with the caller's rights, over the views: it shows what they show.
-CREATE FUNCTION dyntable.graph(format text DEFAULT 'text') RETURNS text
-    LANGUAGE plpgsql STABLE
-    SET search_path = pg_catalog
-AS $graph$
-DECLARE
-    result text;
-BEGIN
-    CASE lower(format)
-    WHEN 'text' THEN
-        -- Each table that nobody reads, and below it what it reads.
-        WITH RECURSIVE edges AS (
-            SELECT d.relid, d.source_relid, d.source_kind,
-                   coalesce(quote_ident(d.source_schema_name) || '.' || quote_ident(d.source_name), '(hidden)') AS label
-            FROM dyntable.dependencies d
-        ), tables AS (
-            SELECT t.relid::oid AS relid, quote_ident(t.schema_name) || '.' || quote_ident(t.name) AS name,
-                   concat_ws(', ', coalesce(t.target_lag, t.schedule), lower(t.refresh_mode),
-                             CASE WHEN t.scheduling_state <> 'ACTIVE' THEN 'suspended' END) AS properties
-            FROM dyntable.dynamic_tables t
-        ), lines AS (
-            SELECT t.relid, ARRAY[t.name] AS path, t.name AS label, 0 AS depth
-            FROM tables t
-            WHERE NOT EXISTS (SELECT FROM edges e WHERE e.source_relid = t.relid)
-            UNION ALL
-            SELECT e.source_relid, l.path || e.label, e.label, l.depth + 1
-            FROM lines l JOIN edges e ON e.relid = l.relid
-        )
-        SELECT string_agg(repeat('    ', l.depth) || l.label || coalesce(' (' || t.properties || ')', ''),
-                          E'\n' ORDER BY l.path)
-        INTO result
-        FROM lines l LEFT JOIN tables t ON t.relid = l.relid;
-    WHEN 'dot' THEN
-        SELECT E'digraph dyntable {\n    rankdir = LR;\n    node [shape = box];\n' ||
-               coalesce((SELECT string_agg(format('    "%s.%s" [style = rounded, label = "%1$s.%2$s\n%s"];',
-                             replace(t.schema_name, '"', '\"'), replace(t.name, '"', '\"'),
-                             coalesce(t.target_lag, t.schedule)), E'\n' ORDER BY t.schema_name, t.name) || E'\n'
-                         FROM dyntable.dynamic_tables t), '') ||
-               coalesce((SELECT string_agg(format('    "%s.%s" -> "%s.%s";',
-                             replace(d.source_schema_name, '"', '\"'), replace(d.source_name, '"', '\"'),
-                             replace(d.schema_name, '"', '\"'), replace(d.name, '"', '\"')),
-                             E'\n' ORDER BY d.schema_name, d.name, d.source_schema_name, d.source_name) || E'\n'
-                         FROM dyntable.dependencies d), '') || '}'
-        INTO result;
-    WHEN 'mermaid' THEN
-        SELECT E'flowchart LR\n' ||
-               coalesce((SELECT string_agg(format('    t%s("%s.%s<br/>%s")', t.relid::oid,
-                             replace(t.schema_name, '"', '#quot;'), replace(t.name, '"', '#quot;'),
-                             coalesce(t.target_lag, t.schedule)), E'\n' ORDER BY t.schema_name, t.name) || E'\n'
-                         FROM dyntable.dynamic_tables t), '') ||
-               coalesce((SELECT string_agg(CASE WHEN d.source_kind = 'DYNAMIC TABLE'
-                             THEN format('    t%s --> t%s', d.source_relid, d.relid)
-                             ELSE format('    s%s["%s.%s"] --> t%s', d.source_relid,
-                                 replace(d.source_schema_name, '"', '#quot;'),
-                                 replace(d.source_name, '"', '#quot;'), d.relid) END,
-                             E'\n' ORDER BY d.schema_name, d.name, d.source_schema_name, d.source_name)
-                         FROM dyntable.dependencies d), '')
-        INTO result;
-    ELSE
-        RAISE EXCEPTION 'graph format "%" is not known', format
-            USING ERRCODE = 'invalid_parameter_value', HINT = 'Use text, dot or mermaid.';
-    END CASE;
-    RETURN coalesce(result, '');
-END
-$graph$;
-COMMENT ON FUNCTION dyntable.graph(text) IS 'dynamic tables and what they read, as text, dot (Graphviz) or mermaid';
+GRANT SELECT ON dyntable.dynamic_tables, dyntable.dependencies, dyntable.sources, dyntable.warehouses TO PUBLIC;
