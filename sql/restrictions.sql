@@ -30,8 +30,8 @@ CREATE TABLE restriction (no int GENERATED ALWAYS AS IDENTITY, code text, query 
 INSERT INTO restriction (code, query, instead) VALUES
     ('SUBQUERY_EXPRESSION', 'SELECT id FROM t WHERE EXISTS (SELECT FROM u WHERE u.v = t.v AND u.k < (SELECT count(*) FROM u w WHERE w.name <> t.j::text || u.name AND w.k <> json_array_length(t.j)))',
         'SELECT id FROM (SELECT id, v, j::text AS j FROM t) t WHERE EXISTS (SELECT FROM u WHERE u.v = t.v AND u.name <> t.j)'),
-    ('SUBQUERY_EXPRESSION', 'SELECT id, (SELECT max(u.v) + (SELECT min(k) FROM family JOIN u z ON z.k = id) FROM u WHERE u.k < t.k) AS m FROM t',
-        'SELECT t.id, a.m + (SELECT min(k) FROM family JOIN u z ON z.k = id) AS m FROM t, LATERAL (SELECT max(u.v) AS m FROM u WHERE u.k < t.k) a'),
+    ('SUBQUERY_EXPRESSION', 'SELECT id, (SELECT sum(n) FROM (SELECT count(*) AS n FROM u WHERE u.k = t.k GROUP BY ROLLUP (v)) x) AS s FROM t',
+        'SELECT t.id, s.s FROM t LEFT JOIN (SELECT k, sum(n) AS s FROM (SELECT k, count(*) AS n FROM u GROUP BY GROUPING SETS ((k, v), k)) x GROUP BY k) s ON s.k = t.k'),
     ('LATERAL', 'SELECT t.id, x.n FROM t LEFT JOIN (u JOIN LATERAL (SELECT count(*) AS n FROM family WHERE parent = t.k) x ON true) ON u.k = t.k',
         'SELECT t.id, x.n FROM t LEFT JOIN LATERAL (SELECT y.n FROM u JOIN LATERAL (SELECT count(*) AS n FROM family WHERE parent = t.k) y ON true WHERE u.k = t.k) x ON true'),
     ('SET_OPERATION', 'SELECT 1 AS one FROM (SELECT FROM t UNION SELECT FROM u) x', NULL),

@@ -74,6 +74,13 @@ INSERT INTO definition (name, query) VALUES
     ('d_window', 'SELECT id, rank() OVER (ORDER BY (SELECT count(*) FROM u WHERE u.k = t.k)) AS r FROM t'),
     -- LATERAL
     ('d_lateral', 'SELECT t.id, x.w FROM t, LATERAL (SELECT w FROM u WHERE u.k = t.k AND u.v >= t.v) x'),
+    -- aggregates with a subquery, a window, a set-returning function beside or in them
+    ('d_agg_of_subquery', 'SELECT id, (SELECT sum((SELECT count(*) FROM p WHERE p.id = u.v)) FROM u WHERE u.k = t.k) AS s FROM t'),
+    ('d_agg_and_subquery', 'SELECT id, (SELECT max(u.w) + (SELECT min(p.id) FROM p WHERE p.id >= t.v) FROM u WHERE u.k < t.k) AS m FROM t'),
+    ('d_agg_having', 'SELECT id, x.a, x.b FROM t LEFT JOIN LATERAL (SELECT count(*) AS a, (SELECT count(*) FROM p WHERE p.id < t.k) AS b FROM u WHERE u.k = t.k HAVING count(*) > (SELECT count(*) FROM p WHERE p.id < t.v)) x ON true'),
+    ('d_agg_window', 'SELECT id, x.n, x.r FROM t CROSS JOIN LATERAL (SELECT count(*) AS n, sum(count(*)) OVER () AS r FROM u WHERE u.v = t.v) x'),
+    ('d_agg_limit', 'SELECT id, (SELECT count(*) FROM u WHERE u.k = t.k ORDER BY 1 LIMIT 0) AS n, (SELECT sum(w) FROM u WHERE u.v = t.v ORDER BY 1 OFFSET 1) AS s FROM t'),
+    ('d_agg_series', 'SELECT t.id, x.n, x.i FROM t, LATERAL (SELECT count(*) AS n, generate_series(1, count(*)) AS i FROM u WHERE u.k = t.k) x'),
     ('d_lateral_agg', 'SELECT t.id, x.n, x.s FROM t CROSS JOIN LATERAL (SELECT count(*) AS n, sum(w) AS s FROM u WHERE u.k = t.k) x'),
     ('d_lateral_left', 'SELECT t.id, x.w, x.s FROM t LEFT JOIN LATERAL (SELECT u.w, t.v + u.v AS s FROM u WHERE u.k = t.k AND u.w > 4) x ON x.s > 0'),
     ('d_lateral_group', 'SELECT t.id, x.v, x.n FROM t LEFT JOIN LATERAL (SELECT v, count(*) AS n FROM u WHERE u.k <= t.k GROUP BY v) x ON true'),

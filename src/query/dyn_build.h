@@ -181,6 +181,12 @@ extern bool dyn_query_plain(Query *query);
 /* Aggregates without GROUP BY: one row, also over no rows. */
 extern bool dyn_query_scalar(Query *query);
 
+/* dyn_build_scalar.c: does a query of aggregates without GROUP BY have more than expressions of them (subqueries, windows, LIMIT …)? */
+extern bool dyn_does_more_than_aggregate(Query *query);
+
+/* If so, the same query over one of the aggregates alone, where that can be; else the query itself. */
+extern Query *dyn_aggregates_below(Query *query);
+
 /* dyn_build_single.c: has the query at most one row by its form? */
 extern bool dyn_query_at_most_one(Query *query);
 

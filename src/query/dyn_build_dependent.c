@@ -99,6 +99,8 @@ dyn_build_dependent(DynLevel *level, DynNode *outside, Query *query, DynDependen
 						  "a correlated subquery has an empty grouping set, as of ROLLUP or CUBE") != NULL;
 	if (dyn_query_scalar(query) && query->limitOffset == NULL && dyn_constant_limit(query->limitCount) > 0)
 		query->limitCount = NULL;
+	if (dyn_query_scalar(query))
+		query = dyn_aggregates_below(query);
 	if (dyn_query_scalar(query) && !empty_values(level, query, result))
 		return false;
 	hoist_inner_joins(query);
@@ -519,10 +521,9 @@ empty_values(DynLevel *level, Query *query, DynDependent *result)
 	bool		known = false;
 	ListCell   *lc;
 
-	if (has_sublink((Node *) query->targetList, NULL) || has_sublink(query->havingQual, NULL) ||
-		query->hasTargetSRFs || query->hasWindowFuncs || query->limitCount || query->limitOffset)
+	if (dyn_does_more_than_aggregate(query))
 		return dyn_refuse(level->ctx, "SUBQUERY_EXPRESSION",
-						  "a subquery of aggregates has a subquery, a window, a limit or a set-returning function in its select list") != NULL;
+						  "a correlated subquery of aggregates and WITH queries has a subquery, a window, a limit or a set-returning function in its select list") != NULL;
 	foreach(lc, query->targetList)
 	{
 		TargetEntry *entry = lfirst_node(TargetEntry, lc);

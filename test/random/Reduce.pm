@@ -182,11 +182,11 @@ sub query_steps
 		condition_steps(\@body, sub { $with->($i, $kind, @_) }) if $kind =~ /^(WHERE|HAVING)$/;
 	}
 
-	# a query in parentheses has no clauses of its own
-	return if !@clauses;
-
 	# the order goes with what it decides
 	my @kept = grep { $_->[0] !~ /^(ORDER|LIMIT|OFFSET|FETCH)$/ } @clauses;
+
+	# a query in parentheses has no clauses of its own but these
+	return if !@kept;
 	my @plain = map { [@$_] } @kept;
 	splice(@{ $plain[0] }, 1, 3) if @{ $plain[0] } > 3 && !ref $plain[0][2] && $plain[0][1] eq 'DISTINCT' && $plain[0][2] eq 'ON';
 	$emit->(map { @$_ } @plain) if defined $order || @kept < @clauses;
