@@ -25,6 +25,7 @@
 
 #include "command/dyn_exec.h"
 #include "command/dyn_options.h"
+#include "command/dyn_parse.h"
 #include "query/dyn_dialect.h"
 
 PG_FUNCTION_INFO_V1(dyntable_exec);
@@ -247,6 +248,36 @@ warehouse_exists(DynExec *exec, DynStatement *statement)
 	return exists;
 }
 
+/* Settings are added to those that there are: take these away. */
+static void
+clear_settings(DynExec *exec, const char *name)
+{
+	dyn_exec_run(exec, psprintf("SELECT %s.dyntable_warehouse(w.name, settings => (SELECT pg_catalog.jsonb_object_agg(k, NULL)"
+								" FROM pg_catalog.jsonb_object_keys(w.settings) k)) FROM dyntable.warehouses w"
+								" WHERE w.name OPERATOR(pg_catalog.=) %s", exec->schema, quote_literal_cstr(name)));
+}
+
+/* CREATE OR REPLACE and OR ALTER: what is not given is as if it had never been. */
+static void
+add_warehouse_defaults(DynStatement *statement)
+{
+	static const char *const defaults[][2] = {
+		{"max_workers", "0"}, {"statement_timeout", "0"}, {"auto_suspend", "1 minute"},
+		{"auto_resume", "true"}, {"comment", ""},
+	};
+
+	for (int i = 0; i < lengthof(defaults); i++)
+		if (dyn_find_argument(statement, defaults[i][0]) == NULL)
+		{
+			DynArgument *argument = palloc0(sizeof(DynArgument));
+
+			argument->name = defaults[i][0];
+			argument->value = unconstify(char *, defaults[i][1]);
+			statement->arguments = lappend(statement->arguments, argument);
+		}
+	statement->clear_settings = true;
+}
+
 static void
 exec_warehouse(DynExec *exec, DynStatement *statement)
 {
@@ -258,6 +289,10 @@ exec_warehouse(DynExec *exec, DynStatement *statement)
 		done = NULL;
 	else if (!exists && statement->kind == DYN_ALTER_WAREHOUSE)
 		return;
+	if (exists && (statement->or_replace || statement->or_alter))
+		add_warehouse_defaults(statement);
+	if (exists && statement->clear_settings)
+		clear_settings(exec, name->text);
 	if (done != NULL)
 		dyn_exec_run(exec, psprintf("SELECT %s", dyn_exec_call(exec, "dyntable_warehouse",
 															   psprintf("%s, ", quote_literal_cstr(name->text)),

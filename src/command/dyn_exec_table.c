@@ -237,6 +237,7 @@ alter_to(DynExec *exec, DynStatement *statement, Oid relid)
 		add_default(statement, "target_lag", DYN_DEFAULT_LAG);
 	add_default(statement, "refresh_mode", "auto");
 	add_default(statement, "warehouse", "default");
+	add_default(statement, "initialization_warehouse", "");
 	add_default(statement, "comment", "");
 	add(statement, "query", unconstify(char *, exec->query));
 	dyn_exec_run(exec, psprintf("SELECT %s", dyn_exec_call(exec, "dyntable_alter", psprintf("%u, ", relid),

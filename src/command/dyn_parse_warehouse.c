@@ -87,10 +87,10 @@ skip(DynParser *parser, DynStatement *statement, const Property *property)
 #define NO_PRICE "There is no price, and nothing to account for."
 
 static const Property properties[] = {
-	{"max_concurrency_level", take_count, "max_workers"},
-	{"max_cluster_count", take_count, "max_workers"},
-	{"max_workers", take_count, "max_workers"},
-	{"settings", take_text, "settings", "{}"},
+	{"max_concurrency_level", take_count, "max_workers", "0"},
+	{"max_cluster_count", take_count, "max_workers", "0"},
+	{"max_workers", take_count, "max_workers", "0"},
+	{"settings", take_text, "settings"},
 	{"statement_timeout_in_seconds", take_seconds, "statement_timeout", "0"},
 	{"auto_suspend", take_seconds, "auto_suspend", "1 minute"},
 	{"auto_resume", take_boolean, "auto_resume", "true"},
@@ -196,7 +196,9 @@ dyn_parse_alter_warehouse(DynParser *parser, DynStatement *statement)
 			int			word = parser->next;
 			const Property *property = find_property(parser);
 
-			if (property->unset != NULL)
+			if (strcmp(property->word, "settings") == 0)
+				statement->clear_settings = true;
+			else if (property->unset != NULL)
 				dyn_add_argument(parser, statement, property->argument, pstrdup(property->unset), word);
 		} while (dyn_take(parser, ","));
 	else if (dyn_see(parser, "abort all queries"))

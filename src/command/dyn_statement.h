@@ -71,6 +71,7 @@ typedef struct DynStatement
 	bool		if_exists;
 	bool		cascade;
 	bool		copy_grants;
+	bool		clear_settings;	/* of a warehouse */
 	List	   *names;			/* of DynName */
 	DynName    *other;			/* source of a clone, new name, other table of a swap */
 	List	   *arguments;		/* of DynArgument */

@@ -59,7 +59,7 @@ BEGIN ATOMIC
                'bytes', t.bytes, 'owner', t.owner, 'target_lag', t.target_lag,
                'schedule', t.schedule, 'scheduler', CASE WHEN t.schedule = 'manual' THEN 'DISABLE' ELSE 'ENABLE' END,
                'refresh_mode', t.refresh_mode, 'refresh_mode_reason', t.refresh_mode_reason,
-               'warehouse', t.warehouse_name, 'comment', t.comment,
+               'warehouse', t.warehouse_name, 'initialization_warehouse', t.initialization_warehouse_name, 'comment', t.comment,
                'text', t.query, 'automatic_clustering', 'OFF',
                'scheduling_state', CASE t.scheduling_state WHEN 'ACTIVE' THEN 'RUNNING' ELSE t.scheduling_state END,
                'last_suspended_on', t.suspended_on, 'is_clone', false, 'is_replica', pg_is_in_recovery(),
@@ -100,7 +100,11 @@ RETURNS SETOF record
 LANGUAGE sql STABLE
 SET search_path = pg_catalog
 BEGIN ATOMIC
-    SELECT w.name, to_jsonb(w)
+    SELECT w.name,
+           to_jsonb(w) || jsonb_build_object(
+               'running', w.busy_workers, 'queued', w.queued_tables, 'is_default', w.name = 'default',
+               'started_clusters', w.workers, 'max_cluster_count', w.max_workers,
+               'auto_suspend', extract(epoch FROM w.auto_suspend)::bigint)
     FROM dyntable.warehouses w
     WHERE (pattern IS NULL OR w.name ILIKE pattern)
       AND (show_warehouses.starts_with IS NULL OR pg_catalog.starts_with(w.name, show_warehouses.starts_with))
@@ -130,7 +134,8 @@ BEGIN ATOMIC
                             (3, 'refresh_mode', nullif(lower(t.requested_refresh_mode), 'auto')),
                             (4, 'initialize', nullif(lower(t.initialize), 'on_create')),
                             (5, 'warehouse', nullif(t.warehouse_name, 'default')),
-                            (6, 'comment', t.comment)) a (place, argument, value)
+                            (6, 'initialization_warehouse', t.initialization_warehouse_name),
+                            (7, 'comment', t.comment)) a (place, argument, value)
                WHERE a.value IS NOT NULL)
            || ');'
            || (SELECT coalesce(string_agg(format(E'\nCOMMENT ON COLUMN %I.%I.%I IS %L;', t.schema_name, t.name, a.attname,
