@@ -9,6 +9,7 @@
 #define DYN_PARSE_H
 
 #include "command/dyn_statement.h"
+#include "compat/dyn_compat.h"
 
 /* Whether these words come next; take: go behind them if so; need: an error if not. */
 extern bool dyn_see(const DynParser *parser, const char *words);
@@ -24,7 +25,7 @@ extern int	dyn_word_position(const DynParser *parser, int word);
 extern int	dyn_byte_position(const DynParser *parser, int byte);
 
 /* At the next word, something else was expected; hint may be NULL. */
-extern void dyn_unexpected(const DynParser *parser, const char *expected, const char *hint) pg_attribute_noreturn();
+dyn_noreturn extern void dyn_unexpected(const DynParser *parser, const char *expected, const char *hint);
 
 /* Let an error that comes from elsewhere be about the word taken last. */
 extern void dyn_blame_last(DynParser *parser);
@@ -73,9 +74,9 @@ typedef enum DynParameterPlace
 extern bool dyn_take_parameter(DynParser *parser, DynStatement *statement, DynParameterPlace place);
 
 /* An error at the next word, which is none. */
-extern void dyn_unknown_parameter(const DynParser *parser, DynParameterPlace place) pg_attribute_noreturn();
+dyn_noreturn extern void dyn_unknown_parameter(const DynParser *parser, DynParameterPlace place);
 
 /* dyn_parse_foreign.c: an error for a statement that is none of ours, with what to write instead */
-extern void dyn_refuse_statement(const DynParser *parser) pg_attribute_noreturn();
+dyn_noreturn extern void dyn_refuse_statement(const DynParser *parser);
 
 #endif							/* DYN_PARSE_H */

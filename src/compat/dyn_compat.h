@@ -146,6 +146,13 @@ typedef char *DynOptionSpace;
 #define dyn_parse_type(text, type, typmod) parseTypeString((text), (type), (typmod), false)
 #endif
 
+/* What does not return is said before its name since 18. */
+#if PG_VERSION_NUM >= 180000
+#define dyn_noreturn pg_noreturn
+#else
+#define dyn_noreturn __attribute__((noreturn))
+#endif
+
 /* One mode exactly; 17 can ask for stronger ones too. */
 #if PG_VERSION_NUM >= 170000
 #define dyn_lock_held(tag, mode) LockHeldByMe((tag), (mode), false)
