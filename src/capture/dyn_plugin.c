@@ -76,6 +76,7 @@ static MemoryContext change_context = NULL; /* one change */
 static List *sources = NIL;		/* of DynTracked *, ordered by OID */
 static List *changed = NIL;		/* those that have rows in the batch; in batch_context */
 static HTAB *mappings = NULL;
+static uint64 current_xid = 0;	/* of the transaction that is being decoded; 0: not yet asked for */
 static int64 batch_rows = 0;
 
 /* Work space for one change, as wide as the widest relation met. */
@@ -443,15 +444,20 @@ find_mapping(Relation relation)
 
 /* ---- changes ---- */
 
+/* With its epoch, for which a lock is taken that writers take, too: once a transaction. */
 static uint64
-full_xid(TransactionId xid)
+full_xid(const ReorderBufferTXN *txn)
 {
-	FullTransactionId next = ReadNextFullTransactionId();
-	uint64		epoch = EpochFromFullTransactionId(next);
+	if (current_xid == 0)
+	{
+		FullTransactionId next = ReadNextFullTransactionId();
+		uint64		epoch = EpochFromFullTransactionId(next);
 
-	if (xid > XidFromFullTransactionId(next))
-		epoch--;
-	return (epoch << 32) | xid;
+		if (txn->xid > XidFromFullTransactionId(next))
+			epoch--;
+		current_xid = (epoch << 32) | txn->xid;
+	}
+	return current_xid;
 }
 
 static bool
@@ -610,7 +616,7 @@ change_cb(LogicalDecodingContext *ctx, ReorderBufferTXN *txn,
 		MemoryContextSwitchTo(caller);
 		return;
 	}
-	xid = full_xid(txn->xid);
+	xid = full_xid(txn);
 
 	/* without FULL the old version is missing, or holds the key alone */
 	whole = (!needs_old || (old_tuple && relation->rd_rel->relreplident == REPLICA_IDENTITY_FULL)) &&
@@ -649,7 +655,7 @@ truncate_cb(LogicalDecodingContext *ctx, ReorderBufferTXN *txn,
 
 		for (int i = 0; i < mapping->ntargets; i++)
 			if (txn->end_lsn > mapping->targets[i].tracked->registered_lsn)
-				batch_add_event(mapping->targets[i].tracked, full_xid(txn->xid));
+				batch_add_event(mapping->targets[i].tracked, full_xid(txn));
 	}
 }
 
@@ -671,9 +677,9 @@ message_cb(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, XLogRecPtr messag
 		return;
 	dyn_batch_reshaped = true;
 	if (event.column == InvalidAttrNumber)
-		batch_add_event(tracked, full_xid(txn->xid));
+		batch_add_event(tracked, full_xid(txn));
 	else if (event.column != DYN_EVENT_NO_ROWS)
-		batch_add_column_event(tracked, full_xid(txn->xid), event.column);
+		batch_add_column_event(tracked, full_xid(txn), event.column);
 }
 
 /* ---- the plugin ---- */
@@ -688,6 +694,7 @@ startup_cb(LogicalDecodingContext *ctx, OutputPluginOptions *options, bool is_in
 static void
 begin_cb(LogicalDecodingContext *ctx, ReorderBufferTXN *txn)
 {
+	current_xid = 0;
 }
 
 static void
