@@ -142,4 +142,23 @@ FROM dyntable_explain('d_chain') line WHERE line LIKE 'estimated cost%';
 SELECT action, rows_inserted + rows_updated > 3 AS changed FROM dyntable_refresh('d_chain');
 SELECT count(*) FROM (SELECT c.id, d.next FROM chain c LEFT JOIN chain d ON d.id = c.next AND d.next > c.id EXCEPT ALL TABLE d_chain) missing;
 
+-- keys and columns that are cast without being told
+DELETE FROM definition;
+CREATE TABLE wide (id int PRIMARY KEY, s text, n numeric, f float8);
+CREATE TABLE narrow (id int PRIMARY KEY, s char(6), n int, f int);
+INSERT INTO wide VALUES (1, 'c', 1, 1), (2, 'c', 1, 1), (3, 'd', 2, 2);
+INSERT INTO narrow VALUES (1, 'c', 1, 1), (2, 'e', 5, 5);
+INSERT INTO definition (name, query) VALUES
+    ('d_char_full', 'SELECT w.s, w.id, x.id AS other FROM wide w FULL JOIN narrow x ON w.s = x.s'),
+    ('d_char_without', 'SELECT id FROM wide w WHERE NOT EXISTS (SELECT FROM narrow x WHERE x.s = w.s)'),
+    ('d_char_union', 'SELECT s, f FROM wide UNION ALL SELECT s, n FROM narrow'),
+    ('d_char_distinct', 'SELECT s FROM narrow UNION SELECT s FROM wide'),
+    ('d_numeric_full', 'SELECT w.s, w.id, x.id AS other FROM wide w FULL JOIN narrow x ON w.n = x.n'),
+    ('d_float_left', 'SELECT x.s, w.id, x.id AS other FROM narrow x LEFT JOIN wide w ON w.f = x.f'),
+    ('d_coalesced', 'SELECT coalesce(w.s, x.s) AS s, coalesce(w.n, x.n) AS n FROM wide w FULL JOIN narrow x USING (id)');
+CALL create_all();
+CALL change('last partners go', $$DELETE FROM narrow WHERE id = 1$$);
+CALL change('first partners come', $$INSERT INTO narrow VALUES (3, 'd', 2, 2); INSERT INTO wide VALUES (4, 'e', 5, 5)$$);
+CALL change('both change', $$UPDATE narrow SET s = 'c', n = 1; UPDATE wide SET s = 'd ' WHERE id = 3$$);
+
 DROP SCHEMA sql_joins CASCADE;

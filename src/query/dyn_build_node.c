@@ -23,7 +23,6 @@ typedef struct Substitution
 
 static Node *relocate(Var *var, void *arg);
 static Node *substitute(Node *expr, Substitution *substitution);
-static void show_cast(Node *expr);
 static List *moved_vars(List *vars, int offset);
 static void merge_selects(List **inputs, List **quals, List **targets);
 static bool is_identity(List *inputs, List *quals, List *targets);
@@ -88,7 +87,7 @@ dyn_make_select(DynContext *ctx, List *inputs, List *quals, List *targets)
 	if (is_identity(inputs, quals, targets))
 		return linitial(inputs);
 	foreach(lc, targets)
-		show_cast(lfirst(lc));
+		dyn_expr_show_cast(lfirst(lc));
 	node = dyn_node_new(DYN_NODE_SELECT, list_length(targets));
 	node->inputs = inputs;
 	node->quals = quals;
@@ -97,31 +96,6 @@ dyn_make_select(DynContext *ctx, List *inputs, List *quals, List *targets)
 		node->columns[i++] = column_of(lfirst(lc), inputs);
 	note_not_null(quals, node);
 	return node;
-}
-
-/*
- * The deparser leaves an implicit cast to whoever reads the text.  A column's
- * type is ours to say: print it.
- */
-static void
-show_cast(Node *expr)
-{
-	CoercionForm *form = NULL;
-
-	if (IsA(expr, FuncExpr))
-		form = &((FuncExpr *) expr)->funcformat;
-	else if (IsA(expr, RelabelType))
-		form = &((RelabelType *) expr)->relabelformat;
-	else if (IsA(expr, CoerceViaIO))
-		form = &((CoerceViaIO *) expr)->coerceformat;
-	else if (IsA(expr, ArrayCoerceExpr))
-		form = &((ArrayCoerceExpr *) expr)->coerceformat;
-	else if (IsA(expr, ConvertRowtypeExpr))
-		form = &((ConvertRowtypeExpr *) expr)->convertformat;
-	else if (IsA(expr, CoerceToDomain))
-		form = &((CoerceToDomain *) expr)->coercionformat;
-	if (form && *form == COERCE_IMPLICIT_CAST)
-		*form = COERCE_EXPLICIT_CAST;
 }
 
 /* Put the inputs of unshared SELECTs in their place. */

@@ -167,6 +167,31 @@ dyn_expr_conjuncts(Node *qual)
 	return list_make1(qual);
 }
 
+void
+dyn_expr_show_cast(Node *expr)
+{
+	CoercionForm *form = NULL;
+
+	while (expr && IsA(expr, CollateExpr))
+		expr = (Node *) ((CollateExpr *) expr)->arg;
+	if (expr == NULL)
+		return;
+	if (IsA(expr, FuncExpr))
+		form = &((FuncExpr *) expr)->funcformat;
+	else if (IsA(expr, RelabelType))
+		form = &((RelabelType *) expr)->relabelformat;
+	else if (IsA(expr, CoerceViaIO))
+		form = &((CoerceViaIO *) expr)->coerceformat;
+	else if (IsA(expr, ArrayCoerceExpr))
+		form = &((ArrayCoerceExpr *) expr)->coerceformat;
+	else if (IsA(expr, ConvertRowtypeExpr))
+		form = &((ConvertRowtypeExpr *) expr)->convertformat;
+	else if (IsA(expr, CoerceToDomain))
+		form = &((CoerceToDomain *) expr)->coercionformat;
+	if (form && *form == COERCE_IMPLICIT_CAST)
+		*form = COERCE_EXPLICIT_CAST;
+}
+
 /*
  * dyn_expr_text prints the expression with the server's own deparser: as the
  * WHERE clause of a query without columns whose FROM is WITH entries of our
@@ -207,6 +232,7 @@ dyn_expr_text(Node *expr, const char *prefix, int ninputs, const int *ncolumns,
 		}
 	}
 	from->quals = dyn_expr_printable(expr);
+	dyn_expr_show_cast(from->quals);
 	query->jointree = from;
 	query->windowClause = windows;
 	query->targetList = window_tlist;

@@ -41,6 +41,13 @@ extern OpExpr *dyn_expr_equality(Node *expr);
 /* The first function or construct in the query that no delta can follow, or NULL; *code is its reason code. */
 extern char *dyn_expr_refusal(Query *query, const char **code);
 
+/*
+ * The deparser leaves an implicit cast to whoever reads the text.  Of an
+ * expression that stands alone, as a column or a key, the type is ours to say:
+ * make the cast an explicit one.
+ */
+extern void dyn_expr_show_cast(Node *expr);
+
 /* AND flattened into a list. */
 extern List *dyn_expr_conjuncts(Node *qual);
 
