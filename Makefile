@@ -12,7 +12,7 @@ EXTVERSION  = 1.0
 MODULE_big  = dyntable
 DATA_built  = dyntable--$(EXTVERSION).sql
 OBJS        = $(patsubst %.c,%.o,$(sort $(wildcard src/*/*.c)))
-SQL_PARTS   = $(addprefix src/sql/,header.sql catalog.sql types.sql command.sql refresh.sql schedule.sql capture.sql restore.sql monitor.sql history.sql information.sql graph.sql statement.sql)
+SQL_PARTS   = $(addprefix src/sql/,header.sql catalog.sql types.sql command.sql refresh.sql schedule.sql capture.sql restore.sql monitor.sql history.sql information.sql graph.sql feed.sql statement.sql)
 
 PG_CONFIG  ?= $(firstword $(wildcard /usr/lib/postgresql/15/bin/pg_config) pg_config)
 PG_CPPFLAGS = -I$(CURDIR)/src -DDYN_VERSION='"$(EXTVERSION)"'

@@ -264,6 +264,26 @@ extern DynRestored *dyn_restored_get(Oid relid);	/* NULL: it is not one */
 extern void dyn_restored_identities(const DynRestored *restored);	/* hand to capture what its sources had */
 extern bool dyn_restored_forget(const char *schema, const char *name);
 
+/*
+ * feed: what of a followed table's changes is kept (refresh/dyn_feed.c), as long
+ * as keep.  NULL: not followed any more.
+ */
+extern void dyn_feed_keep(Oid relid, const Interval *keep);
+extern void dyn_feed_mark(Oid feed, int64 refresh_no, TimestampTz data_timestamp);
+extern void dyn_feed_trim(Oid relid, Oid feed, TimestampTz data_timestamp);	/* what is older than is to be kept */
+
+extern void dyn_feed_clear(Oid feed);
+
+/* The oldest mark, under the active snapshot; false: there is none. */
+extern bool dyn_feed_oldest(Oid feed, int64 *refresh_no, TimestampTz *data_timestamp);
+
+/*
+ * The rows of refreshes later than these, as (refresh_no, data_timestamp, action, is_update, data),
+ * under the active snapshot.  since 0, since_time DT_NOBEGIN: of all.
+ */
+extern void dyn_feed_read(Oid feed, int64 since, TimestampTz since_time, Tuplestorestate *rows,
+						  TupleDesc desc);
+
 /* version: to be called whenever something of a table changed that it has a column for; when it is dropped */
 extern void dyn_version_note(Oid relid);
 extern void dyn_version_end(Oid relid);

@@ -586,12 +586,13 @@ extension_being_dropped(void)
 void
 dyn_table_delete(Oid relid)
 {
-	static const char *const tables[] = {"stage", "edge", "position", "dynamic_table"};
+	static const char *const tables[] = {"stage", "edge", "position", "dynamic_table", "feed"};
 	static DynStatement deletes[] = {
 		{"DELETE FROM dyntable.stage WHERE relid = $1", 1, {OIDOID}},
 		{"DELETE FROM dyntable.edge WHERE relid = $1", 1, {OIDOID}},
 		{"DELETE FROM dyntable.position WHERE relid = $1", 1, {OIDOID}},
 		{"DELETE FROM dyntable.dynamic_table WHERE relid = $1", 1, {OIDOID}},
+		{"DELETE FROM dyntable.feed WHERE relid = $1", 1, {OIDOID}},
 	};
 	Datum		values[] = {ObjectIdGetDatum(relid)};
 	ListCell   *cell;

@@ -29,7 +29,7 @@
 
 PG_FUNCTION_INFO_V1(dyntable_freshness);
 PG_FUNCTION_INFO_V1(dyntable_next_refresh);
-PG_FUNCTION_INFO_V1(dyntable_changes);
+PG_FUNCTION_INFO_V1(dyntable_changes_counted);
 PG_FUNCTION_INFO_V1(dyntable_workers);
 
 /* freshness(relid, stored): the data timestamp, as far as it has come since it was stored. */
@@ -59,7 +59,7 @@ dyntable_next_refresh(PG_FUNCTION_ARGS)
 
 /* changes(source) */
 Datum
-dyntable_changes(PG_FUNCTION_ARGS)
+dyntable_changes_counted(PG_FUNCTION_ARGS)
 {
 	Oid			source = PG_GETARG_OID(0);
 

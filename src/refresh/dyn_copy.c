@@ -25,6 +25,7 @@
 #include <utils/snapmgr.h>
 
 #include "refresh/dyn_evaluate.h"
+#include "refresh/dyn_feed.h"
 #include "refresh/dyn_target.h"
 
 static void copy_index(Oid index, Oid from, Oid to);
@@ -123,8 +124,8 @@ dyn_copy_states(Oid from, Oid to)
 		if (sscanf(get_rel_name(stage), "stage_%u_%d", &owner, &no) != 2)
 			elog(ERROR, "unexpected name of a state table: %s", get_rel_name(stage));
 
-		/* the log of its changes is for those that read it */
-		if (no == 0)
+		/* the log of its changes is for those that read it, and so is its feed */
+		if (no == 0 || no == DYN_FEED_STAGE)
 			continue;
 		dyn_state_ddl(psprintf("CREATE TABLE %s (LIKE %s) WITH (fillfactor = 80)",
 							   dyn_state_name(to, no), dyn_relation_name(stage)));

@@ -3,7 +3,7 @@
  *	  The state tables of a dynamic table.
  *
  * One for each operator of its plan that has state (number = the node's), and
- * number 0, the log of its own delta (dyn_own_log.c).  They lie in schema dyntable, belong to the extension's owner, are readable
+ * number 0, the log of its own delta (dyn_own_log.c), and DYN_FEED_STAGE, its change feed (dyn_feed.c).  They lie in schema dyntable, belong to the extension's owner, are readable
  * by no user, and go with the dynamic table.  They are made anew whenever the
  * table is reinitialised: what is built then is built without indexes, and
  * indexed afterwards.
@@ -32,6 +32,7 @@
 #include "capture/dyn_capture.h"
 #include "query/dyn_advice.h"
 #include "refresh/dyn_evaluate.h"
+#include "refresh/dyn_feed.h"
 
 /* Below so many rows a wrong plan costs nothing to speak of. */
 #define ANALYZE_ROWS 1000
@@ -276,7 +277,7 @@ dyn_states_drop(Oid relid)
 	ListCell   *lc;
 
 	foreach(lc, dyn_stages_of(relid))
-		if (lfirst_oid(lc) != dyn_stage_get(relid, 0))
+		if (lfirst_oid(lc) != dyn_stage_get(relid, 0) && lfirst_oid(lc) != dyn_stage_get(relid, DYN_FEED_STAGE))
 			dyn_stage_drop(relid, lfirst_oid(lc));
 }
 

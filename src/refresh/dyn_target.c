@@ -20,6 +20,7 @@
 #include <access/xact.h>
 #include <access/xlog.h>
 #include <catalog/index.h>
+#include <catalog/pg_type.h>
 #include <executor/executor.h>
 #include <miscadmin.h>
 #include <nodes/nodeFuncs.h>
@@ -27,7 +28,9 @@
 #include <pgstat.h>
 #include <storage/bufmgr.h>
 #include <utils/builtins.h>
+#include <utils/datetime.h>
 #include <utils/fmgroids.h>
+#include <utils/json.h>
 #include <utils/lsyscache.h>
 #include <utils/rel.h>
 #include <utils/timestamp.h>
@@ -42,6 +45,7 @@
 #include "query/dyn_plan.h"
 #include "query/dyn_query.h"
 #include "refresh/dyn_outlived.h"
+#include "refresh/dyn_feed.h"
 #include "refresh/dyn_own_log.h"
 #include "refresh/dyn_phases.h"
 #include "refresh/dyn_shape.h"
@@ -625,6 +629,7 @@ refresh_in_full(Target *target)
 								 dyn_sql_content(&evaluation->sql, target->plan->top)),
 						NULL, NULL);
 		target->position->refresh_no++;
+		dyn_feed_restart(target->table->relid, target->position->refresh_no, target->run->upto);
 		dyn_sink_ensure_index(target->sink);
 		dyn_state_analyze(target->sink->name, target->counts.inserted);
 		return;
@@ -668,6 +673,7 @@ reshape(Target *target)
 	if (target->position->populated)
 		dyn_shape_log(shape, filled, &evaluation->execution, target->position->refresh_no);
 	dyn_shape_end(shape, filled);
+	dyn_feed_restart(target->table->relid, target->position->refresh_no, target->run->upto);
 	target->sink = target_sink(target);
 	dyn_sink_ensure_index(target->sink);
 	dyn_state_analyze(target->sink->name, target->counts.inserted);
@@ -784,6 +790,7 @@ apply(Target *target, DynRows *delta)
 		return;
 	phase = dyn_phase_enter(DYN_PHASE_APPLY);
 	dyn_own_log_write(&target->evaluation.execution, sink, delta, target->position->refresh_no + 1);
+	dyn_feed_write(&target->evaluation.execution, sink, delta, target->position->refresh_no + 1, target->run->upto);
 	if (sink->outlived == NIL)
 		write_delta(&application);
 	else if ((error = dyn_try(write_delta, &application)) != NULL)
@@ -808,6 +815,7 @@ record(Target *target)
 	DynPosition *position = target->position;
 	DynResult  *result = target->result;
 	TimestampTz before = position->data_timestamp;
+	char		moment[MAXDATELEN + 1];
 	ListCell   *lc;
 
 	dyn_outlived_note(target->sink->relid, target->sink->outlived);
@@ -844,7 +852,7 @@ record(Target *target)
 		dyn_notify(result->action == DYN_ACTION_REINITIALIZE ? "reinitialised" : "refreshed", result->relid,
 				   psprintf(", \"action\": \"%s\", \"data_timestamp\": \"%s\", \"inserted\": " INT64_FORMAT
 							", \"updated\": " INT64_FORMAT ", \"deleted\": " INT64_FORMAT,
-							dyn_action_name(result->action), timestamptz_to_str(result->data_timestamp),
+							dyn_action_name(result->action), JsonEncodeDateTime(moment, TimestampTzGetDatum(result->data_timestamp), TIMESTAMPTZOID, NULL),
 							result->rows_inserted, result->rows_updated, result->rows_deleted));
 	dyn_freshness_refreshed(result->relid, before, result->data_timestamp, result->ended);
 }

@@ -239,3 +239,10 @@ FROM dyntable.dynamic_table t
 JOIN pg_class c ON c.oid = t.relid
 JOIN pg_namespace n ON n.oid = c.relnamespace;
 COMMENT ON VIEW dyntable.described IS 'dynamic tables as they are, in the columns of dyntable.version';
+
+-- Dynamic tables that somebody follows; the changes are in a state table of each.
+CREATE TABLE dyntable.feed (
+    relid oid PRIMARY KEY,
+    keep  interval NOT NULL
+);
+COMMENT ON TABLE dyntable.feed IS 'dynamic tables whose changes are kept for those who follow them, and for how long';

@@ -20,7 +20,7 @@ COMMENT ON FUNCTION dyntable.next_refresh(oid)
 
 CREATE FUNCTION dyntable.changes(source oid) RETURNS bigint
     LANGUAGE C VOLATILE STRICT
-    AS 'MODULE_PATHNAME', 'dyntable_changes';
+    AS 'MODULE_PATHNAME', 'dyntable_changes_counted';
 COMMENT ON FUNCTION dyntable.changes(oid) IS 'how many changes of a source were logged since the server started';
 
 CREATE FUNCTION dyntable.workers(OUT pid integer, OUT warehouse text, OUT state text,
@@ -173,7 +173,8 @@ SELECT c.relname AS name,
        obj_description(c.oid, 'pg_class') AS comment,
        t.created AS created_on,
        t.resumed_on,
-       p.refresh_no
+       p.refresh_no,
+       (SELECT d.keep FROM dyntable.feed d WHERE d.relid = t.relid) AS changes_kept
 FROM (
     -- Computed only where they are asked for.
     SELECT t.*,
@@ -230,6 +231,7 @@ COMMENT ON COLUMN dyntable.dynamic_tables.suspended_on IS 'since when it is susp
 COMMENT ON COLUMN dyntable.dynamic_tables.standstill IS 'why it is not as fresh as it should be, in words; null: it is, or is about to be';
 COMMENT ON COLUMN dyntable.dynamic_tables.resumed_on IS 'when it was resumed last';
 COMMENT ON COLUMN dyntable.dynamic_tables.refresh_no IS 'number of the last refresh that changed rows; see dyntable_changes()';
+COMMENT ON COLUMN dyntable.dynamic_tables.changes_kept IS 'for how long dyntable_changes() has its changes; null: it is not followed';
 COMMENT ON COLUMN dyntable.dynamic_tables.populated IS 'false before the first fill';
 COMMENT ON COLUMN dyntable.dynamic_tables.last_refresh_state IS 'SUCCEEDED, FAILED, CANCELLED or UPSTREAM_FAILED';
 COMMENT ON COLUMN dyntable.dynamic_tables.last_refresh_action IS 'NO_DATA, INCREMENTAL, FULL or REINITIALIZE; null where it failed';
