@@ -52,6 +52,7 @@ INSERT INTO hint_case (query) VALUES
     ('SELECT id FROM IDENTIFIER($source)'),
     ('SELECT id FROM IDENTIFIER(''hint_t'')'),
     ('SELECT id FROM hint_t WHERE a > $limit'),
+    ('SELECT id FROM DYNAMIC_TABLE_REFRESH_BOUNDARY(hint_u)'),
     ('SELECT id, doc:name AS name FROM hint_t'),
     ('SELECT id, doc:name.first::string AS name FROM hint_t'),
     ('SELECT k, ARRAY_AGG(a) WITHIN GROUP (ORDER BY b) AS l FROM hint_t GROUP BY k'),

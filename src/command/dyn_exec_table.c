@@ -132,6 +132,34 @@ add_default(DynStatement *statement, const char *name, char *value)
 		add(statement, name, value);
 }
 
+/* Whether a common table expression is meant is for the query to say. */
+static void
+add_boundaries(DynExec *exec, DynStatement *statement)
+{
+	StringInfoData list;
+	ListCell   *cell;
+
+	if (statement->boundaries == NIL)
+		return;
+	initStringInfo(&list);
+	foreach(cell, statement->boundaries)
+	{
+		DynName    *name = lfirst(cell);
+		Oid			relid;
+
+		exec->parser.blame = name->at;
+		relid = RangeVarGetRelid(dyn_option_name(name->text), NoLock, true);
+		if (OidIsValid(relid) && dyn_is_dynamic_table(relid))
+			appendStringInfo(&list, "%s%u", list.len ? "," : "", relid);
+		else if (OidIsValid(relid))
+			ereport(NOTICE,
+					(errmsg("DYNAMIC_TABLE_REFRESH_BOUNDARY(%s) has no effect", name->text),
+					 errdetail("It is not a dynamic table.")));
+	}
+	if (list.len > 0)
+		add(statement, "boundary", psprintf("{%s}", list.data));
+}
+
 static void
 comment_columns(DynExec *exec, const DynStatement *statement, Oid relid)
 {
@@ -264,6 +292,7 @@ dyn_exec_create(DynExec *exec, DynStatement *statement)
 		return;
 	}
 	find_query(exec, statement);
+	add_boundaries(exec, statement);
 	exec->parser.blame = name->at;
 	if (OidIsValid(relid) && statement->or_alter)
 	{

@@ -127,11 +127,33 @@ take_columns(DynParser *parser)
 	return columns;
 }
 
+static void
+blank(DynStatement *statement, const DynWord *word)
+{
+	memset(statement->query + word->start - statement->query_at, ' ', word->end - word->start);
+}
+
+/* DYNAMIC_TABLE_REFRESH_BOUNDARY(name) is an argument: blanks around the name, so that places stay. */
+static void
+take_boundary(DynParser *parser, DynStatement *statement)
+{
+	const DynWord *words = parser->words->words;
+	int			first = parser->next;
+
+	parser->next += 2;
+	statement->boundaries = lappend(statement->boundaries, dyn_take_table_name(parser));
+	dyn_need(parser, ")");
+	blank(statement, &words[first]);
+	blank(statement, &words[first + 1]);
+	blank(statement, &words[parser->next - 1]);
+}
+
 /* Behind AS: all up to the end of the statement. */
 static void
 take_query(DynParser *parser, DynStatement *statement)
 {
 	const DynWord *words = parser->words->words;
+	int			first = parser->next;
 
 	if (dyn_see_end(parser))
 		dyn_unexpected(parser, "a query", NULL);
@@ -139,6 +161,12 @@ take_query(DynParser *parser, DynStatement *statement)
 	while (!dyn_see_end(parser))
 		parser->next++;
 	statement->query = dyn_words_slice(parser->words, statement->query_at, words[parser->next - 1].end);
+	parser->next = first;
+	while (!dyn_see_end(parser))
+		if (dyn_see(parser, "dynamic_table_refresh_boundary ("))
+			take_boundary(parser, statement);
+		else
+			parser->next++;
 }
 
 static void

@@ -78,6 +78,7 @@ typedef struct DynStatement
 	List	   *columns;		/* of DynColumn */
 	char	   *query;
 	int			query_at;		/* byte in the command */
+	List	   *boundaries;		/* of DynName: what the query reads as it is */
 	DynClustering clustering;
 	List	   *cluster_keys;	/* of char *: elements as CREATE INDEX takes them */
 	int			cluster_at;

@@ -81,6 +81,7 @@ static const Pattern patterns[] = {
 	{"at (", TRAVEL_HINT, ERRCODE_SYNTAX_ERROR},
 	{"before (", TRAVEL_HINT, ERRCODE_SYNTAX_ERROR},
 	{"changes (", "The changes of a source need not be read by the query: a refresh computes the difference."},
+	{"dynamic_table_refresh_boundary (", "Name the table alone, and give the function the argument boundary => '{name}'."},
 	{"identifier (", "Write the name itself; there are no names in variables."},
 	{"$", "Write the value itself: a definition has no session variables (psql puts in its own with :'name')."},
 	{":", "Write x -> 'key' for jsonb and x ->> 'key' for text, as in (x #>> '{a,b}')."},
