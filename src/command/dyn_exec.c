@@ -327,6 +327,7 @@ void
 dyn_exec_statement(DynExec *exec, DynStatement *statement)
 {
 	exec->parser.blame = -1;
+	exec->arguments = statement->arguments;
 	switch (statement->kind)
 	{
 		case DYN_CREATE_TABLE:
@@ -406,6 +407,26 @@ forget_call(ErrorData *error, const char *call)
 		error->context = NULL;
 }
 
+/* Where in the command the error's place in the text of an argument is, or what it is about; -1: it is about none. */
+static int
+place_in_argument(const DynExec *exec, const ErrorData *error)
+{
+	ListCell   *cell;
+
+	foreach(cell, exec->arguments)
+	{
+		DynArgument *argument = lfirst(cell);
+		size_t		length = strlen(argument->name);
+
+		if (argument->value != NULL && error->internalpos > 0 && error->internalquery != NULL &&
+			strcmp(error->internalquery, argument->value) == 0)
+			return argument->at + pg_mbcharcliplen(argument->value, strlen(argument->value), error->internalpos - 1);
+		if (strncmp(error->message, argument->name, length) == 0 && error->message[length] == ' ' && argument->at > 0)
+			return argument->at;
+	}
+	return -1;
+}
+
 /* Where in the command the error's place in the query is; -1: it is not in the user's query. */
 static int
 place_in_query(const DynExec *exec, const ErrorData *error)
@@ -434,6 +455,8 @@ rethrow_in_command(DynExec *exec, const char *command, MemoryContext context)
 	FlushErrorState();
 	forget_call(error, exec->call);
 	byte = place_in_query(exec, error);
+	if (byte < 0)
+		byte = place_in_argument(exec, error);
 	if (byte < 0 && (error->internalquery == NULL || strcmp(error->internalquery, command) != 0))
 		byte = exec->parser.blame;
 	if (error->internalquery == NULL && error->cursorpos > 0)
@@ -481,6 +504,7 @@ dyntable_exec(PG_FUNCTION_ARGS)
 			if (count++ > 0)
 				CommandCounterIncrement();
 			dyn_exec_statement(&exec, statement);
+			exec.arguments = NIL;
 		}
 		if (count == 0)
 			ereport(ERROR,

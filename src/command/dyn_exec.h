@@ -18,6 +18,7 @@ typedef struct DynExec
 	/* What runs at the moment, for errors. */
 	const char *call;			/* statement given to the server, or NULL */
 	const DynStatement *statement;	/* whose query is analysed, or NULL */
+	const List *arguments;		/* of the statement, DynArguments */
 	const char *query;			/* the query as it was given to the server */
 	int			query_shift;	/* where in it the statement's query begins */
 } DynExec;
