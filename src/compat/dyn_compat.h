@@ -160,6 +160,13 @@ typedef char *DynOptionSpace;
 #define dyn_lock_held(tag, mode) LockHeldByMe((tag), (mode))
 #endif
 
+/* Whether an operator compares as some btree index does; the question became one about any ordered index in 18. */
+#if PG_VERSION_NUM >= 180000
+#define dyn_is_comparison(op) (get_op_index_interpretation(op) != NIL)
+#else
+#define dyn_is_comparison(op) (get_op_btree_interpretation(op) != NIL)
+#endif
+
 /* What is counted by transactions changed its name in 17. */
 #if PG_VERSION_NUM >= 170000
 #define dyn_ended_transactions() (TransamVariables->xactCompletionCount)

@@ -25,6 +25,7 @@
 #include <utils/timestamp.h>
 #include <utils/typcache.h>
 
+#include "compat/dyn_compat.h"
 #include "query/dyn_expr.h"
 
 /* By more than this no two zones' times differ, nor one zone's before and after a change. */
@@ -117,7 +118,7 @@ find_turn(Node *comparison, Turn *turn)
 	Oid			function;
 
 	memset(turn, 0, sizeof(Turn));
-	if (!IsA(op, OpExpr) || list_length(op->args) != 2 || get_op_btree_interpretation(op->opno) == NIL ||
+	if (!IsA(op, OpExpr) || list_length(op->args) != 2 || !dyn_is_comparison(op->opno) ||
 		contain_var_clause(linitial(op->args)) == contain_var_clause(lsecond(op->args)))
 		return false;
 	made = contain_var_clause(linitial(op->args)) ? 0 : 1;
@@ -238,6 +239,19 @@ truncated(Node *unit, Shifted *shifted)
 	return false;
 }
 
+static bool
+within(int64 value, int64 limit)
+{
+	return value > -limit && value < limit;
+}
+
+static bool
+is_moderate(const Interval *interval)
+{
+	return within(interval->time, FOREVER) && within(interval->month, 12 * 100000) &&
+		within(interval->day, 366 * 100000);
+}
+
 /* Add or subtract a constant interval or number of days. */
 static bool
 add_span(Node *span, int sign, bool zoned, Shifted *shifted)
@@ -254,8 +268,7 @@ add_span(Node *span, int sign, bool zoned, Shifted *shifted)
 	else
 	{
 		interval = DatumGetIntervalP(constant->constvalue);
-		if (Abs((int64) interval->month) > 12 * 100000 || Abs((int64) interval->day) > 366 * 100000 ||
-			interval->time > FOREVER || interval->time < -FOREVER)
+		if (!is_moderate(interval))
 			return false;
 		least = most = interval->time + interval->day * USECS_PER_DAY;
 		least += interval->month * USECS_PER_DAY * (interval->month > 0 ? 28 : 31);
@@ -285,7 +298,7 @@ turn_at(Turn *turn, TimestampTz t, int64 *value)
 		(turn->span && !span_of(dyn_expr_value_at(turn->span, t), &span)))
 		return false;
 	*value += turn->sign * span;
-	return Abs(*value) < FOREVER && Abs(turn->shifted.least) < FOREVER && Abs(turn->shifted.most) < FOREVER;
+	return within(*value, FOREVER) && within(turn->shifted.least, FOREVER) && within(turn->shifted.most, FOREVER);
 }
 
 static bool
@@ -318,14 +331,13 @@ span_of(Const *constant, int64 *value)
 	if (constant->consttype == INT4OID)
 	{
 		*value = DatumGetInt32(constant->constvalue) * USECS_PER_DAY;
-		return Abs(*value) < FOREVER;
+		return within(*value, FOREVER);
 	}
 	interval = DatumGetIntervalP(constant->constvalue);
-	if (interval->time > FOREVER || interval->time < -FOREVER || Abs((int64) interval->month) > 12 * 100000 ||
-		Abs((int64) interval->day) > 366 * 100000)
+	if (!is_moderate(interval))
 		return false;
 	*value = interval->time + (interval->day + INT64CONST(30) * interval->month) * USECS_PER_DAY;
-	return Abs(*value) < FOREVER;
+	return within(*value, FOREVER);
 }
 
 /* The column compared with a moment; days are rounded so that no row is missed. */
