@@ -226,6 +226,8 @@ dyntable_alter(PG_FUNCTION_ARGS)
 	{
 		table->target_lag = dyn_option_lag(target_lag);
 		table->schedule = NULL;
+		if (table->target_lag == NULL)
+			dyn_option_tell_unread(relid);
 	}
 	if (schedule != NULL)
 	{

@@ -182,7 +182,12 @@ create_definition(FunctionCallInfo fcinfo, DynDefinition *definition)
 static void
 fill(Oid relid, const DynDefinition *definition)
 {
-	dyn_run(list_make1_oid(relid), &(DynRunOptions) {.trigger = DYN_TRIGGER_CREATION});
+	DynRunOptions options = {.trigger = DYN_TRIGGER_CREATION};
+	int64		lag = dyn_lag_microseconds(dyn_table_get(relid, false));
+
+	if (!dyn_is_populated(relid))
+		options.reuse = lag > 0 ? lag : USECS_PER_MINUTE;
+	dyn_run(list_make1_oid(relid), &options);
 	if (definition->reinit != NULL)
 		dyn_position_set_reinit(relid, definition->reinit);
 }
@@ -223,6 +228,8 @@ dyntable_create(PG_FUNCTION_ARGS)
 	if (comment != NULL)
 		CreateComments(relid, RelationRelationId, 0, comment);
 
+	if (options.lag == NULL && options.schedule == NULL)
+		dyn_option_tell_unread(relid);
 	dyn_forbid_prepare();
 	if (!options.on_schedule && !options.unchanged)
 		fill(relid, &definition);

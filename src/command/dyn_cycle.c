@@ -11,6 +11,7 @@
 #include <access/table.h>
 #include <catalog/namespace.h>
 #include <catalog/pg_class.h>
+#include <miscadmin.h>
 #include <rewrite/rewriteHandler.h>
 #include <utils/lsyscache.h>
 #include <utils/rel.h>
@@ -31,27 +32,53 @@ present_edges(Oid relid)
 	return dyn_query_sources(castNode(Query, stringToNode(table->tree)));
 }
 
-void
-dyn_check_cycle(Oid relid, const char *name, List *edges)
+/* The way from a table to what it reads in the end, as "a" -> "b" -> "a". */
+static char *
+path_text(const char *name, const List *path)
 {
-	List	   *pending = list_copy(edges);
-	List	   *seen = NIL;
+	StringInfoData text;
+	ListCell   *cell;
 
-	while (pending != NIL)
+	initStringInfo(&text);
+	appendStringInfo(&text, "\"%s\"", name);
+	foreach(cell, path)
+		appendStringInfo(&text, " -> \"%s\"", get_rel_name(lfirst_oid(cell)));
+	appendStringInfo(&text, " -> \"%s\"", name);
+	return text.data;
+}
+
+/* Follow what is read; path: the dynamic tables that lead here, seen: those that lead nowhere else. */
+static void
+follow(Oid relid, const char *name, List *edges, List **path, List **seen)
+{
+	ListCell   *cell;
+
+	check_stack_depth();
+	foreach(cell, edges)
 	{
-		DynEdge    *edge = linitial(pending);
+		DynEdge    *edge = lfirst(cell);
 
-		pending = list_delete_first(pending);
 		if (edge->source == relid)
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
-					 errmsg("dynamic table \"%s\" would read itself", name),
+					 errmsg("dynamic table \"%s\" would read itself: %s", name, path_text(name, *path)),
 					 errdetail("Its query reads it, directly or through other dynamic tables or views.")));
-		if (edge->kind != DYN_EDGE_DYNAMIC || list_member_oid(seen, edge->source))
+		if (edge->kind != DYN_EDGE_DYNAMIC || list_member_oid(*seen, edge->source))
 			continue;
-		seen = lappend_oid(seen, edge->source);
-		pending = list_concat(pending, present_edges(edge->source));
+		*seen = lappend_oid(*seen, edge->source);
+		*path = lappend_oid(*path, edge->source);
+		follow(relid, name, present_edges(edge->source), path, seen);
+		*path = list_delete_last(*path);
 	}
+}
+
+void
+dyn_check_cycle(Oid relid, const char *name, List *edges)
+{
+	List	   *path = NIL;
+	List	   *seen = NIL;
+
+	follow(relid, name, edges, &path, &seen);
 }
 
 void

@@ -211,6 +211,16 @@ dyn_option_check_lag_or_schedule(const char *lag, const char *schedule)
 }
 
 void
+dyn_option_tell_unread(Oid relid)
+{
+	if (dyn_pullers_of(relid) == NIL)
+		ereport(NOTICE,
+				(errmsg("dynamic table \"%s\" will be refreshed when one that reads it is, and none does yet",
+						get_rel_name(relid)),
+				 errhint("Create one over it, or give it a target lag.")));
+}
+
+void
 dyn_command_check(const char *name)
 {
 	dyn_run_check(name);

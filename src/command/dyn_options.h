@@ -29,6 +29,9 @@ extern void dyn_option_check_schedule(const char *text);
 extern void dyn_option_check_warehouse(const char *text);
 extern void dyn_option_check_lag_or_schedule(const char *lag, const char *schedule);
 
+/* A NOTICE if a table that is only refreshed for the sake of others has none. */
+extern void dyn_option_tell_unread(Oid relid);
+
 /* Errors that every command which writes raises where it cannot: those of dyn_run_check, and not preloaded. */
 extern void dyn_command_check(const char *name);
 

@@ -53,6 +53,12 @@ typedef struct DynRunOptions
 	DynTrigger	trigger;
 	bool		catch_errors;
 	TimestampTz due;			/* when it was to start; 0: nobody planned it */
+
+	/*
+	 * Not 0: one table, which is new, may be filled from what it reads as it
+	 * stands, if that is one state and no older than so many microseconds.
+	 */
+	int64		reuse;
 } DynRunOptions;
 
 /*

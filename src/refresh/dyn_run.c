@@ -32,6 +32,7 @@
 #include <utils/snapmgr.h>
 #include <utils/timestamp.h>
 
+#include "base/dyn_freshness.h"
 #include "base/dyn_progress.h"
 #include "base/dyn_settings.h"
 #include "capture/dyn_capture.h"
@@ -45,6 +46,8 @@
 /* How long a run waits for a capture worker that is starting. */
 #define CAPTURE_START_MS 3000
 
+static TimestampTz reusable(Oid relid, int64 most);
+static List *fill_as_it_stands(DynRun *run, Oid relid, int64 most, List *order);
 static void visit(Oid relid, List *asked, List **order, List **path);
 static List *refresh_all(DynRun *run, bool catch_errors);
 static void lock_tables(List *order);
@@ -154,6 +157,8 @@ dyn_run_keeping(List *relids, const DynRunOptions *options, Snapshot *snapshot)
 	run.order = order;
 	if (options->due != 0)
 		run.queued_ms = Max(GetCurrentTimestamp() - options->due, 0) / 1000.0;
+	if (options->reuse > 0 && reusable(linitial_oid(relids), options->reuse) != DT_NOEND)
+		order = run.order = fill_as_it_stands(&run, linitial_oid(relids), options->reuse, order);
 	dyn_progress_begin(options->trigger, options->due, order);
 	PG_TRY();
 	{
@@ -187,6 +192,54 @@ refresh_all(DynRun *run, bool catch_errors)
 			results = lappend(results, refresh_in_turn(run, lfirst_oid(lc), results, catch_errors));
 	}
 	return results;
+}
+
+/*
+ * The data timestamp at which a new table can be filled from the dynamic
+ * tables that it reads without refreshing them, DT_NOEND where there is none:
+ * it must read nothing else, and all of them must have been true as of one
+ * moment.  While a chain is made, each table is so refreshed only once.
+ */
+static TimestampTz
+reusable(Oid relid, int64 most)
+{
+	List	   *edges = dyn_edges_of(relid);
+	TimestampTz from = DT_NOBEGIN;
+	TimestampTz upto = DT_NOEND;
+	ListCell   *lc;
+
+	/* a snapshot of before may not see the refresh that the data timestamp is from */
+	if (IsolationUsesXactSnapshot() || edges == NIL)
+		return DT_NOEND;
+	foreach(lc, edges)
+	{
+		DynEdge    *edge = lfirst(lc);
+		DynPosition *position;
+
+		if (edge->kind != DYN_EDGE_DYNAMIC)
+			return DT_NOEND;
+		position = dyn_position_get(edge->source);
+		if (!position->populated || position->reinit_reason != NULL ||
+			TIMESTAMP_IS_NOBEGIN(position->data_timestamp))
+			return DT_NOEND;
+		from = Max(from, position->data_timestamp);
+		upto = Min(upto, dyn_freshness_data_timestamp(edge->source, position->data_timestamp));
+	}
+	return from <= upto && upto > GetCurrentTimestamp() - most ? upto : DT_NOEND;
+}
+
+/* The same for certain, now that nobody refreshes what it reads.  Returns the tables of the run. */
+static List *
+fill_as_it_stands(DynRun *run, Oid relid, int64 most, List *order)
+{
+	TimestampTz upto;
+
+	lock_tables(list_make1_oid(relid));
+	upto = reusable(relid, most);
+	if (upto == DT_NOEND)
+		return order;
+	run->upto = upto;
+	return list_make1_oid(relid);
 }
 
 /* Several tables in one subtransaction.  False, and nothing done, if one failed, now or upstream. */
@@ -427,7 +480,8 @@ begin_run(DynRun *run, List *order)
 
 		if (run->generation != 0)
 			complete = dyn_capture_complete();
-		run->upto = GetCurrentTimestamp();
+		if (run->upto == 0)
+			run->upto = GetCurrentTimestamp();
 		latest = GetLatestSnapshot();
 		ended = latest->snapXactCompletionCount;
 		run->snapshot = RegisterSnapshot(latest);
