@@ -40,8 +40,14 @@ $(MODULE_big).so: src/dyntable.map
 dyntable--$(EXTVERSION).sql: $(SQL_PARTS)
 	cat $^ > $@
 
+# What t/025_schedule.pl runs the schedule in: a library of its own around the files that decide.
+SIMULATED = src/schedule/dyn_due.c src/schedule/dyn_graph.c src/base/dyn_cron.c
+build/simulation.so: test/schedule/simulate.c $(SIMULATED) $(wildcard src/*/*.h)
+	@mkdir -p build
+	$(CC) $(CFLAGS) $(CPPFLAGS) -fPIC -shared -o $@ $< $(SIMULATED)
+
 # The private copy: see scripts/tree.
-tree: all
+tree: all build/simulation.so
 	scripts/tree $(PG_CONFIG) build/pg
 	$(MAKE) -s install DESTDIR=$(CURDIR)/build/pg PG_CONFIG=$(PG_CONFIG)
 

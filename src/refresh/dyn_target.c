@@ -951,5 +951,24 @@ last_input(Target *target)
 		foreach(le, target->evaluation.edges)
 			if (((DynEdge *) lfirst(le))->source == lfirst_oid(lc))
 				last = lfirst_oid(lc);
+
+	/* or, where they were read as they stand, the newest */
+	if (!OidIsValid(last))
+	{
+		TimestampTz newest = DT_NOBEGIN;
+
+		foreach(le, target->evaluation.edges)
+		{
+			DynEdge    *edge = lfirst(le);
+			TimestampTz stands = edge->kind == DYN_EDGE_DYNAMIC ?
+				dyn_position_data_timestamp(edge->source) : DT_NOBEGIN;
+
+			if (stands > newest)
+			{
+				newest = stands;
+				last = edge->source;
+			}
+		}
+	}
 	return last;
 }

@@ -199,6 +199,21 @@ graph_propagate(DynGraph *graph, const Arc *arcs, const int *first, const int *p
 	pfree(row_at);
 }
 
+/* Until runs are measured: a run takes what history says of the tables in it. */
+static void
+graph_durations(DynGraph *graph)
+{
+	for (int i = graph->nnodes - 1; i >= 0; i--)
+	{
+		DynNode    *node = &graph->nodes[i];
+		int64		sum = 0;
+
+		for (int j = -1; (j = bms_next_member(node->closure, j)) >= 0;)
+			sum += graph->nodes[j].duration;
+		node->duration = sum;
+	}
+}
+
 /* Which base tables each table depends on, through whatever is upstream of it. */
 static void
 graph_sources(DynGraph *graph, const List *edges)
@@ -271,6 +286,7 @@ dyn_graph_build(const List *row_list, const List *edges, MemoryContext parent)
 		node_from_row(graph, &graph->nodes[place[i]], rows[i]);
 	graph->by_relid = place;	/* rows come ordered by OID */
 	graph_propagate(graph, arcs, first, place);
+	graph_durations(graph);
 	graph_sources(graph, edges);
 
 	pfree(rows);
