@@ -189,10 +189,10 @@ scan_delta(DynEvaluation *evaluation, DynNode *node)
 				edge = lfirst(lc);
 
 		/* without statistics a range is taken for a small part of the table, an open end for a third */
+		evaluation->execution.number = edge->refresh_no;
 		rows = dyn_execute_rows(&evaluation->execution, name,
-								psprintf("SELECT w%s FROM %s WHERE refresh_no > " INT64_FORMAT " AND refresh_no <= " INT64_FORMAT,
-										 columns.data, dyn_own_log_name(node->relid), edge->refresh_no,
-										 PG_INT64_MAX),
+								psprintf("SELECT w%s FROM %s WHERE refresh_no > $1 AND refresh_no <= " INT64_FORMAT,
+										 columns.data, dyn_own_log_name(node->relid), PG_INT64_MAX),
 								desc, identity);
 		evaluation->choice.rows += rows->count;
 		return rows;

@@ -12,10 +12,12 @@
 #include <access/table.h>
 #include <access/xact.h>
 #include <catalog/pg_class.h>
+#include <catalog/pg_type.h>
 #include <executor/executor.h>
 #include <jit/jit.h>
 #include <miscadmin.h>
 #include <nodes/nodeFuncs.h>
+#include <nodes/params.h>
 #include <parser/analyze.h>
 #include <parser/parsetree.h>
 #include <rewrite/rewriteHandler.h>
@@ -30,6 +32,7 @@
 #include "capture/dyn_capture.h"
 #include "compat/dyn_compat_planner.h"
 #include "refresh/dyn_execute.h"
+#include "refresh/dyn_kept.h"
 #include "refresh/dyn_phases.h"
 #include "refresh/dyn_refresh.h"
 
@@ -45,8 +48,11 @@ DynTraces  *dyn_execute_traces = NULL;
 static int64 execute_at(DynExecution *execution, CommandId command, const char *statement,
 						DynRowSink sink, void *arg);
 static Query *analyse(DynExecution *execution, const char *statement);
-static int64 run_query(DynExecution *execution, Query *query, const char *text,
-					   DynRowSink sink, void *arg);
+static DynKept *find_plan(DynExecution *execution, const char *statement);
+static PlannedStmt *plan_statement(DynExecution *execution, const char *statement, bool *no_trigger);
+static int64 run_plan(DynExecution *execution, PlannedStmt *plan, bool no_trigger, const char *text,
+					  DynRowSink sink, void *arg);
+static ParamListInfo parameters(DynExecution *execution);
 static bool reads_delta(PlannedStmt *plan);
 static void run_limited(DynExecution *execution, QueryDesc *desc, double ms);
 static bool fires_no_trigger(Query *query);
@@ -78,6 +84,7 @@ execute_at(DynExecution *execution, CommandId command, const char *statement,
 		   DynRowSink sink, void *arg)
 {
 	ErrorContextCallback callback;
+	DynKept    *kept;
 	int64		result;
 
 	callback.callback = statement_context;
@@ -87,22 +94,49 @@ execute_at(DynExecution *execution, CommandId command, const char *statement,
 
 	PushCopiedSnapshot(execution->snapshot);
 	GetActiveSnapshot()->curcid = command;
-	result = run_query(execution, analyse(execution, statement), statement, sink, arg);
+	kept = find_plan(execution, statement);
+	if (kept)
+		result = run_plan(execution, kept->plan, kept->fires_no_trigger, statement, sink, arg);
+	else
+	{
+		bool		no_trigger;
+		PlannedStmt *plan = plan_statement(execution, statement, &no_trigger);
+
+		result = run_plan(execution, plan, no_trigger, statement, sink, arg);
+	}
 	PopActiveSnapshot();
 
 	error_context_stack = callback.previous;
 	return result;
 }
 
+static DynKept *
+find_plan(DynExecution *execution, const char *statement)
+{
+	DynPhase	phase = dyn_phase_enter(DYN_PHASE_PLAN);
+	DynKept    *kept = NULL;
+
+	if (execution->setting)
+		kept = dyn_kept_find(execution->setting, statement, execution->env);
+	(void) dyn_phase_enter(phase);
+	return kept;
+}
+
 int64
 dyn_execute_query(DynExecution *execution, Query *query, DynRowSink sink, void *arg)
 {
+	const char *text = "definition of a dynamic table";
+	DynPhase	phase;
+	PlannedStmt *plan;
 	int64		result;
 
 	CommandCounterIncrement();
 	PushCopiedSnapshot(execution->snapshot);
 	UpdateActiveSnapshotCommandId();
-	result = run_query(execution, query, "definition of a dynamic table", sink, arg);
+	phase = dyn_phase_enter(DYN_PHASE_PLAN);
+	plan = dyn_plan_statement(query, text);
+	(void) dyn_phase_enter(phase);
+	result = run_plan(execution, plan, false, text, sink, arg);
 	PopActiveSnapshot();
 	return result;
 }
@@ -127,12 +161,12 @@ rewrite_write(Query *query)
 static Query *
 analyse(DynExecution *execution, const char *statement)
 {
-	DynPhase	phase = dyn_phase_enter(DYN_PHASE_PLAN);
 	List	   *parsed = pg_parse_query(statement);
+	const Oid	number = INT8OID;
 	Query	   *query;
 
 	Assert(list_length(parsed) == 1);
-	query = parse_analyze_fixedparams(linitial_node(RawStmt, parsed), statement, NULL, 0,
+	query = parse_analyze_fixedparams(linitial_node(RawStmt, parsed), statement, &number, 1,
 									  execution->env);
 
 	/*
@@ -142,22 +176,17 @@ analyse(DynExecution *execution, const char *statement)
 	if (query->commandType != CMD_SELECT)
 		query = rewrite_write(query);
 	(void) clear_permissions((Node *) query, NULL);
-	(void) dyn_phase_enter(phase);
 	return query;
 }
 
-static int64
-run_query(DynExecution *execution, Query *query, const char *text, DynRowSink sink, void *arg)
+static PlannedStmt *
+plan_statement(DynExecution *execution, const char *statement, bool *no_trigger)
 {
-	PlannedStmt *plan;
-	QueryDesc  *desc;
-	SinkReceiver receiver = {{0}};
 	DynPhase	phase = dyn_phase_enter(DYN_PHASE_PLAN);
-	double		limit = 0;
-	volatile int64 result = 0;
+	Query	   *query = analyse(execution, statement);
+	PlannedStmt *plan = dyn_plan_statement(query, statement);
 
-	plan = dyn_plan_statement(query, text);
-	(void) dyn_phase_enter(phase);
+	*no_trigger = fires_no_trigger(query);
 
 	/*
 	 * Nothing is known of the values in a delta, so joins over it are estimated
@@ -165,8 +194,22 @@ run_query(DynExecution *execution, Query *query, const char *text, DynRowSink si
 	 */
 	if (reads_delta(plan))
 		plan->jitFlags = PGJIT_NONE;
-	if (execution->planned)
-		limit = execution->planned(plan->planTree->total_cost, execution->planned_arg);
+	if (execution->setting)
+		dyn_kept_offer(execution->setting, statement, execution->env, plan, *no_trigger);
+	(void) dyn_phase_enter(phase);
+	return plan;
+}
+
+static int64
+run_plan(DynExecution *execution, PlannedStmt *plan, bool no_trigger, const char *text,
+		 DynRowSink sink, void *arg)
+{
+	QueryDesc  *desc;
+	SinkReceiver receiver = {{0}};
+	const double limit = execution->planned ?
+		execution->planned(plan->planTree->total_cost, execution->planned_arg) : 0;
+	volatile int64 result = 0;
+
 	receiver.pub.receiveSlot = receive_row;
 	receiver.pub.rStartup = receiver_startup;
 	receiver.pub.rShutdown = receiver_nothing;
@@ -175,8 +218,8 @@ run_query(DynExecution *execution, Query *query, const char *text, DynRowSink si
 	receiver.sink = sink;
 	receiver.arg = arg;
 	desc = CreateQueryDesc(plan, text, GetActiveSnapshot(), InvalidSnapshot,
-						   &receiver.pub, NULL, execution->env, 0);
-	if (fires_no_trigger(query))
+						   &receiver.pub, parameters(execution), execution->env, 0);
+	if (no_trigger)
 		dyn_origin_mark();
 	PG_TRY();
 	{
@@ -194,6 +237,18 @@ run_query(DynExecution *execution, Query *query, const char *text, DynRowSink si
 	if (dyn_execute_traces)
 		trace(text, plan->planTree->total_cost, result);
 	return result;
+}
+
+static ParamListInfo
+parameters(DynExecution *execution)
+{
+	ParamListInfo list = makeParamList(1);
+
+	list->params[0].value = Int64GetDatum(execution->number);
+	list->params[0].isnull = false;
+	list->params[0].pflags = PARAM_FLAG_CONST;
+	list->params[0].ptype = INT8OID;
+	return list;
 }
 
 static bool

@@ -19,6 +19,10 @@ typedef struct DynExecution
 	QueryEnvironment *env;
 	CommandId	command;		/* of the last statement */
 
+	/* Unless NULL, plans are kept by it: the role, and settings that change what a statement means. */
+	const char *setting;
+	int64		number;			/* what $1 stands for in statements, so that a number does not make them others */
+
 	/*
 	 * Unless NULL, told the planner's cost of each statement before it is
 	 * run.  Returns how many milliseconds the statement may take, 0: any; late

@@ -102,8 +102,9 @@ dyn_own_log_write(DynExecution *execution, DynSink *sink, DynRows *delta, int64 
 		if (!TupleDescAttr(RelationGetDescr(rel), i)->attisdropped)
 			appendStringInfo(&names, ", c%d", i + 1);
 	table_close(rel, NoLock);
-	insert = psprintf("INSERT INTO %s (refresh_no, w%s) SELECT " INT64_FORMAT ", d.w, %s FROM",
-					  dyn_own_log_name(sink->relid), names.data, refresh_no, columns);
+	insert = psprintf("INSERT INTO %s (refresh_no, w%s) SELECT $1, d.w, %s FROM",
+					  dyn_own_log_name(sink->relid), names.data, columns);
+	execution->number = refresh_no;
 	dyn_rows_register(delta, execution->env);
 	dyn_execute(execution, psprintf("%s %s d%s", insert, delta->name, exact ? "" : " WHERE d.w > 0"),
 				NULL, NULL);
@@ -120,9 +121,10 @@ dyn_own_log_write(DynExecution *execution, DynSink *sink, DynRows *delta, int64 
 static void
 discard_read(DynExecution *execution, Oid relid, int64 refresh_no)
 {
+	execution->number = dyn_edge_min_refresh_no(relid, refresh_no - 1);
+	/* without statistics a range is taken for a small part of the table, an open end for a third */
 	dyn_execute(execution,
-				psprintf("DELETE FROM %s WHERE refresh_no <= " INT64_FORMAT,
-						 dyn_own_log_name(relid), dyn_edge_min_refresh_no(relid, refresh_no - 1)),
+				psprintf("DELETE FROM %s WHERE refresh_no > 0 AND refresh_no <= $1", dyn_own_log_name(relid)),
 				NULL, NULL);
 }
 

@@ -90,6 +90,7 @@ typedef struct Target
 
 static void show_table(const DynRun *run, Oid relid);
 static void learn(Target *target);
+static char *setting(const DynTable *table);
 static void prepare(Target *target);
 static void fall_back(Target *target, DynRefusal *refusal);
 static void come_back(Target *target, Query *query);
@@ -204,6 +205,20 @@ learn(Target *target)
 		dyn_choice_learn_given_up(choice->position, target->retry->given_up);
 }
 
+/* Under what a statement of the table's refresh means the same. */
+static char *
+setting(const DynTable *table)
+{
+	StringInfoData text;
+	ListCell   *lc;
+
+	initStringInfo(&text);
+	appendStringInfo(&text, "%u", GetUserId());
+	foreach(lc, table->settings)
+		appendStringInfo(&text, "\n%s", (char *) lfirst(lc));
+	return text.data;
+}
+
 /* The definition as it reads today, its permissions, its plan. */
 static void
 prepare(Target *target)
@@ -251,6 +266,7 @@ prepare(Target *target)
 	evaluation->choice.edges = evaluation->edges;
 	evaluation->execution.snapshot = target->run->snapshot;
 	evaluation->execution.env = create_queryEnv();
+	evaluation->execution.setting = setting(target->table);
 	evaluation->since = target->position->snapshot;
 	evaluation->upto = target->run->position;
 	evaluation->sql.since = target->position->data_timestamp;
