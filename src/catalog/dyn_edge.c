@@ -31,15 +31,11 @@
 List *
 dyn_edges_of(Oid relid)
 {
-	static DynStatement select = {
-		"SELECT relid, source, kind, columns, refresh_no FROM dyntable.edge"
-		" WHERE relid = $1 ORDER BY source", 1, {OIDOID}
-	};
-	Datum		values[] = {ObjectIdGetDatum(relid)};
+	static DynLookup select = {"edge_pkey", {"relid", "source", "kind", "columns", "refresh_no"}};
 	DynCall		call;
 	List	   *edges = NIL;
 
-	dyn_spi_begin(&call, &select, values, NULL);
+	dyn_lookup_begin(&call, &select, relid);
 	for (uint64 row = 0; row < call.nrows; row++)
 	{
 		DynEdge    *edge = palloc0(sizeof(DynEdge));
@@ -52,24 +48,22 @@ dyn_edges_of(Oid relid)
 		edge->refresh_no = dyn_spi_int8(row, 5);
 		edges = lappend(edges, edge);
 	}
-	dyn_spi_end(&call);
+	dyn_lookup_end(&call);
 	return edges;
 }
 
 List *
 dyn_readers_of(Oid source)
 {
-	static DynStatement select = {
-		"SELECT relid FROM dyntable.edge WHERE source = $1 ORDER BY relid", 1, {OIDOID}
-	};
-	Datum		values[] = {ObjectIdGetDatum(source)};
+	static DynLookup select = {"edge_source", {"relid"}};
 	DynCall		call;
 	List	   *relids = NIL;
 
-	dyn_spi_begin(&call, &select, values, NULL);
+	dyn_lookup_begin(&call, &select, source);
 	for (uint64 row = 0; row < call.nrows; row++)
 		relids = lappend_oid(relids, dyn_spi_oid(row, 1));
-	dyn_spi_end(&call);
+	dyn_lookup_end(&call);
+	list_sort(relids, list_oid_cmp);
 	return relids;
 }
 
@@ -171,16 +165,16 @@ source_from_row(uint64 row)
 DynSource *
 dyn_source_get(Oid relid)
 {
-	static DynStatement select = {
-		"SELECT " SOURCE_COLUMNS " FROM dyntable.source WHERE relid = $1", 1, {OIDOID}
+	static DynLookup select = {
+		"source_pkey",
+		{"relid", "log", "columns", "registered_lsn", "registered_xid", "old_identity", "other_log", "xmin"}
 	};
-	Datum		values[] = {ObjectIdGetDatum(relid)};
 	DynCall		call;
 	DynSource  *source;
 
-	dyn_spi_begin(&call, &select, values, NULL);
+	dyn_lookup_begin(&call, &select, relid);
 	source = call.nrows > 0 ? source_from_row(0) : NULL;
-	dyn_spi_end(&call);
+	dyn_lookup_end(&call);
 	return source;
 }
 
@@ -229,16 +223,13 @@ dyn_member_drop(Oid relid)
 Oid
 dyn_stage_get(Oid relid, int no)
 {
-	static DynStatement select = {
-		"SELECT stage FROM dyntable.stage WHERE relid = $1 AND no = $2", 2, {OIDOID, INT4OID}
-	};
-	Datum		values[] = {ObjectIdGetDatum(relid), Int32GetDatum(no)};
+	static DynLookup select = {"stage_pkey", {"stage"}};
 	DynCall		call;
 	Oid			stage;
 
-	dyn_spi_begin(&call, &select, values, NULL);
+	dyn_lookup_begin_2(&call, &select, relid, no);
 	stage = call.nrows > 0 ? dyn_spi_oid(0, 1) : InvalidOid;
-	dyn_spi_end(&call);
+	dyn_lookup_end(&call);
 	return stage;
 }
 

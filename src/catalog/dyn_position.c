@@ -39,23 +39,21 @@ position_missing(Oid relid)
 DynPosition *
 dyn_position_get(Oid relid)
 {
-	static DynStatement select = {
-		"SELECT generation, snapshot::text, data_timestamp, refresh_no, populated, plan_hash,"
-		" reinit_reason, failures, basis, full_ms, full_cost, delta_ms"
-		" FROM dyntable.position WHERE relid = $1",
-		1, {OIDOID}
+	static DynLookup select = {
+		"position_pkey",
+		{"generation", "snapshot", "data_timestamp", "refresh_no", "populated", "plan_hash",
+		"reinit_reason", "failures", "basis", "full_ms", "full_cost", "delta_ms"}
 	};
-	Datum		values[] = {ObjectIdGetDatum(relid)};
 	DynCall		call;
 	DynPosition *position = palloc0(sizeof(DynPosition));
 	char	   *snapshot;
 
-	dyn_spi_begin(&call, &select, values, NULL);
+	dyn_lookup_begin(&call, &select, relid);
 	if (call.nrows == 0)
 		position_missing(relid);
 	position->relid = relid;
 	position->generation = dyn_spi_int8(0, 1);
-	snapshot = dyn_spi_text(0, 2);
+	snapshot = dyn_spi_snapshot(0, 2);
 	position->snapshot = snapshot ? dyn_snapshot_from_text(snapshot) : NULL;
 	position->data_timestamp = dyn_spi_timestamp(0, 3);
 	position->refresh_no = dyn_spi_int8(0, 4);
@@ -67,7 +65,7 @@ dyn_position_get(Oid relid)
 	position->full_ms = dyn_spi_float8(0, 10);
 	position->full_cost = dyn_spi_float8(0, 11);
 	dyn_spi_float8_array(0, 12, position->delta_ms, DYN_COST_STEPS);
-	dyn_spi_end(&call);
+	dyn_lookup_end(&call);
 	return position;
 }
 

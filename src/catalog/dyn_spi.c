@@ -29,6 +29,7 @@ dyn_spi_begin(DynCall *call, DynStatement *statement, Datum *values, const char 
 	MemoryContext caller = CurrentMemoryContext;
 	int			result;
 
+	dyn_lookup_close();
 	GetUserIdAndSecContext(&call->userid, &call->sec_context);
 	SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID,
 						   call->sec_context | SECURITY_LOCAL_USERID_CHANGE);
@@ -76,6 +77,8 @@ dyn_spi_run(DynStatement *statement, Datum *values, const char *nulls)
 Datum
 dyn_spi_datum(uint64 row, int column, bool *isnull)
 {
+	if (dyn_lookup_open())
+		return dyn_lookup_datum(row, column, isnull);
 	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, isnull);
 }
 
@@ -86,6 +89,15 @@ dyn_spi_text(uint64 row, int column)
 	Datum		value = dyn_spi_datum(row, column, &isnull);
 
 	return isnull ? NULL : TextDatumGetCString(value);
+}
+
+char *
+dyn_spi_snapshot(uint64 row, int column)
+{
+	bool		isnull;
+	Datum		value = dyn_spi_datum(row, column, &isnull);
+
+	return isnull ? NULL : DatumGetCString(DirectFunctionCall1(pg_snapshot_out, value));
 }
 
 /* A column that is never null. */

@@ -30,6 +30,36 @@ typedef struct DynCall
 } DynCall;
 
 /*
+ * The rows of a table that have one value, or two, of the columns of an index:
+ * what is asked so often that a statement would be too dear.
+ */
+#define DYN_MAX_COLUMNS 20
+
+typedef struct DynLookup
+{
+	const char *index;			/* on OIDs, and int4 behind that; in schema dyntable, rows come in its order */
+	const char *columns[DYN_MAX_COLUMNS];	/* of the table, or xmin */
+
+	/* where they are, as of this relation with so many columns */
+	Oid			relid;
+	int			natts;
+	AttrNumber	attnums[DYN_MAX_COLUMNS];
+} DynLookup;
+
+/*
+ * Look rows up as a statement in the current transaction would see them; for
+ * the rest as dyn_spi_begin.
+ */
+extern void dyn_lookup_begin(DynCall *call, DynLookup *lookup, Oid key);
+extern void dyn_lookup_begin_2(DynCall *call, DynLookup *lookup, Oid key, int32 second);
+extern void dyn_lookup_end(DynCall *call);
+
+/* Whether the functions below read what was looked up; a column of it. */
+extern bool dyn_lookup_open(void);
+extern void dyn_lookup_close(void);
+extern Datum dyn_lookup_datum(uint64 row, int column, bool *isnull);
+
+/*
  * Run a statement.  nulls as in SPI_execute_plan, or NULL.  On return the
  * caller's memory context is current again and the result can be read with
  * the functions below until dyn_spi_end.
@@ -43,6 +73,7 @@ extern uint64 dyn_spi_run(DynStatement *statement, Datum *values, const char *nu
 /* Columns of the result, counted from 0 and 1; allocated in the current context. */
 extern Datum dyn_spi_datum(uint64 row, int column, bool *isnull);	/* by value or in SPI's memory */
 extern char *dyn_spi_text(uint64 row, int column);	/* NULL when null; column of type text */
+extern char *dyn_spi_snapshot(uint64 row, int column);	/* NULL when null; the text of a pg_snapshot */
 extern Oid	dyn_spi_oid(uint64 row, int column);
 extern int32 dyn_spi_int4(uint64 row, int column);
 extern int64 dyn_spi_int8(uint64 row, int column);

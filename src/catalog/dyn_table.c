@@ -14,6 +14,7 @@
 #include <access/genam.h>
 #include <access/htup_details.h>
 #include <access/relation.h>
+#include <access/table.h>
 #include <access/xact.h>
 #include <access/xlog.h>
 #include <catalog/dependency.h>
@@ -25,6 +26,7 @@
 #include <miscadmin.h>
 #include <storage/lock.h>
 #include <utils/builtins.h>
+#include <utils/fmgroids.h>
 #include <utils/hsearch.h>
 #include <utils/inval.h>
 #include <utils/lsyscache.h>
@@ -38,11 +40,6 @@
 #include "catalog/dyn_catalog.h"
 #include "catalog/dyn_spi.h"
 #include "compat/dyn_compat.h"
-
-#define TABLE_COLUMNS \
-	"relid::oid, query, definition, tree, tree_version, settings, target_lag, schedule, " \
-	"refresh_mode, incremental, reason_code, reason, initialize, warehouse, state, state_code, " \
-	"initialization_warehouse"
 
 /* A dynamic table as this backend knows it. */
 typedef struct KnownTable
@@ -174,21 +171,31 @@ dyn_extension_oid(void)
 void
 dyn_extension_check_version(void)
 {
-	static DynStatement select = {
-		"SELECT extversion FROM pg_catalog.pg_extension WHERE extname = 'dyntable'", 0, {0}
-	};
-	DynCall		call;
-	char	   *version;
+	char	   *version = NULL;
+	Relation	catalog;
+	SysScanDesc scan;
+	ScanKeyData key;
+	HeapTuple	tuple;
 
-	dyn_spi_begin(&call, &select, NULL, NULL);
-	version = call.nrows > 0 ? dyn_spi_text(0, 1) : NULL;
+	known_look();
+	ScanKeyInit(&key, Anum_pg_extension_oid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(known.extension));
+	catalog = table_open(ExtensionRelationId, AccessShareLock);
+	scan = systable_beginscan(catalog, ExtensionOidIndexId, true, NULL, 1, &key);
+	if (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		bool		isnull;
+		Datum		value = heap_getattr(tuple, Anum_pg_extension_extversion, RelationGetDescr(catalog), &isnull);
+
+		version = isnull ? NULL : TextDatumGetCString(value);
+	}
+	systable_endscan(scan);
+	table_close(catalog, AccessShareLock);
 	if (version && strcmp(version, DYN_VERSION) != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("dyntable is loaded in version %s, but installed in this database in version %s",
 						DYN_VERSION, version),
 				 errhint("Run ALTER EXTENSION dyntable UPDATE, or restart the server if it runs an older library.")));
-	dyn_spi_end(&call);
 }
 
 Oid
@@ -350,21 +357,22 @@ table_from_row(uint64 row)
 DynTable *
 dyn_table_get(Oid relid, bool missing_ok)
 {
-	static DynStatement select = {
-		"SELECT " TABLE_COLUMNS " FROM dyntable.dynamic_table WHERE relid = $1",
-		1, {OIDOID}
+	static DynLookup select = {
+		"dynamic_table_pkey",
+		{"relid", "query", "definition", "tree", "tree_version", "settings", "target_lag", "schedule",
+		"refresh_mode", "incremental", "reason_code", "reason", "initialize", "warehouse", "state", "state_code",
+		"initialization_warehouse"}
 	};
-	Datum		values[] = {ObjectIdGetDatum(relid)};
 	DynTable   *table = NULL;
 
 	if (dyn_is_dynamic_table(relid))
 	{
 		DynCall		call;
 
-		dyn_spi_begin(&call, &select, values, NULL);
+		dyn_lookup_begin(&call, &select, relid);
 		if (call.nrows > 0)
 			table = table_from_row(0);
-		dyn_spi_end(&call);
+		dyn_lookup_end(&call);
 	}
 	if (table == NULL && !missing_ok)
 	{
