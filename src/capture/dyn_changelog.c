@@ -348,7 +348,7 @@ insert_rows(Relation log, DynTracked *tracked)
 		MemoryContext caller = MemoryContextSwitchTo(chunk_context);
 
 		for (n = 0; n < nslots; n++)
-			if (!tuplestore_gettupleslot(tracked->rows, true, false, slots[n]))
+			if (!tuplestore_gettupleslot(tracked->rows, true, true, slots[n]))
 				break;
 		if (n > 0)
 		{

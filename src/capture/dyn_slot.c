@@ -219,6 +219,27 @@ origin_attach(RepOriginId origin)
 }
 
 /*
+ * Attach this process to the origin of this name; InvalidRepOriginId, when there
+ * is none.  Whoever drops it takes its progress away at once, and its row with
+ * the end of the transaction: hence the locks, of which one waits for that (the
+ * one on the catalog on PostgreSQL 15, the other since).
+ */
+static RepOriginId
+origin_take(const char *name)
+{
+	RepOriginId origin = replorigin_by_name(unconstify(char *, name), true);
+
+	if (origin == InvalidRepOriginId)
+		return origin;
+	LockRelationOid(ReplicationOriginRelationId, RowExclusiveLock);
+	LockSharedObject(ReplicationOriginRelationId, origin, 0, AccessShareLock);
+	if (replorigin_by_name(unconstify(char *, name), true) != origin)
+		return InvalidRepOriginId;
+	origin_attach(origin);
+	return origin;
+}
+
+/*
  * Slots go with their database; origins, which are the server's and take a
  * place of max_replication_slots each, do not.
  */
@@ -299,38 +320,44 @@ bool
 dyn_slot_open(DynSlot *slot, XLogRecPtr *progress)
 {
 	char		name[NAMEDATALEN];
-	RepOriginId origin;
+	RepOriginId origin = InvalidRepOriginId;
 	bool		known;
 
 	dyn_slot_name(MyDatabaseId, name);
 	dyn_own_begin();
 	known = dyn_slot_get(slot);
-	origin = replorigin_by_name(name, true);
+	slot->cause = !known ? NULL : row_misfit(slot, name);
+	if (known && slot->cause == NULL)
+		origin = origin_take(name);
 	dyn_own_commit();
 
-	slot->cause = !known ? NULL : row_misfit(slot, name);
 	if (known && slot->cause == NULL && origin == InvalidRepOriginId)
 		slot->cause = "the replication origin was missing";
 	if (known && slot->cause == NULL && !dyn_slot_exists())
 		slot->cause = "the replication slot was missing";
 	if (!known || slot->cause)
+	{
+		origin_release();
 		return false;
+	}
 	allow_plugin();
 	dyn_slot_acquire(name);
 	if (dyn_slot_invalidated(MyReplicationSlot))
 		slot->cause = "the replication slot was invalidated";
 	else if (moved_by_others())
 		slot->cause = "the replication slot was advanced by somebody else";
+	*progress = replorigin_session_get_progress(true);
+	if (slot->cause == NULL && XLogRecPtrIsInvalid(*progress))
+		slot->cause = "the progress of the replication origin was lost";
 	if (slot->cause)
 	{
 		ereport(LOG,
 				(errmsg("replication slot \"%s\" can no longer be used for change capture", name),
 				 errdetail_internal("%s.", slot->cause)));
 		ReplicationSlotRelease();
+		origin_release();
 		return false;
 	}
-	origin_attach(origin);
-	*progress = replorigin_session_get_progress(true);
 	if (*progress < MyReplicationSlot->data.confirmed_flush)
 		*progress = MyReplicationSlot->data.confirmed_flush;
 	replorigin_session_origin_lsn = *progress;
@@ -446,9 +473,13 @@ dyn_slot_make(DynSlot *slot)
 	ForceSyncCommit();
 	dyn_own_commit();
 
-	/* progress of origins is limited by max_replication_slots, too: no slot without it */
-	origin_attach(origin);
-	origin_release();
+	/*
+	 * Progress of origins is limited by max_replication_slots, too: no slot
+	 * without it.  It has a beginning, so that one without any is seen to have
+	 * been lost.
+	 */
+	replorigin_advance(origin, MyReplicationSlot->data.confirmed_flush, InvalidXLogRecPtr, true, true);
+	XLogFlush(dyn_wal_position());
 	ReplicationSlotPersist();
 	ReplicationSlotRelease();
 	ereport(LOG,

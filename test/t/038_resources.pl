@@ -66,6 +66,22 @@ DynFaults::without_worker($node, "SELECT pg_drop_replication_slot('$slot')");
 starts_anew('the slot dropped', 'the replication slot was missing');
 DynFaults::without_worker($node, "SELECT pg_replication_origin_drop('$slot')");
 starts_anew('the origin dropped', 'the replication origin was missing');
+DynFaults::without_worker($node, "BEGIN; UPDATE src SET v = v + 1; SELECT pg_replication_origin_drop('$slot'); ROLLBACK");
+starts_anew('the origin dropped, and that undone, by which its progress is lost', 'the progress of the replication origin was lost');
+DynFaults::without_worker($node, <<"SQL");
+BEGIN;
+SELECT pg_replication_origin_drop('$slot');
+-- until the worker has been started again, and waits or works
+DO \$\$ BEGIN
+	WHILE NOT EXISTS (SELECT FROM pg_stat_activity a WHERE backend_type = 'dyntable capture' AND datname = current_database()
+		AND (EXISTS (SELECT FROM pg_locks l WHERE l.pid = a.pid AND NOT granted) OR EXISTS (SELECT FROM pg_replication_slots WHERE active_pid = a.pid)))
+	LOOP
+		PERFORM pg_sleep(0.01), pg_stat_clear_snapshot();
+	END LOOP;
+END \$\$;
+COMMIT;
+SQL
+starts_anew('the origin dropped by a transaction that ends when the worker has come', 'the replication origin was missing');
 run('DELETE FROM dyntable.slot');
 is_refreshed('the row of the slot deleted', 'INCREMENTAL');
 run(q{SELECT pg_terminate_backend(pid, 10000) FROM dyntable.capture});
