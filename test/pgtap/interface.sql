@@ -1,7 +1,7 @@
 -- The public interface: names, arguments, results, columns, comments, settings
 -- and rights.  What others rely on changes here first, or not at all.
 BEGIN;
-SELECT plan(65);
+SELECT plan(75);
 
 -- functions, with the names and defaults of their arguments
 CREATE TEMP VIEW functions AS
@@ -33,6 +33,24 @@ SELECT is(pg_temp.arguments('dyntable_exec'), 'command text', 'dyntable_exec: ar
 SELECT is(pg_temp.result('dyntable_exec'), 'TABLE(status text, detail jsonb)', 'dyntable_exec: result');
 SELECT is(pg_temp.arguments('dyntable_get_ddl'), 'name regclass', 'dyntable_get_ddl: arguments');
 SELECT is(pg_temp.result('dyntable_get_ddl'), 'text', 'dyntable_get_ddl: result');
+SELECT is(pg_temp.arguments('dyntable_follow'), 'name regclass, keep interval DEFAULT ''1 day''::interval', 'dyntable_follow: arguments');
+SELECT is(pg_temp.result('dyntable_follow'), 'bigint', 'dyntable_follow: result');
+SELECT is(pg_temp.arguments('dyntable_changes'),
+    'name regclass, since bigint DEFAULT NULL::bigint, since_time timestamp with time zone DEFAULT NULL::timestamp with time zone, OUT refresh_no bigint, OUT data_timestamp timestamp with time zone, OUT action text, OUT is_update boolean, OUT data jsonb',
+    'dyntable_changes: arguments and columns');
+CREATE FUNCTION pg_temp.information(text) RETURNS text LANGUAGE sql AS $$
+    SELECT pg_get_function_arguments(oid) FROM pg_proc WHERE pronamespace = 'dyntable'::regnamespace AND proname = $1 $$;
+SELECT is(pg_temp.information('dynamic_tables'),
+    'name text DEFAULT NULL::text, refresh_data_timestamp_start timestamp with time zone DEFAULT NULL::timestamp with time zone, result_limit integer DEFAULT NULL::integer, include_connected boolean DEFAULT false',
+    'dynamic_tables(): arguments');
+SELECT is(pg_temp.information('dynamic_table_refresh_history'),
+    'data_timestamp_start timestamp with time zone DEFAULT NULL::timestamp with time zone, data_timestamp_end timestamp with time zone DEFAULT NULL::timestamp with time zone, result_limit integer DEFAULT NULL::integer, name text DEFAULT NULL::text, name_prefix text DEFAULT NULL::text, error_only boolean DEFAULT false, date_range_start timestamp with time zone DEFAULT NULL::timestamp with time zone',
+    'dynamic_table_refresh_history(): arguments');
+SELECT is(pg_temp.information('dynamic_table_graph_history'),
+    'as_of timestamp with time zone DEFAULT NULL::timestamp with time zone, history_start timestamp with time zone DEFAULT NULL::timestamp with time zone, history_end timestamp with time zone DEFAULT NULL::timestamp with time zone',
+    'dynamic_table_graph_history(): arguments');
+SELECT is(pg_temp.information('graph'), 'format text DEFAULT ''tree''::text', 'graph(): arguments');
+SELECT has_view('dyntable', v, 'view ' || v || ' is there') FROM unnest(ARRAY['progress', 'lag_history', 'versions']::name[]) v;
 SELECT cmp_ok((SELECT count(*) FROM functions), '<=', 25::bigint, 'at most 25 functions are public');
 SELECT is((SELECT string_agg(name, ', ') FROM functions WHERE name NOT LIKE 'dyntable\_%'), NULL, 'public names begin with dyntable_');
 
