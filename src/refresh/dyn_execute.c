@@ -134,7 +134,7 @@ dyn_execute_query(DynExecution *execution, Query *query, DynRowSink sink, void *
 	PushCopiedSnapshot(execution->snapshot);
 	UpdateActiveSnapshotCommandId();
 	phase = dyn_phase_enter(DYN_PHASE_PLAN);
-	plan = dyn_plan_statement(query, text);
+	plan = dyn_plan_statement(query, text, execution->env);
 	(void) dyn_phase_enter(phase);
 	result = run_plan(execution, plan, false, text, sink, arg);
 	PopActiveSnapshot();
@@ -184,7 +184,7 @@ plan_statement(DynExecution *execution, const char *statement, bool *no_trigger)
 {
 	DynPhase	phase = dyn_phase_enter(DYN_PHASE_PLAN);
 	Query	   *query = analyse(execution, statement);
-	PlannedStmt *plan = dyn_plan_statement(query, statement);
+	PlannedStmt *plan = dyn_plan_statement(query, statement, execution->env);
 
 	*no_trigger = fires_no_trigger(query);
 

@@ -59,8 +59,8 @@ typedef void (*DynRowSink) (TupleTableSlot *slot, void *arg);
  */
 extern int64 dyn_execute(DynExecution *execution, const char *statement, DynRowSink sink, void *arg);
 
-/* dyn_planning.c: plan a statement, of what it reads as a union with the statistics of the table in it. */
-extern PlannedStmt *dyn_plan_statement(Query *query, const char *text);
+/* dyn_planning.c: plan a statement, with what is known of the rows and unions in it; env has the rows. */
+extern PlannedStmt *dyn_plan_statement(Query *query, const char *text, QueryEnvironment *env);
 
 /* Run a SELECT as if the statement before had not been. */
 extern int64 dyn_execute_before(DynExecution *execution, const char *statement, DynRowSink sink, void *arg);

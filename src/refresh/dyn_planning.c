@@ -2,10 +2,10 @@
  * dyn_planning.c
  *	  Planning the statements of a refresh.
  *
- * The old content of a table stands in them as a union of the table with the
- * rows of its delta (dyn_sql.c).  The planner has no statistics of a union's
- * columns, and would take each lookup in one for half a percent of the table.
- * While it plans a statement of ours, it is told the statistics of the table.
+ * The planner has no statistics of the columns of a UNION ALL, and would take
+ * each lookup in one for half a percent of its tables.  While it plans a statement of
+ * ours, it is told those of the first table, and of rows that no table holds
+ * what dyn_statistics.c finds out.
  */
 #include <postgres.h>
 
@@ -18,19 +18,23 @@
 
 #include "refresh/dyn_execute.h"
 
+static bool statistics(PlannerInfo *root, RangeTblEntry *rte, AttrNumber attnum, VariableStatData *vardata);
+static bool rows_statistics(RangeTblEntry *rte, AttrNumber attnum, VariableStatData *vardata);
 static bool union_statistics(PlannerInfo *root, RangeTblEntry *rte, AttrNumber attnum,
 							 VariableStatData *vardata);
 static Var *first_column(PlannerInfo *root, RangeTblEntry *rte, AttrNumber attnum);
 
 static get_relation_stats_hook_type previous_statistics;
+static QueryEnvironment *environment;	/* of the statement that is planned */
 
 PlannedStmt *
-dyn_plan_statement(Query *query, const char *text)
+dyn_plan_statement(Query *query, const char *text, QueryEnvironment *env)
 {
 	PlannedStmt *plan = NULL;
 
 	previous_statistics = get_relation_stats_hook;
-	get_relation_stats_hook = union_statistics;
+	get_relation_stats_hook = statistics;
+	environment = env;
 	PG_TRY();
 	{
 		plan = pg_plan_query(query, text,
@@ -45,13 +49,40 @@ dyn_plan_statement(Query *query, const char *text)
 }
 
 static bool
+statistics(PlannerInfo *root, RangeTblEntry *rte, AttrNumber attnum, VariableStatData *vardata)
+{
+	if (previous_statistics && previous_statistics(root, rte, attnum, vardata))
+		return true;
+	if (rte->rtekind == RTE_NAMEDTUPLESTORE)
+		return rows_statistics(rte, attnum, vardata);
+	return union_statistics(root, rte, attnum, vardata);
+}
+
+/* The rows keep it. */
+static void
+free_nothing(HeapTuple tuple)
+{
+}
+
+static bool
+rows_statistics(RangeTblEntry *rte, AttrNumber attnum, VariableStatData *vardata)
+{
+	DynRows    *rows = dyn_rows_registered(environment, rte->enrname);
+
+	if (rows == NULL || attnum <= 0 || attnum > rows->desc->natts)
+		return false;
+	vardata->statsTuple = dyn_rows_statistics(rows, attnum - 1);
+	vardata->freefunc = free_nothing;
+	vardata->acl_ok = false;
+	return vardata->statsTuple != NULL;
+}
+
+static bool
 union_statistics(PlannerInfo *root, RangeTblEntry *rte, AttrNumber attnum, VariableStatData *vardata)
 {
 	Var		   *column;
 	RangeTblEntry *table;
 
-	if (previous_statistics && previous_statistics(root, rte, attnum, vardata))
-		return true;
 	if (rte->rtekind != RTE_SUBQUERY || !rte->inh)
 		return false;
 	column = first_column(root, rte, attnum);

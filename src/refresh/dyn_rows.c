@@ -120,6 +120,7 @@ begin_rows(const char *name, TupleDesc desc, const bool *identity, int kilobytes
 
 	rows->name = pstrdup(name);
 	rows->desc = desc;
+	rows->context = CurrentMemoryContext;
 	rows->store = begin_store(kilobytes);
 	rows->has_null = palloc0(sizeof(bool) * Max(desc->natts, 1));
 	if (identity)
@@ -458,10 +459,21 @@ dyn_rows_next(DynRows *rows, TupleTableSlot *slot)
 	return true;
 }
 
+/* All ephemeral relations of a refresh are such. */
+typedef struct Registered
+{
+	EphemeralNamedRelationData relation;	/* first */
+	DynRows    *rows;
+} Registered;
+
 void
 dyn_rows_register(DynRows *rows, QueryEnvironment *env)
 {
-	EphemeralNamedRelation relation = palloc0(sizeof(EphemeralNamedRelationData));
+	Registered *registered = palloc0(sizeof(Registered));
+	EphemeralNamedRelation relation = &registered->relation;
+
+	registered->rows = rows;
+	rows->statistics = NULL;
 
 	if (get_ENR(env, rows->name))
 		unregister_ENR(env, rows->name);
@@ -472,6 +484,14 @@ dyn_rows_register(DynRows *rows, QueryEnvironment *env)
 	relation->md.enrtuples = rows->count;
 	relation->reldata = rows->store;
 	register_ENR(env, relation);
+}
+
+DynRows *
+dyn_rows_registered(QueryEnvironment *env, const char *name)
+{
+	Registered *registered = (Registered *) get_ENR(env, name);
+
+	return registered ? registered->rows : NULL;
 }
 
 void

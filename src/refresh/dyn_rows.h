@@ -5,6 +5,7 @@
 #ifndef DYN_ROWS_H
 #define DYN_ROWS_H
 
+#include <access/htup.h>
 #include <executor/tuptable.h>
 #include <nodes/pg_list.h>
 #include <utils/queryenvironment.h>
@@ -27,6 +28,9 @@ typedef struct DynRows
 	int64		plus;			/* rows with w > 0 */
 	int64		minus;			/* rows with w < 0 */
 	bool		repeated;		/* some |w| > 1 */
+
+	HeapTuple  *statistics;		/* by column, from 0: what was asked for since they were registered */
+	MemoryContext context;		/* where they were begun */
 } DynRows;
 
 /*
@@ -96,6 +100,12 @@ extern bool dyn_rows_next(DynRows *rows, TupleTableSlot *slot);
 
 /* As an ephemeral relation of an environment, with its true row count. */
 extern void dyn_rows_register(DynRows *rows, QueryEnvironment *env);
+
+/* The rows behind the name of an ephemeral relation, or NULL. */
+extern DynRows *dyn_rows_registered(QueryEnvironment *env, const char *name);
+
+/* dyn_statistics.c: what is known of a column (from 0) as a row of pg_statistic; NULL: nothing. */
+extern HeapTuple dyn_rows_statistics(DynRows *rows, int column);
 extern void dyn_rows_end(DynRows *rows);
 
 /* Image hash of one value, and of the chosen columns of a row. */

@@ -33,6 +33,7 @@
 #include "query/dyn_advice.h"
 #include "refresh/dyn_evaluate.h"
 #include "refresh/dyn_feed.h"
+#include "refresh/dyn_load.h"
 
 /* Below so many rows a wrong plan costs nothing to speak of. */
 #define ANALYZE_ROWS 1000
@@ -208,6 +209,7 @@ dyn_states_fill(DynEvaluation *evaluation, bool keep)
 	{
 		DynNode    *node = lfirst(lc);
 		char	   *name = evaluation->sql.stages[node->no];
+		DynLoad    *load;
 		int64		rows;
 
 		if (!dyn_node_staged(node))
@@ -216,9 +218,9 @@ dyn_states_fill(DynEvaluation *evaluation, bool keep)
 			dyn_state_ddl(psprintf("TRUNCATE %s", name));
 		else
 			create_state(evaluation->relid, node);
-		rows = dyn_execute(&evaluation->execution,
-						   psprintf("INSERT INTO %s %s", name, fill_statement(evaluation, node)),
-						   NULL, NULL);
+		load = dyn_load_begin(&evaluation->execution, dyn_stage_get(evaluation->relid, node->no), keep);
+		dyn_execute(&evaluation->execution, fill_statement(evaluation, node), dyn_load_sink, load);
+		rows = dyn_load_end(load);
 		if (keep)
 			continue;
 		create_indexes(evaluation, node);

@@ -44,6 +44,7 @@
 #include "query/dyn_node.h"
 #include "query/dyn_plan.h"
 #include "query/dyn_query.h"
+#include "refresh/dyn_load.h"
 #include "refresh/dyn_outlived.h"
 #include "refresh/dyn_feed.h"
 #include "refresh/dyn_own_log.h"
@@ -636,14 +637,13 @@ refresh_in_full(Target *target)
 	}
 	if (target->plan && fill)
 	{
-		follow_types(target);
+		DynLoad    *load;
+
 		/* nothing to compare with, and nobody reads a log of it yet */
-		target->counts.inserted =
-			dyn_execute(&evaluation->execution,
-						psprintf("INSERT INTO %s (%s) %s", target->sink->name,
-								 dyn_sink_columns(target->sink),
-								 dyn_sql_content(&evaluation->sql, target->plan->top)),
-						NULL, NULL);
+		follow_types(target);
+		load = dyn_load_begin(&evaluation->execution, evaluation->relid, false);
+		dyn_execute(&evaluation->execution, dyn_sql_content(&evaluation->sql, target->plan->top), dyn_load_sink, load);
+		target->counts.inserted = dyn_load_end(load);
 		target->position->refresh_no++;
 		dyn_feed_restart(target->table->relid, target->position->refresh_no, target->run->upto);
 		dyn_sink_ensure_index(target->sink);
