@@ -32,6 +32,8 @@ INSERT INTO restriction (code, query, instead) VALUES
         'SELECT id FROM (SELECT id, v, j::text AS j FROM t) t WHERE EXISTS (SELECT FROM u WHERE u.v = t.v AND u.name <> t.j)'),
     ('SUBQUERY_EXPRESSION', 'SELECT id, (SELECT sum(n) FROM (SELECT count(*) AS n FROM u WHERE u.k = t.k GROUP BY ROLLUP (v)) x) AS s FROM t',
         'SELECT t.id, s.s FROM t LEFT JOIN (SELECT k, sum(n) AS s FROM (SELECT k, count(*) AS n FROM u GROUP BY GROUPING SETS ((k, v), k)) x GROUP BY k) s ON s.k = t.k'),
+    ('SUBQUERY_EXPRESSION', 'SELECT t.id, u.v FROM t LEFT JOIN u ON u.k = t.k AND t.v IN (SELECT id FROM family)',
+        'SELECT t.id, u.v FROM (SELECT id, k, v IN (SELECT id FROM family) AS kin FROM t) t LEFT JOIN u ON u.k = t.k AND t.kin'),
     ('LATERAL', 'SELECT t.id, x.n FROM t LEFT JOIN (u JOIN LATERAL (SELECT count(*) AS n FROM family WHERE parent = t.k) x ON true) ON u.k = t.k',
         'SELECT t.id, x.n FROM t LEFT JOIN LATERAL (SELECT y.n FROM u JOIN LATERAL (SELECT count(*) AS n FROM family WHERE parent = t.k) y ON true WHERE u.k = t.k) x ON true'),
     ('SET_OPERATION', 'SELECT 1 AS one FROM (SELECT FROM t UNION SELECT FROM u) x', NULL),

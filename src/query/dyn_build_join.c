@@ -132,6 +132,12 @@ dyn_build_outer(DynLevel *level, JoinExpr *join, DynBlock *block)
 	for (int i = 0; i < 2; i++)
 		if ((inputs[i] = dyn_block_node(level, &sides[i])) == NULL)
 			return false;
+	if (dyn_has_sublinks((Node *) conjuncts))
+	{
+		dyn_refuse(level->ctx, "SUBQUERY_EXPRESSION",
+				   "ON of an outer join asks a subquery about rows that stay without a partner");
+		return false;
+	}
 
 	/* each side's relations are input 1; make the right one's input 2 for ON */
 	shift_places(level, sides[1].rels, 1);
