@@ -93,4 +93,54 @@ SELECT ex_missing(:'joined');
 CREATE INDEX ON ex_sale (product, shop);
 SELECT ex_missing(:'joined');
 
+-- one changed row, and what the refreshes of a dozen definitions read of the large tables where the indexes are there:
+-- nothing of what did not change but by index, and never the query
+CREATE INDEX ON ex_stock (shop, product);
+CREATE INDEX ON ex_sale (amount);
+CREATE INDEX ON ex_sale (at);
+CREATE FUNCTION ex_rows_read() RETURNS numeric LANGUAGE sql AS $$
+    SELECT sum(seq_tup_read + idx_tup_fetch) FROM pg_stat_xact_user_tables WHERE relid IN ('ex_sale'::regclass, 'ex_stock'::regclass)
+$$;
+CREATE PROCEDURE ex_reads(name text, most int, query text) LANGUAGE plpgsql AS $$
+DECLARE
+    reads numeric;
+    changed bigint;
+    done text;
+    difference bigint;
+BEGIN
+    PERFORM dyntable_create(name, query, '1 day', 'incremental');
+    COMMIT;
+    UPDATE ex_sale SET amount = amount + 20000, product = product + 1 WHERE id = 20777;
+    COMMIT;
+    reads := ex_rows_read();
+    SELECT r.action, rows_inserted + rows_updated + rows_deleted INTO done, changed FROM dyntable_refresh(name::regclass) r;
+    reads := ex_rows_read() - reads;
+    COMMIT;
+    SELECT missing + unexpected INTO difference FROM dyntable_verify(name::regclass);
+    RAISE INFO '%: %, % rows changed, %, %', name, done, changed, CASE WHEN reads <= most THEN 'at most ' || most || ' read' ELSE reads || ' READ' END,
+        CASE WHEN difference = 0 THEN 'equal' ELSE 'DIFFERENT' END;
+    PERFORM dyntable_drop(name);
+    UPDATE ex_sale SET amount = amount - 20000, product = product - 1 WHERE id = 20777;
+    COMMIT;
+END $$;
+-- so that the tables do not leave capture between two of them
+SELECT dyntable_create('ex_keeper', 'SELECT s.id, k.n FROM ex_sale s JOIN ex_stock k ON k.shop = s.shop AND k.product = s.product', '1 day', 'incremental');
+CALL ex_reads('ex_filter', 0, 'SELECT id, amount FROM ex_sale WHERE amount % 2 = 1');
+CALL ex_reads('ex_inner', 20, :'joined');
+CALL ex_reads('ex_left', 40, 'SELECT s.id, k.n FROM ex_sale s LEFT JOIN ex_stock k ON k.shop = s.shop AND k.product = s.product');
+CALL ex_reads('ex_full', 80, 'SELECT s.id, k.n FROM ex_sale s FULL JOIN ex_stock k ON k.shop = s.shop AND k.product = s.product');
+CALL ex_reads('ex_exists', 20, 'SELECT id FROM ex_sale s WHERE EXISTS (SELECT FROM ex_stock k WHERE k.shop = s.shop AND k.product = s.product)');
+CALL ex_reads('ex_without', 80, 'SELECT n FROM ex_stock k WHERE NOT EXISTS (SELECT FROM ex_sale s WHERE k.shop = s.shop AND k.product = s.product)');
+CALL ex_reads('ex_groups', 0, 'SELECT shop, count(*) AS n, sum(amount) AS total FROM ex_sale GROUP BY shop');
+CALL ex_reads('ex_extremes', 40, 'SELECT product, shop, min(amount) AS lo, max(amount) AS hi FROM ex_sale GROUP BY product, shop');
+CALL ex_reads('ex_joined_groups', 40, 'SELECT p.name, sum(s.amount * k.n) AS total FROM ex_sale s JOIN ex_stock k USING (shop, product) JOIN ex_shop p ON p.id = s.shop GROUP BY p.name');
+CALL ex_reads('ex_levels', 0, 'SELECT n, count(*) AS groups FROM (SELECT shop, product, count(*) AS n FROM ex_sale GROUP BY 1, 2) x GROUP BY n');
+CALL ex_reads('ex_lists', 80, 'SELECT product, shop, array_agg(amount ORDER BY id) AS amounts FROM ex_sale GROUP BY product, shop');
+CALL ex_reads('ex_highest', 0, 'SELECT id, amount FROM ex_sale ORDER BY amount DESC, id LIMIT 10');
+CALL ex_reads('ex_newest', 40, 'SELECT DISTINCT ON (product, shop) product, shop, id FROM ex_sale ORDER BY product, shop, at DESC, id');
+CALL ex_reads('ex_running', 80, 'SELECT id, sum(amount) OVER (PARTITION BY product, shop ORDER BY id) AS total FROM ex_sale');
+CALL ex_reads('ex_set', 0, 'SELECT shop, product FROM ex_sale UNION SELECT shop, product FROM ex_stock');
+CALL ex_reads('ex_scalar', 80, 'SELECT id, (SELECT sum(n) FROM ex_stock k WHERE k.shop = s.shop AND k.product = s.product) AS n FROM ex_sale s');
+CALL ex_reads('ex_recent', 20, 'SELECT id, amount FROM ex_sale WHERE now() - at < interval ''20 days''');
+
 DROP TABLE ex_order, ex_customer, ex_sale, ex_stock, ex_shop CASCADE;
