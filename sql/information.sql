@@ -5,6 +5,8 @@
 \set VERBOSITY terse
 SET client_min_messages = notice;
 SET timezone = 'UTC';
+-- what other scripts have left in this database is no part of it
+DELETE FROM dyntable.history;
 CREATE SCHEMA info;
 SET search_path = info, public;
 CREATE TABLE ods (id int PRIMARY KEY, v int);
