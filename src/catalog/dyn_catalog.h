@@ -58,6 +58,7 @@ typedef struct DynTable
 	char	   *initial_warehouse;	/* for first fills and reinitialisations; NULL: the same */
 	bool		suspended;
 	char	   *state_code;		/* USER_SUSPENDED ... or NULL */
+	char	   *frozen_where;	/* rows that satisfy it are not computed again; NULL: none */
 } DynTable;
 
 /* Deltas of how many different sizes, each four times the one before, have their cost recorded. */
@@ -91,6 +92,7 @@ typedef struct DynEdge
 	char		kind;			/* DYN_EDGE_* */
 	List	   *columns;		/* of int: attribute numbers read */
 	int64		refresh_no;
+	bool		boundary;		/* a dynamic table that is not refreshed for the reader's sake */
 } DynEdge;
 
 #define DYN_EDGE_BASE		'b'
@@ -207,7 +209,8 @@ extern List *dyn_readers_of(Oid source);	/* of Oid, who reads source */
  */
 extern List *dyn_pulled_by(Oid relid);
 extern List *dyn_pullers_of(Oid relid);
-extern void dyn_edges_replace(Oid relid, List *edges);
+extern void dyn_edges_replace(Oid relid, List *edges);	/* boundaries stay */
+extern void dyn_edges_set_boundary(Oid relid, List *sources);	/* of Oid: these and no others */
 
 /* Up to which all have read a dynamic table's log who will read on in it; otherwise: where there are none. */
 extern int64 dyn_edge_min_refresh_no(Oid source, int64 otherwise);
@@ -254,6 +257,7 @@ typedef struct DynRestored
 	char	   *name;
 	DynTable	table;			/* relid: InvalidOid where there is no such table; without tree */
 	bool		populated;		/* when the dump was made */
+	List	   *boundary;		/* of char *: names */
 } DynRestored;
 
 /* All definitions that this role may have, as rows of dyntable.dump. */

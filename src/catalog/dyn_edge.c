@@ -31,7 +31,7 @@
 List *
 dyn_edges_of(Oid relid)
 {
-	static DynLookup select = {"edge_pkey", {"relid", "source", "kind", "columns", "refresh_no"}};
+	static DynLookup select = {"edge_pkey", {"relid", "source", "kind", "columns", "refresh_no", "boundary"}};
 	DynCall		call;
 	List	   *edges = NIL;
 
@@ -46,6 +46,7 @@ dyn_edges_of(Oid relid)
 		edge->kind = DatumGetChar(dyn_spi_datum(row, 3, &isnull));
 		edge->columns = dyn_spi_int2_list(row, 4);
 		edge->refresh_no = dyn_spi_int8(row, 5);
+		edge->boundary = dyn_spi_bool(row, 6);
 		edges = lappend(edges, edge);
 	}
 	dyn_lookup_end(&call);
@@ -102,8 +103,29 @@ dyn_pullers_of(Oid relid)
 }
 
 void
+dyn_edges_set_boundary(Oid relid, List *sources)
+{
+	static DynStatement clear = {
+		"UPDATE dyntable.edge SET boundary = false WHERE relid = $1 AND boundary", 1, {OIDOID}
+	};
+	static DynStatement set = {
+		"UPDATE dyntable.edge SET boundary = true WHERE relid = $1 AND source = $2", 2, {OIDOID, OIDOID}
+	};
+	Datum		values[] = {ObjectIdGetDatum(relid), (Datum) 0};
+	ListCell   *lc;
+
+	dyn_spi_run(&clear, values, NULL);
+	foreach(lc, sources)
+	{
+		values[1] = ObjectIdGetDatum(lfirst_oid(lc));
+		dyn_spi_run(&set, values, NULL);
+	}
+}
+
+void
 dyn_edges_replace(Oid relid, List *edges)
 {
+	List	   *boundary = NIL;
 	static DynStatement delete = {
 		"DELETE FROM dyntable.edge WHERE relid = $1", 1, {OIDOID}
 	};
@@ -114,6 +136,9 @@ dyn_edges_replace(Oid relid, List *edges)
 	Datum		values[5] = {ObjectIdGetDatum(relid)};
 	ListCell   *cell;
 
+	foreach(cell, dyn_edges_of(relid))
+		if (((DynEdge *) lfirst(cell))->boundary)
+			boundary = lappend_oid(boundary, ((DynEdge *) lfirst(cell))->source);
 	dyn_spi_run(&delete, values, NULL);
 	foreach(cell, edges)
 	{
@@ -125,6 +150,8 @@ dyn_edges_replace(Oid relid, List *edges)
 		values[4] = Int64GetDatum(edge->refresh_no);
 		dyn_spi_run(&insert, values, NULL);
 	}
+	if (boundary != NIL)
+		dyn_edges_set_boundary(relid, boundary);
 	dyn_version_note(relid);
 }
 

@@ -21,7 +21,7 @@
 #define RESTORED_COLUMNS \
 	"r.schema_name, r.name, coalesce(dyntable.restored_relid(r.schema_name, r.name), 0), r.query," \
 	" r.definition, r.settings, r.target_lag, r.schedule, r.refresh_mode, r.initialize," \
-	" r.warehouse, r.initialization_warehouse, r.state, r.state_code, r.populated"
+	" r.warehouse, r.initialization_warehouse, r.state, r.state_code, r.populated, r.frozen_where, r.boundary"
 
 /* Replica identities that capture has changed, of the sources of r and their partitions. */
 #define IDENTITIES \
@@ -32,6 +32,12 @@
 	" JOIN pg_class s ON s.oid = i.relid JOIN pg_namespace sn ON sn.oid = s.relnamespace" \
 	" WHERE e.relid = c.oid)"
 
+/* Names of the dynamic tables that r reads as they are. */
+#define BOUNDARY \
+	"(SELECT array_agg(format('%I.%I', sn.nspname, s.relname) ORDER BY s.oid)" \
+	" FROM dyntable.edge e JOIN pg_class s ON s.oid = e.source JOIN pg_namespace sn ON sn.oid = s.relnamespace" \
+	" WHERE e.relid = c.oid AND e.boundary)"
+
 #define MAY_HAVE \
 	"(pg_has_role($1, 'pg_read_all_data', 'USAGE') OR pg_has_role($1, c.relowner, 'USAGE'))"
 
@@ -40,12 +46,12 @@ dyn_definitions(Oid role, Tuplestorestate *rows)
 {
 	static DynStatement select = {
 		"SELECT n.nspname::text, c.relname::text, r.query, dyntable.definition(c.oid, r.definition),"
-		" " DUMPED_COLUMNS ", p.populated, " IDENTITIES
+		" " DUMPED_COLUMNS ", p.populated, " IDENTITIES ", r.frozen_where, " BOUNDARY
 		" FROM dyntable.dynamic_table r JOIN dyntable.position p USING (relid)"
 		" JOIN pg_class c ON c.oid = r.relid JOIN pg_namespace n ON n.oid = c.relnamespace"
 		" WHERE " MAY_HAVE " UNION ALL"
 		" SELECT r.schema_name, r.name, r.query, r.definition, " DUMPED_COLUMNS ","
-		" r.populated, r.identities FROM dyntable.restored r"
+		" r.populated, r.identities, r.frozen_where, r.boundary FROM dyntable.restored r"
 		" LEFT JOIN pg_class c ON c.oid = dyntable.restored_relid(r.schema_name, r.name)"
 		" WHERE " MAY_HAVE, 1, {OIDOID}
 	};
@@ -79,6 +85,8 @@ restored_from_row(uint64 row)
 	table->suspended = strcmp(dyn_spi_text(row, 13), "SUSPENDED") == 0;
 	table->state_code = dyn_spi_text(row, 14);
 	restored->populated = dyn_spi_bool(row, 15);
+	table->frozen_where = dyn_spi_text(row, 16);
+	restored->boundary = dyn_spi_text_list(row, 17);
 	return restored;
 }
 

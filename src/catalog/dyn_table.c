@@ -351,6 +351,7 @@ table_from_row(uint64 row)
 	table->suspended = strcmp(dyn_spi_text(row, 15), "SUSPENDED") == 0;
 	table->state_code = dyn_spi_text(row, 16);
 	table->initial_warehouse = dyn_spi_text(row, 17);
+	table->frozen_where = dyn_spi_text(row, 18);
 	return table;
 }
 
@@ -361,7 +362,7 @@ dyn_table_get(Oid relid, bool missing_ok)
 		"dynamic_table_pkey",
 		{"relid", "query", "definition", "tree", "tree_version", "settings", "target_lag", "schedule",
 		"refresh_mode", "incremental", "reason_code", "reason", "initialize", "warehouse", "state", "state_code",
-		"initialization_warehouse"}
+		"initialization_warehouse", "frozen_where"}
 	};
 	DynTable   *table = NULL;
 
@@ -431,10 +432,10 @@ dyn_table_all(void)
 	return relids;
 }
 
-#define TABLE_NARGS 17
+#define TABLE_NARGS 18
 #define TABLE_ARGTYPES \
 	{OIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTARRAYOID, INTERVALOID, TEXTOID, TEXTOID, \
-	BOOLOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID}
+	BOOLOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID}
 
 static void
 table_to_values(const DynTable *table, Datum *values, char *nulls)
@@ -459,6 +460,7 @@ table_to_values(const DynTable *table, Datum *values, char *nulls)
 	values[14] = dyn_text_value(table->suspended ? "SUSPENDED" : "ACTIVE", &nulls[14]);
 	values[15] = dyn_text_value(table->state_code, &nulls[15]);
 	values[16] = dyn_text_value(table->initial_warehouse, &nulls[16]);
+	values[17] = dyn_text_value(table->frozen_where, &nulls[17]);
 }
 
 /* Whether a name stands in a text as a word: not "s.a" in "s.ab" or "t.s.a". */
@@ -508,8 +510,8 @@ dyn_table_insert(const DynTable *table)
 	static DynStatement insert = {
 		"INSERT INTO dyntable.dynamic_table (relid, query, definition, tree, tree_version, settings,"
 		" target_lag, schedule, refresh_mode, incremental, reason_code, reason, initialize,"
-		" warehouse, state, state_code, initialization_warehouse, suspended_on)"
-		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,"
+		" warehouse, state, state_code, initialization_warehouse, frozen_where, suspended_on)"
+		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,"
 		" CASE WHEN $15 = 'SUSPENDED' THEN clock_timestamp() END)",
 		TABLE_NARGS, TABLE_ARGTYPES
 	};
@@ -528,7 +530,7 @@ dyn_table_update(const DynTable *table)
 		"UPDATE dyntable.dynamic_table SET query = $2, definition = $3, tree = $4,"
 		" tree_version = $5, settings = $6, target_lag = $7, schedule = $8, refresh_mode = $9,"
 		" incremental = $10, reason_code = $11, reason = $12, initialize = $13, warehouse = $14,"
-		" state = $15, state_code = $16, initialization_warehouse = $17"
+		" state = $15, state_code = $16, initialization_warehouse = $17, frozen_where = $18"
 		" WHERE relid = $1",
 		TABLE_NARGS, TABLE_ARGTYPES
 	};

@@ -19,11 +19,14 @@
 #include <access/table.h>
 #include <access/xact.h>
 #include <catalog/pg_class.h>
+#include <catalog/namespace.h>
 #include <miscadmin.h>
 #include <utils/acl.h>
+#include <utils/builtins.h>
 #include <utils/lsyscache.h>
 #include <utils/rel.h>
 #include <utils/resowner.h>
+#include <utils/varlena.h>
 
 #include "base/dyn_settings.h"
 #include "capture/dyn_capture.h"
@@ -106,6 +109,25 @@ check_columns(Oid relid, const DynDefinition *definition)
 			 errhint("Drop the table and create it with dyntable_create().")));
 }
 
+/* Of the names in a dump those that are read still. */
+static void
+adopt_boundary(Oid relid, List *names)
+{
+	List	   *sources = NIL;
+	ListCell   *lc;
+
+	foreach(lc, names)
+	{
+		RangeVar   *name = makeRangeVarFromNameList(textToQualifiedNameList(cstring_to_text(lfirst(lc))));
+		Oid			source = RangeVarGetRelid(name, NoLock, true);
+
+		if (OidIsValid(source))
+			sources = lappend_oid(sources, source);
+	}
+	if (sources != NIL)
+		dyn_edges_set_boundary(relid, sources);
+}
+
 static void
 adopt(DynRestored *restored, List *path)
 {
@@ -141,6 +163,7 @@ adopt(DynRestored *restored, List *path)
 	dyn_definition_to_table(&definition, &table);
 	dyn_definition_install(&definition, &table);
 	dyn_position_set_reinit(relid, REINIT_REASON);
+	adopt_boundary(relid, restored->boundary);
 	if (restored->populated && !dyn_relation_is_empty(relid))
 		dyn_position_set_populated(relid);
 	dyn_restored_identities(restored);

@@ -27,11 +27,14 @@
 #include "base/dyn_queue.h"
 #include "command/dyn_alter.h"
 #include "command/dyn_options.h"
+#include "command/dyn_region.h"
 #include "command/dyn_rename.h"
 #include "command/dyn_transaction.h"
+#include "query/dyn_frozen.h"
 #include "query/dyn_query.h"
 #include "refresh/dyn_refresh.h"
 #include "refresh/dyn_shape.h"
+#include "refresh/dyn_target.h"
 
 PG_FUNCTION_INFO_V1(dyntable_alter);
 
@@ -85,6 +88,8 @@ apply_definition(DynTable *table, const DynDefinition *definition)
 	}
 	if (shape != NULL)
 		dyn_shape_check(shape);
+	if (!same_query && table->frozen_where != NULL)
+		dyn_frozen_check(table->relid, dyn_frozen_analyse(table->relid, table->frozen_where), definition->query);
 	dyn_definition_to_table(definition, table);
 	dyn_definition_record(definition, table->relid);
 	dyn_table_update(table);
@@ -157,6 +162,15 @@ lock_table(Oid relid, bool definition)
 	}
 }
 
+/* The query that the table has, for what may be said of its columns. */
+static Query *
+present_query(const DynTable *table)
+{
+	bool		retyped;
+
+	return dyn_stored_query(table, &retyped);
+}
+
 void
 dyn_replace(Oid relid, DynDefinition *definition, DynTableOptions *options)
 {
@@ -170,6 +184,11 @@ dyn_replace(Oid relid, DynDefinition *definition, DynTableOptions *options)
 	table->schedule = options->schedule;
 	table->warehouse = options->warehouse;
 	table->initial_warehouse = options->initial_warehouse;
+	if (options->frozen_where != NULL)
+	{
+		dyn_run_lock(list_make1_oid(relid));
+		dyn_region_set(table, present_query(table), options->frozen_where, true);
+	}
 	if (options->unchanged)
 	{
 		dyn_table_update(table);
@@ -208,6 +227,7 @@ dyntable_alter(PG_FUNCTION_ARGS)
 	char	   *schedule = dyn_argument_text(fcinfo, 5);
 	char	   *comment = dyn_argument_text(fcinfo, 6);
 	char	   *initial_warehouse = dyn_argument_text(fcinfo, 7);
+	char	   *frozen_where = dyn_argument_text(fcinfo, 8);
 	bool		redefine;
 	Oid			relid;
 	DynTable   *table;
@@ -220,7 +240,7 @@ dyntable_alter(PG_FUNCTION_ARGS)
 	if (query != NULL && same_query(table, query))
 		query = NULL;
 	redefine = query != NULL || (refresh_mode != NULL && dyn_option_mode(refresh_mode) != table->mode);
-	lock_table(relid, redefine);
+	lock_table(relid, redefine || frozen_where != NULL || !PG_ARGISNULL(9));
 	table = dyn_table_get(relid, false);
 	if (target_lag != NULL)
 	{
@@ -246,6 +266,8 @@ dyntable_alter(PG_FUNCTION_ARGS)
 			dyn_option_check_warehouse(initial_warehouse);
 		table->initial_warehouse = *initial_warehouse ? initial_warehouse : NULL;
 	}
+	if (frozen_where != NULL)
+		dyn_region_set(table, present_query(table), frozen_where, true);
 	if (redefine)
 	{
 		alter_definition(table, query, refresh_mode);
@@ -253,6 +275,7 @@ dyntable_alter(PG_FUNCTION_ARGS)
 	}
 	else
 		dyn_table_update(table);
+	dyn_boundary_set(relid, fcinfo, 9);
 	if (comment != NULL)
 		CreateComments(relid, RelationRelationId, 0, comment);
 	dyn_wake_at_end();

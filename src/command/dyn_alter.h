@@ -12,6 +12,8 @@ typedef struct DynTableOptions
 {
 	Interval   *lag;			/* NULL: downstream, or schedule */
 	char	   *schedule;
+	char	   *frozen_where;	/* NULL: not given */
+	Oid			backfill_from;
 	bool		on_schedule;
 	char	   *warehouse;
 	char	   *initial_warehouse;	/* NULL: the same */

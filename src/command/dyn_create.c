@@ -26,6 +26,7 @@
 #include "command/dyn_create.h"
 #include "command/dyn_definition.h"
 #include "command/dyn_options.h"
+#include "command/dyn_region.h"
 #include "command/dyn_transaction.h"
 #include "compat/dyn_compat.h"
 #include "refresh/dyn_refresh.h"
@@ -117,6 +118,10 @@ create_from(RangeVar *name, DynDefinition *definition, const DynTableOptions *op
 	table.on_schedule = options->on_schedule;
 	table.warehouse = options->warehouse;
 	table.initial_warehouse = options->initial_warehouse;
+	if (options->frozen_where != NULL)
+		dyn_region_set(&table, definition->query, options->frozen_where, false);
+	if (OidIsValid(options->backfill_from))
+		dyn_backfill(table.relid, options->backfill_from, table.frozen_where);
 	dyn_definition_install(definition, &table);
 	return table.relid;
 }
@@ -137,6 +142,11 @@ replace_existing(Oid existing, DynDefinition *definition, DynTableOptions *optio
 				 errhint("Only a dynamic table can be replaced.")));
 	if (!dyn_owns_relation(existing, GetUserId()))
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, definition->name);
+	if (OidIsValid(options->backfill_from))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("backfill_from applies to a table that is created only"),
+				 errdetail("Dynamic table \"%s\" exists and keeps its rows.", definition->name)));
 	dyn_replace(existing, definition, options);
 }
 
@@ -159,6 +169,8 @@ create_options(FunctionCallInfo fcinfo, DynTableOptions *options)
 		options->warehouse = "default";
 	dyn_option_check_warehouse(options->warehouse);
 	options->initial_warehouse = dyn_argument_text(fcinfo, 10);
+	options->frozen_where = dyn_argument_text(fcinfo, 11);
+	options->backfill_from = PG_ARGISNULL(12) ? InvalidOid : PG_GETARG_OID(12);
 	if (options->initial_warehouse != NULL)
 		dyn_option_check_warehouse(options->initial_warehouse);
 }
@@ -225,6 +237,7 @@ dyntable_create(PG_FUNCTION_ARGS)
 		replace_existing(relid, &definition, &options, or_replace);
 	else
 		relid = create_from(name, &definition, &options);
+	dyn_boundary_set(relid, fcinfo, 13);
 	if (comment != NULL)
 		CreateComments(relid, RelationRelationId, 0, comment);
 

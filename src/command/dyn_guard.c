@@ -37,6 +37,7 @@
 #include "command/dyn_command.h"
 #include "command/dyn_cycle.h"
 #include "command/dyn_names.h"
+#include "command/dyn_region.h"
 #include "command/dyn_transaction.h"
 #include "compat/dyn_compat.h"
 #include "refresh/dyn_refresh.h"
@@ -55,19 +56,24 @@ refuse_write(Oid relid)
 			 errhint("Change the tables that the query reads; a refresh brings the changes.")));
 }
 
-/* Target relations of a statement and of those in its WITH. */
-static void
+/* Target relations of a statement and of those in its WITH; whether there are any with a frozen region. */
+static bool
 check_writes(PlannedStmt *plan)
 {
+	bool		region = false;
 	ListCell   *cell;
 
 	foreach(cell, plan->resultRelations)
 	{
 		Oid			relid = rt_fetch(lfirst_int(cell), plan->rtable)->relid;
 
-		if (dyn_is_dynamic_table(relid))
+		if (!dyn_is_dynamic_table(relid))
+			continue;
+		if (!dyn_region_writable(relid))
 			refuse_write(relid);
+		region = true;
 	}
+	return region;
 }
 
 /* pg_dump with --inserts reads by a cursor of this name, and must not fail. */
@@ -107,12 +113,14 @@ check_reads(PlannedStmt *plan, Snapshot snapshot)
 static void
 guard_executor_start(QueryDesc *desc, int eflags)
 {
+	bool		region = false;
+
 	if (!IsParallelWorker() && !dyn_refresh_statement(desc) && OidIsValid(MyDatabaseId))
 	{
 		if (desc->plannedstmt->resultRelations != NIL)
 		{
 			dyn_origin_unmark();
-			check_writes(desc->plannedstmt);
+			region = check_writes(desc->plannedstmt);
 		}
 		if ((eflags & (EXEC_FLAG_EXPLAIN_ONLY | EXEC_FLAG_WITH_NO_DATA)) == 0)
 			check_reads(desc->plannedstmt, desc->snapshot);
@@ -121,6 +129,8 @@ guard_executor_start(QueryDesc *desc, int eflags)
 		previous_executor_start(desc, eflags);
 	else
 		standard_ExecutorStart(desc, eflags);
+	if (region)
+		dyn_region_guard(desc);
 }
 
 /* The dynamic table that a statement names, or InvalidOid. */

@@ -381,6 +381,12 @@ lock_tables(List *order)
 		}
 		claim_to_read(relid);
 		LockRelationOid(relid, AccessShareLock);
+		if (dyn_is_dynamic_table(relid) && !dyn_is_populated(relid))
+			ereport(ERROR,
+					errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					errmsg("dynamic table \"%s\" has not been populated", get_rel_name(relid)),
+					errdetail("It is read as it stands, and not refreshed for the sake of tables that read it."),
+					errhint("Refresh it with dyntable_refresh()."));
 		if (get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE)
 			(void) find_all_inheritors(relid, AccessShareLock, NULL);
 	}

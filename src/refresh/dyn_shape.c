@@ -48,6 +48,7 @@
 
 #include "compat/dyn_compat.h"
 #include "query/dyn_node.h"
+#include "query/dyn_frozen.h"
 #include "query/dyn_query.h"
 #include "refresh/dyn_evaluate.h"
 #include "refresh/dyn_own_log.h"
@@ -207,6 +208,35 @@ refuse(const DynShape *shape, AttrNumber attnum, const char *dependent)
 			errhint("Keep the column in the query, or drop or change what depends on it first."));
 }
 
+/* The frozen rows' columns of the predicate stay as they are. */
+static void
+check_frozen(const DynShape *shape)
+{
+	DynTable   *table = dyn_table_get(shape->relid, false);
+	ListCell   *ln;
+	ListCell   *lc;
+
+	if (table->frozen_where == NULL)
+		return;
+	foreach(ln, dyn_frozen_names(shape->relid, dyn_frozen_analyse(shape->relid, table->frozen_where)))
+	{
+		bool		stays = false;
+
+		foreach(lc, shape->columns)
+		{
+			DynShapeColumn *column = lfirst(lc);
+
+			stays |= column->kept && !column->retyped && strcmp(column->name, strVal(lfirst(ln))) == 0;
+		}
+		if (!stays)
+			ereport(ERROR,
+					errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+					errmsg("cannot change column \"%s\" of dynamic table \"%s\" because its frozen_where uses it",
+						   strVal(lfirst(ln)), get_rel_name(shape->relid)),
+					errhint("Take frozen_where back first, with dyntable_alter(name, frozen_where => '')."));
+	}
+}
+
 /* What the server itself would drop along with a column, or knows nothing of. */
 void
 dyn_shape_check(const DynShape *shape)
@@ -216,6 +246,7 @@ dyn_shape_check(const DynShape *shape)
 	ListCell   *lc;
 	ListCell   *le;
 
+	check_frozen(shape);
 	foreach(lc, dyn_readers_of(shape->relid))
 		foreach(le, dyn_edges_of(lfirst_oid(lc)))
 		{
@@ -340,6 +371,22 @@ dyn_shape_begin(const DynShape *shape)
 	filled = get_relname_relid(psprintf("shape_%u", shape->relid), dyn_schema_oid());
 	mark_rewrite(filled, shape->relid);
 	return filled;
+}
+
+void
+dyn_shape_keep(const DynShape *shape, Oid filled, DynExecution *execution, const char *condition)
+{
+	StringInfoData names;
+	ListCell   *lc;
+
+	initStringInfo(&names);
+	foreach(lc, shape->columns)
+		if (((DynShapeColumn *) lfirst(lc))->kept)
+			appendStringInfo(&names, "%s%s", names.len ? ", " : "",
+							 quote_identifier(((DynShapeColumn *) lfirst(lc))->name));
+	dyn_execute(execution, psprintf("INSERT INTO %s (%s) SELECT %s FROM %s WHERE %s", dyn_relation_name(filled),
+									names.data, names.data, dyn_relation_name(shape->relid), condition),
+				NULL, NULL);
 }
 
 /* ------------------------------------------------------------------------

@@ -39,6 +39,9 @@ extern void dyn_shape_check(const DynShape *shape);
 /* An empty table for the new rows; in it the columns have their names. */
 extern Oid	dyn_shape_begin(const DynShape *shape);
 
+/* Put rows of the table as they are, those that satisfy a condition, into the new one: NULL in columns that are added. */
+extern void dyn_shape_keep(const DynShape *shape, Oid filled, DynExecution *execution, const char *condition);
+
 /*
  * Let the dynamic table have the columns, and the rows that were put into the
  * new table, which goes.  Takes ACCESS EXCLUSIVE at this moment.

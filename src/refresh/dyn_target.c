@@ -44,6 +44,7 @@
 #include "query/dyn_node.h"
 #include "query/dyn_plan.h"
 #include "query/dyn_query.h"
+#include "refresh/dyn_frozen_rows.h"
 #include "refresh/dyn_load.h"
 #include "refresh/dyn_outlived.h"
 #include "refresh/dyn_feed.h"
@@ -70,6 +71,8 @@ typedef struct Target
 	bool		upgraded;		/* the definition was analysed by another server */
 	bool		retyped;		/* a column of the query has got another type */
 	List	   *followers;		/* columns of the table that have yet to follow (dyn_columns.c) */
+	DynFrozen  *frozen;			/* NULL: no region is */
+	bool		thaw;			/* the first fill: all rows are computed */
 	DynShape   *shape;			/* not NULL: they are others by name, number or order */
 	bool		returned;		/* the definition has a plan, and had none before */
 	const DynRetry *retry;
@@ -105,6 +108,7 @@ static void take_stored(Target *target, DynRows *delta);
 static void follow_types(Target *target);
 static void apply_in_full(Target *target, DynRows *delta, bool fill);
 static DynSink *target_sink(Target *target);
+static DynRows *outside(Target *target, DynRows *delta);
 static List *plan_key(Target *target);
 static void add_content(Target *target, DynRows *delta);
 static void apply(Target *target, DynRows *delta);
@@ -257,6 +261,8 @@ prepare(Target *target)
 		target->ncolumns = target->plan->top->ncolumns;
 		target->columns = target->plan->top->columns;
 	}
+	target->frozen = dyn_frozen_open(target->table, target->run->upto);
+	target->thaw = !target->position->populated && dyn_relation_is_empty(target->table->relid);
 	if (target->shape == NULL)
 		target->sink = target_sink(target);
 
@@ -579,7 +585,12 @@ refresh_incrementally(Target *target)
 	target->result->exhausted = all_exhausted(evaluation);
 	target->inputs = changed_inputs(target);
 	if (evaluation->sql.changed[top->no])
-		apply(target, evaluation->deltas[top->no]);
+	{
+		/* where the region was declared since, its rows need another index */
+		if (target->frozen && !dyn_sink_has_index(target->sink))
+			dyn_sink_ensure_index(target->sink);
+		apply(target, outside(target, evaluation->deltas[top->no]));
+	}
 	return true;
 }
 
@@ -608,8 +619,9 @@ take_stored(Target *target, DynRows *delta)
 	if (target->followers)
 		dyn_retyping_begin(&callback, &target->table->relid);
 	dyn_execute(&target->evaluation.execution,
-				psprintf("SELECT %s FROM %s", dyn_retyped_values(target->sink, target->followers),
-						 target->sink->name),
+				psprintf("SELECT %s FROM %s%s%s", dyn_retyped_values(target->sink, target->followers),
+						 target->sink->name, target->frozen ? " WHERE " : "",
+						 target->frozen ? dyn_frozen_outside(target->frozen) : ""),
 				dyn_rows_signed_sink, stored);
 	if (target->followers)
 		dyn_retyping_end(&callback);
@@ -656,6 +668,7 @@ refresh_in_full(Target *target)
 		take_stored(target, delta);
 	add_content(target, delta);
 	dyn_rows_consolidate(delta);
+	delta = outside(target, delta);
 	dyn_rows_register(delta, evaluation->execution.env);
 	follow_types(target);
 	apply_in_full(target, delta, fill);
@@ -678,6 +691,7 @@ reshape(Target *target)
 		appendStringInfo(&names, "%s%s", names.len ? ", " : "",
 						 quote_identifier(((DynShapeColumn *) lfirst(lc))->name));
 	add_content(target, content);
+	content = outside(target, content);
 	dyn_rows_register(content, evaluation->execution.env);
 	target->counts.inserted =
 		dyn_execute(&evaluation->execution,
@@ -685,6 +699,8 @@ reshape(Target *target)
 							 dyn_sql_columns("d", target->ncolumns), content->name),
 					NULL, NULL);
 	dyn_rows_end(content);
+	if (target->frozen && !target->thaw)
+		dyn_shape_keep(shape, filled, &evaluation->execution, dyn_frozen_inside(target->frozen));
 	target->position->refresh_no++;
 	if (target->position->populated)
 		dyn_shape_log(shape, filled, &evaluation->execution, target->position->refresh_no);
@@ -740,7 +756,29 @@ target_sink(Target *target)
 static List *
 plan_key(Target *target)
 {
-	return target->plan && target->plan->top->has_key ? target->plan->top->key : NIL;
+	List	   *key = target->plan && target->plan->top->has_key ? target->plan->top->key : NIL;
+
+	/* one row of a key could be frozen and another one not */
+	if (target->frozen && list_difference_int(dyn_frozen_places(target->frozen), key) != NIL)
+		return NIL;
+	return key;
+}
+
+/* Of a delta what is not frozen. */
+static DynRows *
+outside(Target *target, DynRows *delta)
+{
+	List	   *names = NIL;
+	ListCell   *lc;
+
+	if (target->frozen == NULL || target->thaw)
+		return delta;
+	if (target->shape)
+		foreach(lc, target->shape->columns)
+			names = lappend(names, pstrdup(quote_identifier(((DynShapeColumn *) lfirst(lc))->name)));
+	else
+		names = target->sink->names;
+	return dyn_frozen_drop(target->frozen, names, delta);
 }
 
 static void

@@ -19,6 +19,7 @@
 #include "query/dyn_expr.h"
 #include "query/dyn_plan.h"
 #include "query/dyn_query.h"
+#include "refresh/dyn_frozen_rows.h"
 #include "refresh/dyn_target.h"
 
 static DynColumn *written_columns(DynTable *table, Query *query, int *ncolumns);
@@ -33,6 +34,7 @@ dyn_verify(Oid relid, int64 *missing, int64 *unexpected)
 	DynIdentity identity;
 	DynExecution execution = {0};
 	DynSigned  *compared;
+	DynFrozen  *frozen;
 	Query	   *query;
 	DynSink    *sink;
 	DynColumn  *columns;
@@ -61,6 +63,12 @@ dyn_verify(Oid relid, int64 *missing, int64 *unexpected)
 	dyn_execute(&execution, psprintf("SELECT %s FROM %s", dyn_sink_columns(sink), sink->name),
 				dyn_rows_signed_sink, compared);
 	dyn_rows_consolidate(compared->rows);
+	frozen = dyn_frozen_open(table, result->data_timestamp);
+	if (frozen)
+	{
+		compared->rows = dyn_frozen_drop(frozen, sink->names, compared->rows);
+		compared->rows->name = "v";
+	}
 	dyn_rows_register(compared->rows, execution.env);
 
 	/* rows that differ by image only may still be equal (1.0 and 1.00) */

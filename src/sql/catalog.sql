@@ -49,10 +49,12 @@ CREATE TABLE dyntable.dynamic_table (
     suspended_on  timestamptz,
     resumed_on    timestamptz,
     created       timestamptz NOT NULL DEFAULT clock_timestamp(),
-    reshaped      xid8
+    reshaped      xid8,
+    frozen_where  text
 );
 COMMENT ON COLUMN dyntable.dynamic_table.state_by IS 'the role that suspended or resumed it last; null: nobody, or dyntable itself';
 COMMENT ON TABLE dyntable.dynamic_table IS 'definition and scheduling state of each dynamic table';
+COMMENT ON COLUMN dyntable.dynamic_table.frozen_where IS 'rows that satisfy it are not computed again';
 COMMENT ON COLUMN dyntable.dynamic_table.reshaped IS 'the transaction that last gave it other columns: snapshots that do not see it find no rows';
 
 -- Where a dynamic table stands.  One row each, updated by every refresh that
@@ -87,18 +89,21 @@ CREATE TABLE dyntable.edge (
     kind       "char" NOT NULL CHECK (kind IN ('b', 'd', 'f')),
     columns    smallint[] NOT NULL,
     refresh_no bigint NOT NULL DEFAULT 0,
+    boundary   boolean NOT NULL DEFAULT false,
     PRIMARY KEY (relid, source)
 );
 CREATE INDEX edge_source ON dyntable.edge (source);
 COMMENT ON TABLE dyntable.edge IS 'which relations each dynamic table reads';
+COMMENT ON COLUMN dyntable.edge.boundary IS 'a dynamic table that is read as it is, and not refreshed for the sake of this one';
 
--- A table that is refreshed by hand only is read as it stands, and reads so.
+-- A table that is refreshed by hand only is read as it stands, and reads so; and
+-- so is one that the reader was given as a boundary.
 CREATE VIEW dyntable.pull AS
 SELECT e.relid, e.source
 FROM dyntable.edge e
 JOIN dyntable.dynamic_table r ON r.relid = e.relid
 JOIN dyntable.dynamic_table s ON s.relid = e.source
-WHERE e.kind = 'd' AND r.schedule IS DISTINCT FROM 'manual' AND s.schedule IS DISTINCT FROM 'manual';
+WHERE e.kind = 'd' AND NOT e.boundary AND r.schedule IS DISTINCT FROM 'manual' AND s.schedule IS DISTINCT FROM 'manual';
 COMMENT ON VIEW dyntable.pull IS 'which dynamic tables a refresh of another one brings along';
 
 -- Base tables under capture, written by the registrar only.

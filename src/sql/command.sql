@@ -16,11 +16,14 @@ CREATE FUNCTION dyntable_create(
     comment       text DEFAULT NULL,
     or_replace    boolean DEFAULT false,
     if_not_exists boolean DEFAULT false,
-    initialization_warehouse text DEFAULT NULL)
+    initialization_warehouse text DEFAULT NULL,
+    frozen_where  text DEFAULT NULL,
+    backfill_from regclass DEFAULT NULL,
+    boundary      regclass[] DEFAULT NULL)
 RETURNS regclass
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'dyntable_create';
-COMMENT ON FUNCTION dyntable_create(text, text, text, text, text, text, text, text, boolean, boolean, text)
+COMMENT ON FUNCTION dyntable_create(text, text, text, text, text, text, text, text, boolean, boolean, text, text, regclass, regclass[])
 IS 'create a dynamic table: a query and a target lag (an interval, default 1 minute, or ''downstream'')';
 
 CREATE FUNCTION dyntable_alter(
@@ -31,11 +34,13 @@ CREATE FUNCTION dyntable_alter(
     warehouse     text DEFAULT NULL,
     schedule      text DEFAULT NULL,
     comment       text DEFAULT NULL,
-    initialization_warehouse text DEFAULT NULL)
+    initialization_warehouse text DEFAULT NULL,
+    frozen_where  text DEFAULT NULL,
+    boundary      regclass[] DEFAULT NULL)
 RETURNS void
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'dyntable_alter';
-COMMENT ON FUNCTION dyntable_alter(regclass, text, text, text, text, text, text, text)
+COMMENT ON FUNCTION dyntable_alter(regclass, text, text, text, text, text, text, text, text, regclass[])
 IS 'change the definition or the options of a dynamic table; null leaves as is';
 
 CREATE FUNCTION dyntable_drop(
@@ -145,3 +150,16 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'dyntable_drop_warehouse';
 COMMENT ON FUNCTION dyntable_drop_warehouse(text, boolean)
 IS 'drop a warehouse that no dynamic table uses';
+
+CREATE FUNCTION dyntable.is_frozen(record) RETURNS boolean
+LANGUAGE C STABLE STRICT
+AS 'MODULE_PATHNAME', 'dyntable_is_frozen';
+COMMENT ON FUNCTION dyntable.is_frozen(record)
+IS 'whether a row of a dynamic table lies in its frozen region now';
+
+CREATE FUNCTION dyntable.check_frozen() RETURNS trigger
+LANGUAGE C
+AS 'MODULE_PATHNAME', 'dyntable_check_frozen';
+REVOKE ALL ON FUNCTION dyntable.check_frozen() FROM PUBLIC;
+COMMENT ON FUNCTION dyntable.check_frozen()
+IS 'refuses changes of rows of a dynamic table outside its frozen region';

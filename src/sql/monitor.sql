@@ -174,7 +174,8 @@ SELECT c.relname AS name,
        t.created AS created_on,
        t.resumed_on,
        p.refresh_no,
-       (SELECT d.keep FROM dyntable.feed d WHERE d.relid = t.relid) AS changes_kept
+       (SELECT d.keep FROM dyntable.feed d WHERE d.relid = t.relid) AS changes_kept,
+       t.frozen_where
 FROM (
     -- Computed only where they are asked for.
     SELECT t.*,
@@ -190,12 +191,12 @@ FROM (
     FROM (
         SELECT relid, query, target_lag, schedule, incremental, refresh_mode, reason_code, reason,
                initialize, warehouse, initialization_warehouse, state, state_code, state_by, suspended_on, resumed_on, created,
-               NULL::text AS restored
+               NULL::text AS restored, frozen_where
         FROM dyntable.dynamic_table
         UNION ALL
         SELECT dyntable.restored_relid(schema_name, name), query, target_lag, schedule, refresh_mode <> 'full',
                refresh_mode, NULL, NULL, initialize, warehouse, initialization_warehouse, 'SUSPENDED', 'RESTORED', NULL, restored_on, NULL, restored_on,
-               'restored from a dump: take it over with dyntable_refresh() or dyntable_resume()'
+               'restored from a dump: take it over with dyntable_refresh() or dyntable_resume()', frozen_where
         FROM dyntable.restored) t) t
 JOIN pg_class c ON c.oid = t.relid
 JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -223,6 +224,7 @@ COMMENT ON COLUMN dyntable.dynamic_tables.refresh_mode_reason_code IS 'why the m
 COMMENT ON COLUMN dyntable.dynamic_tables.refresh_mode_reason IS 'why the mode is FULL, in words';
 COMMENT ON COLUMN dyntable.dynamic_tables.initialize IS 'ON_CREATE or ON_SCHEDULE';
 COMMENT ON COLUMN dyntable.dynamic_tables.warehouse_name IS 'the pool of refresh workers';
+COMMENT ON COLUMN dyntable.dynamic_tables.frozen_where IS 'rows that satisfy it are not computed again';
 COMMENT ON COLUMN dyntable.dynamic_tables.initialization_warehouse_name IS 'the pool for first fills and when it is computed anew; null: the same';
 COMMENT ON COLUMN dyntable.dynamic_tables.waiting_for IS 'why no refresh is due: RESUME (scheduling_state_reason says why), REFRESH (it is refreshed by hand only), WAREHOUSE (it is suspended), UPSTREAM (a table that it reads waits for one of these), CONSUMER (downstream, and none is refreshed), RETRY (after a failure, at next_refresh_time)';
 COMMENT ON COLUMN dyntable.dynamic_tables.scheduling_state IS 'ACTIVE or SUSPENDED';
@@ -255,13 +257,15 @@ SELECT c.relname AS name,
        e.kind <> 'f' AS incremental,
        ARRAY(SELECT a.attname FROM unnest(e.columns) WITH ORDINALITY AS k (attnum, place)
              JOIN pg_attribute a ON a.attrelid = e.source AND a.attnum = k.attnum
-             ORDER BY k.place) AS columns
+             ORDER BY k.place) AS columns,
+       e.boundary
 FROM dyntable.edge e
 JOIN pg_class c ON c.oid = e.relid
 JOIN pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_class s ON s.oid = e.source
 LEFT JOIN pg_namespace sn ON sn.oid = s.relnamespace
 WHERE dyntable.sees_all() OR has_table_privilege(c.oid, 'SELECT');
+COMMENT ON COLUMN dyntable.dependencies.boundary IS 'a dynamic table that is read as it is, and not refreshed for the sake of this one';
 COMMENT ON VIEW dyntable.dependencies IS 'which relations each dynamic table reads, views expanded';
 COMMENT ON COLUMN dyntable.dependencies.incremental IS 'whether the changes of the source are known; if not, it is read in full';
 COMMENT ON COLUMN dyntable.dependencies.source_kind IS 'TABLE, DYNAMIC TABLE, MATERIALIZED VIEW or FOREIGN TABLE';

@@ -24,7 +24,9 @@ CREATE TABLE dyntable.dump (
     state        text NOT NULL,
     state_code   text,
     populated    boolean NOT NULL,
-    identities   jsonb
+    identities   jsonb,
+    frozen_where text,
+    boundary     text[]
 );
 COMMENT ON TABLE dyntable.dump IS 'what pg_dump takes the definitions of dynamic tables from, and a restore puts them into';
 

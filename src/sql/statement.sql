@@ -135,7 +135,10 @@ BEGIN ATOMIC
                             (4, 'initialize', nullif(lower(t.initialize), 'on_create')),
                             (5, 'warehouse', nullif(t.warehouse_name, 'default')),
                             (6, 'initialization_warehouse', t.initialization_warehouse_name),
-                            (7, 'comment', t.comment)) a (place, argument, value)
+                            (7, 'comment', t.comment),
+                            (8, 'frozen_where', t.frozen_where),
+                            (9, 'boundary', (SELECT array_agg(format('%I.%I', d.source_schema_name, d.source_name) ORDER BY d.source_relid)::text
+                                             FROM dyntable.dependencies d WHERE d.relid = t.relid AND d.boundary))) a (place, argument, value)
                WHERE a.value IS NOT NULL)
            || ');'
            || (SELECT coalesce(string_agg(format(E'\nCOMMENT ON COLUMN %I.%I.%I IS %L;', t.schema_name, t.name, a.attname,

@@ -1,7 +1,7 @@
 -- The public interface: names, arguments, results, columns, comments, settings
 -- and rights.  What others rely on changes here first, or not at all.
 BEGIN;
-SELECT plan(75);
+SELECT plan(80);
 
 -- functions, with the names and defaults of their arguments
 CREATE TEMP VIEW functions AS
@@ -13,11 +13,11 @@ CREATE FUNCTION pg_temp.arguments(text) RETURNS text LANGUAGE sql AS 'SELECT arg
 CREATE FUNCTION pg_temp.result(text) RETURNS text LANGUAGE sql AS 'SELECT result FROM functions WHERE name = $1';
 
 SELECT is(pg_temp.arguments('dyntable_create'),
-    'name text, query text, target_lag text DEFAULT NULL::text, refresh_mode text DEFAULT ''auto''::text, initialize text DEFAULT ''on_create''::text, warehouse text DEFAULT ''default''::text, schedule text DEFAULT NULL::text, comment text DEFAULT NULL::text, or_replace boolean DEFAULT false, if_not_exists boolean DEFAULT false, initialization_warehouse text DEFAULT NULL::text',
+    'name text, query text, target_lag text DEFAULT NULL::text, refresh_mode text DEFAULT ''auto''::text, initialize text DEFAULT ''on_create''::text, warehouse text DEFAULT ''default''::text, schedule text DEFAULT NULL::text, comment text DEFAULT NULL::text, or_replace boolean DEFAULT false, if_not_exists boolean DEFAULT false, initialization_warehouse text DEFAULT NULL::text, frozen_where text DEFAULT NULL::text, backfill_from regclass DEFAULT NULL::regclass, boundary regclass[] DEFAULT NULL::regclass[]',
     'dyntable_create: arguments');
 SELECT is(pg_temp.result('dyntable_create'), 'regclass', 'dyntable_create: result');
 SELECT is(pg_temp.arguments('dyntable_alter'),
-    'name regclass, query text DEFAULT NULL::text, target_lag text DEFAULT NULL::text, refresh_mode text DEFAULT NULL::text, warehouse text DEFAULT NULL::text, schedule text DEFAULT NULL::text, comment text DEFAULT NULL::text, initialization_warehouse text DEFAULT NULL::text',
+    'name regclass, query text DEFAULT NULL::text, target_lag text DEFAULT NULL::text, refresh_mode text DEFAULT NULL::text, warehouse text DEFAULT NULL::text, schedule text DEFAULT NULL::text, comment text DEFAULT NULL::text, initialization_warehouse text DEFAULT NULL::text, frozen_where text DEFAULT NULL::text, boundary regclass[] DEFAULT NULL::regclass[]',
     'dyntable_alter: arguments');
 SELECT is(pg_temp.arguments('dyntable_drop'), 'name text, if_exists boolean DEFAULT false, cascade boolean DEFAULT false', 'dyntable_drop: arguments');
 SELECT is(pg_temp.arguments('dyntable_suspend'), 'name regclass, cascade boolean DEFAULT true', 'dyntable_suspend: arguments');
@@ -51,6 +51,11 @@ SELECT is(pg_temp.information('dynamic_table_graph_history'),
     'dynamic_table_graph_history(): arguments');
 SELECT is(pg_temp.information('graph'), 'format text DEFAULT ''tree''::text', 'graph(): arguments');
 SELECT has_view('dyntable', v, 'view ' || v || ' is there') FROM unnest(ARRAY['progress', 'lag_history', 'versions']::name[]) v;
+SELECT is(pg_temp.arguments('dyntable_swap'), 'a regclass, b regclass', 'dyntable_swap: arguments');
+SELECT is(pg_temp.arguments('dyntable_clone'), 'source regclass, name text', 'dyntable_clone: arguments');
+SELECT is(pg_temp.arguments('dyntable_detach'), 'name regclass', 'dyntable_detach: arguments');
+SELECT is(pg_temp.arguments('dyntable_track'), 'source regclass, grantee regrole DEFAULT NULL::regrole', 'dyntable_track: arguments');
+SELECT is(pg_temp.arguments('dyntable_untrack'), 'source regclass', 'dyntable_untrack: arguments');
 SELECT cmp_ok((SELECT count(*) FROM functions), '<=', 25::bigint, 'at most 25 functions are public');
 SELECT is((SELECT string_agg(name, ', ') FROM functions WHERE name NOT LIKE 'dyntable\_%'), NULL, 'public names begin with dyntable_');
 
