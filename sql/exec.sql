@@ -136,6 +136,25 @@ SELECT has_table_privilege('public', 'copy', 'SELECT') AS kept;
 SELECT status FROM dyntable_exec($$CREATE OR REPLACE DYNAMIC TABLE copy CLONE columns$$);
 SELECT has_table_privilege('public', 'copy', 'SELECT') AS kept;
 
+-- FROZEN WHERE, BACKFILL FROM and boundaries
+CREATE TABLE kept AS SELECT id, 'kept' AS k, v FROM src WHERE id < 4;
+SELECT status FROM dyntable_exec($$CREATE DYNAMIC TABLE frozen TARGET_LAG = '1 day' FROZEN WHERE (id < 4) BACKFILL FROM exec.kept AS SELECT id, k, v FROM src$$);
+SELECT k, count(*) FROM frozen GROUP BY k ORDER BY k;
+SELECT detail -> 'immutable_where' AS immutable_where FROM dyntable_exec('SHOW DYNAMIC TABLES LIKE ''frozen''');
+SELECT status FROM dyntable_exec('ALTER DYNAMIC TABLE frozen SET IMMUTABLE WHERE (id < 6)');
+SELECT dyntable_get_ddl('frozen');
+SELECT status FROM dyntable_exec('ALTER DYNAMIC TABLE frozen UNSET FROZEN WHERE');
+SELECT status FROM dyntable_exec('ALTER DYNAMIC TABLE frozen SET FROZEN WHERE (id < (SELECT 3))');
+SELECT status FROM dyntable_exec('CREATE DYNAMIC TABLE frozen_groups FROZEN WHERE (n > 3) AS SELECT k, count(*) AS n FROM src GROUP BY k');
+SELECT status FROM dyntable_exec('CREATE DYNAMIC TABLE frozen_nothing FROZEN WHERE (id < 3 AND nothing = 1) AS SELECT id FROM src');
+SELECT status FROM dyntable_exec('CREATE DYNAMIC TABLE frozen_fill BACKFILL FROM nowhere AS SELECT id FROM src');
+SELECT status FROM dyntable_exec('CREATE DYNAMIC TABLE frozen_fill BACKFILL FROM src AT (OFFSET => -60) AS SELECT id FROM src');
+SELECT status FROM dyntable_exec($$CREATE DYNAMIC TABLE aside TARGET_LAG = '1 day'
+    AS SELECT f.id, c.total FROM DYNAMIC_TABLE_REFRESH_BOUNDARY(exec.frozen) f JOIN columns c USING (id)$$);
+SELECT source_name, boundary FROM dyntable.dependencies WHERE name = 'aside' ORDER BY source_name;
+SELECT dyntable_get_ddl('aside');
+SELECT detail -> 'name' AS name FROM dyntable_exec('ALTER DYNAMIC TABLE aside REFRESH');
+
 -- Several statements, one after the other, all or none
 SELECT status FROM dyntable_exec($$
     CREATE DYNAMIC TABLE five TARGET_LAG = '1 day' AS SELECT 'a;b' AS text, id FROM src;

@@ -132,6 +132,18 @@ add_default(DynStatement *statement, const char *name, char *value)
 		add(statement, name, value);
 }
 
+/* The function would say that the table is missing, but not where. */
+static void
+find_backfill(DynExec *exec, DynStatement *statement)
+{
+	DynArgument *backfill = dyn_find_argument(statement, "backfill_from");
+
+	if (backfill == NULL)
+		return;
+	exec->parser.blame = backfill->at;
+	backfill->value = psprintf("%u", RangeVarGetRelid(dyn_option_name(backfill->value), NoLock, false));
+}
+
 /* Whether a common table expression is meant is for the query to say. */
 static void
 add_boundaries(DynExec *exec, DynStatement *statement)
@@ -266,6 +278,8 @@ alter_to(DynExec *exec, DynStatement *statement, Oid relid)
 	add_default(statement, "refresh_mode", "auto");
 	add_default(statement, "warehouse", "default");
 	add_default(statement, "initialization_warehouse", "");
+	add_default(statement, "frozen_where", "");
+	add_default(statement, "boundary", "{}");
 	add_default(statement, "comment", "");
 	add(statement, "query", unconstify(char *, exec->query));
 	dyn_exec_run(exec, psprintf("SELECT %s", dyn_exec_call(exec, "dyntable_alter", psprintf("%u, ", relid),
@@ -292,6 +306,7 @@ dyn_exec_create(DynExec *exec, DynStatement *statement)
 		return;
 	}
 	find_query(exec, statement);
+	find_backfill(exec, statement);
 	add_boundaries(exec, statement);
 	exec->parser.blame = name->at;
 	if (OidIsValid(relid) && statement->or_alter)

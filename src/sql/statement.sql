@@ -63,7 +63,8 @@ BEGIN ATOMIC
                'text', t.query, 'automatic_clustering', 'OFF',
                'scheduling_state', CASE t.scheduling_state WHEN 'ACTIVE' THEN 'RUNNING' ELSE t.scheduling_state END,
                'last_suspended_on', t.suspended_on, 'is_clone', false, 'is_replica', pg_is_in_recovery(),
-               'is_iceberg', false, 'data_timestamp', t.data_timestamp, 'owner_role_type', 'ROLE')
+               'is_iceberg', false, 'data_timestamp', t.data_timestamp, 'owner_role_type', 'ROLE',
+               'immutable_where', t.frozen_where, 'insert_only_inputs', NULL, 'execute_as_user', NULL)
     FROM dyntable.dynamic_tables t
     WHERE (pattern IS NULL OR t.name ILIKE pattern)
       AND (show_tables.schema_name IS NULL OR t.schema_name = show_tables.schema_name)
