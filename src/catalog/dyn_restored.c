@@ -21,7 +21,7 @@
 #define RESTORED_COLUMNS \
 	"r.schema_name, r.name, coalesce(dyntable.restored_relid(r.schema_name, r.name), 0), r.query," \
 	" r.definition, r.settings, r.target_lag, r.schedule, r.refresh_mode, r.initialize," \
-	" r.warehouse, r.initialization_warehouse, r.state, r.state_code, r.populated, r.frozen_where, r.boundary"
+	" r.warehouse, r.initialization_warehouse, r.state, r.state_code, r.populated, r.frozen_where, coalesce(r.boundary, '{}')"
 
 /* Replica identities that capture has changed, of the sources of r and their partitions. */
 #define IDENTITIES \
