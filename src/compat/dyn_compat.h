@@ -18,6 +18,7 @@
 #include <replication/reorderbuffer.h>
 #include <replication/slot.h>
 #include <utils/acl.h>
+#include <utils/lsyscache.h>
 #include <utils/relcache.h>
 
 #if PG_VERSION_NUM < 150000 || PG_VERSION_NUM >= 190000
@@ -160,11 +161,15 @@ typedef char *DynOptionSpace;
 #define dyn_lock_held(tag, mode) LockHeldByMe((tag), (mode))
 #endif
 
-/* Whether an operator compares as some btree index does; the question became one about any ordered index in 18. */
+/* As what an operator compares: a list; strategies of btree.  It became a question about any ordered index in 18. */
 #if PG_VERSION_NUM >= 180000
-#define dyn_is_comparison(op) (get_op_index_interpretation(op) != NIL)
+typedef OpIndexInterpretation DynComparison;
+#define dyn_comparisons(op) get_op_index_interpretation(op)
+#define dyn_comparison_strategy(comparison) ((int) (comparison)->cmptype)
 #else
-#define dyn_is_comparison(op) (get_op_btree_interpretation(op) != NIL)
+typedef OpBtreeInterpretation DynComparison;
+#define dyn_comparisons(op) get_op_btree_interpretation(op)
+#define dyn_comparison_strategy(comparison) ((comparison)->strategy)
 #endif
 
 /* What is counted by transactions changed its name in 17. */

@@ -118,7 +118,7 @@ find_turn(Node *comparison, Turn *turn)
 	Oid			function;
 
 	memset(turn, 0, sizeof(Turn));
-	if (!IsA(op, OpExpr) || list_length(op->args) != 2 || !dyn_is_comparison(op->opno) ||
+	if (!IsA(op, OpExpr) || list_length(op->args) != 2 || dyn_comparisons(op->opno) == NIL ||
 		contain_var_clause(linitial(op->args)) == contain_var_clause(lsecond(op->args)))
 		return false;
 	made = contain_var_clause(linitial(op->args)) ? 0 : 1;

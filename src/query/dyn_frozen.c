@@ -25,6 +25,7 @@
 #include <utils/ruleutils.h>
 #include <utils/timestamp.h>
 
+#include "compat/dyn_compat.h"
 #include "query/dyn_expr.h"
 #include "query/dyn_frozen.h"
 
@@ -218,9 +219,9 @@ comparison_grows(OpExpr *op)
 	right = direction(lsecond(op->args));
 	if (left == UNKNOWN || right == UNKNOWN)
 		return false;
-	foreach(lc, get_op_btree_interpretation(op->opno))
+	foreach(lc, dyn_comparisons(op->opno))
 	{
-		int			strategy = ((OpBtreeInterpretation *) lfirst(lc))->strategy;
+		int			strategy = dyn_comparison_strategy((DynComparison *) lfirst(lc));
 
 		if (strategy == BTLessStrategyNumber || strategy == BTLessEqualStrategyNumber)
 			return left <= 0 && right >= 0;
