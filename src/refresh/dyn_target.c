@@ -20,66 +20,27 @@
 #include <access/xact.h>
 #include <access/xlog.h>
 #include <catalog/index.h>
-#include <catalog/pg_type.h>
 #include <executor/executor.h>
 #include <miscadmin.h>
 #include <nodes/nodeFuncs.h>
 #include <optimizer/optimizer.h>
 #include <pgstat.h>
-#include <storage/bufmgr.h>
 #include <utils/builtins.h>
-#include <utils/datetime.h>
 #include <utils/fmgroids.h>
-#include <utils/json.h>
 #include <utils/lsyscache.h>
 #include <utils/rel.h>
 #include <utils/timestamp.h>
 
-#include "base/dyn_freshness.h"
-#include "base/dyn_notify.h"
 #include "base/dyn_progress.h"
 #include "capture/dyn_capture.h"
 #include "compat/dyn_compat.h"
 #include "query/dyn_expr.h"
 #include "query/dyn_node.h"
-#include "query/dyn_plan.h"
 #include "query/dyn_query.h"
-#include "refresh/dyn_frozen_rows.h"
-#include "refresh/dyn_load.h"
 #include "refresh/dyn_outlived.h"
-#include "refresh/dyn_feed.h"
 #include "refresh/dyn_own_log.h"
 #include "refresh/dyn_phases.h"
-#include "refresh/dyn_shape.h"
-#include "refresh/dyn_target.h"
-
-/* One table's refresh while it goes on. */
-typedef struct Target
-{
-	DynRun	   *run;
-	DynTable   *table;
-	DynPosition *position;
-	Query	   *query;			/* expanded */
-	int64		plan_hash;
-	List	   *basis;
-	DynPlan    *plan;			/* NULL: full mode */
-	int			ncolumns;		/* of the result */
-	DynColumn  *columns;
-	DynEvaluation evaluation;
-	DynSink    *sink;
-	DynCounts	counts;
-	bool		upgraded;		/* the definition was analysed by another server */
-	bool		retyped;		/* a column of the query has got another type */
-	List	   *followers;		/* columns of the table that have yet to follow (dyn_columns.c) */
-	DynFrozen  *frozen;			/* NULL: no region is */
-	bool		thaw;			/* the first fill: all rows are computed */
-	DynShape   *shape;			/* not NULL: they are others by name, number or order */
-	bool		returned;		/* the definition has a plan, and had none before */
-	const DynRetry *retry;
-	char	   *inputs;			/* what of the sources had changed, as jsonb text, or NULL */
-	char	   *next_reinit;	/* why the next refresh will have to reinitialise */
-	DynResult  *result;
-} Target;
+#include "refresh/dyn_target_internal.h"
 
 /*
  * The lowest bits of a plan's hash tell its keys, the others the definition: a
@@ -93,34 +54,20 @@ typedef struct Target
 #define given_up(retry) ((retry) != NULL && (retry)->given_up != NULL)
 
 static void show_table(const DynRun *run, Oid relid);
-static void learn(Target *target);
+static void learn(DynTarget *target);
 static char *setting(const DynTable *table);
-static void prepare(Target *target);
-static void fall_back(Target *target, DynRefusal *refusal);
-static void come_back(Target *target, Query *query);
-static void use_definition(Target *target, bool retyped, Query *query);
-static char *reinit_reason(Target *target);
-static char *source_reason(Target *target, DynEdge *edge);
-static bool refresh_incrementally(Target *target);
-static void refresh_in_full(Target *target);
-static void reshape(Target *target);
-static void take_stored(Target *target, DynRows *delta);
-static void follow_types(Target *target);
-static void apply_in_full(Target *target, DynRows *delta, bool fill);
-static DynSink *target_sink(Target *target);
-static DynRows *outside(Target *target, DynRows *delta);
-static List *plan_key(Target *target);
-static void add_content(Target *target, DynRows *delta);
-static void apply(Target *target, DynRows *delta);
-static void record(Target *target);
-static void record_history(Target *target, TimestampTz before);
-static char *changed_inputs(Target *target);
-static Oid	last_input(Target *target);
+static void prepare(DynTarget *target);
+static void fall_back(DynTarget *target, DynRefusal *refusal);
+static void come_back(DynTarget *target, Query *query);
+static void use_definition(DynTarget *target, bool retyped, Query *query);
+static char *reinit_reason(DynTarget *target);
+static char *source_reason(DynTarget *target, DynEdge *edge);
+static bool refresh_incrementally(DynTarget *target);
 
 void
 dyn_target_refresh(DynRun *run, Oid relid, const DynRetry *retry, DynResult *result)
 {
-	Target		target = {.run = run, .retry = retry, .result = result};
+	DynTarget	target = {.run = run, .retry = retry, .result = result};
 	DynIdentity identity;
 	char	   *reason;
 	ResourceOwner outer_rows;
@@ -148,20 +95,20 @@ dyn_target_refresh(DynRun *run, Oid relid, const DynRetry *retry, DynResult *res
 		{
 			result->action = DYN_ACTION_FULL;
 			result->reason = target.table->reason ? target.table->reason : target.next_reinit;
-			refresh_in_full(&target);
+			dyn_target_compute(&target);
 		}
 		else if (reason == NULL && given_up(retry))
 		{
 			result->action = DYN_ACTION_FULL;
 			result->reason = retry->reason;
-			refresh_in_full(&target);
+			dyn_target_compute(&target);
 		}
 		else if (reason || retry || !refresh_incrementally(&target))
 		{
 			result->action = DYN_ACTION_REINITIALIZE;
 			result->reason = retry && !given_up(retry) ? retry->reason :
 				reason ? reason : target.evaluation.reinit_reason;
-			refresh_in_full(&target);
+			dyn_target_compute(&target);
 		}
 		learn(&target);
 		dyn_rows_close();
@@ -173,7 +120,7 @@ dyn_target_refresh(DynRun *run, Oid relid, const DynRetry *retry, DynResult *res
 	PG_END_TRY();
 	(void) dyn_phase_enter(DYN_PHASE_BOOKKEEPING);
 	dyn_become_caller(&identity);
-	record(&target);
+	dyn_target_record(&target);
 }
 
 /* Where progress is shown; a session shows its own statement. */
@@ -196,7 +143,7 @@ show_table(const DynRun *run, Oid relid)
 
 /* What the next refresh's choice goes by. */
 static void
-learn(Target *target)
+learn(DynTarget *target)
 {
 	DynChoice  *choice = &target->evaluation.choice;
 
@@ -226,7 +173,7 @@ setting(const DynTable *table)
 
 /* The definition as it reads today, its permissions, its plan. */
 static void
-prepare(Target *target)
+prepare(DynTarget *target)
 {
 	DynEvaluation *evaluation = &target->evaluation;
 	bool		retyped;
@@ -264,7 +211,7 @@ prepare(Target *target)
 	target->frozen = dyn_frozen_open(target->table, target->run->upto);
 	target->thaw = !target->position->populated && dyn_relation_is_empty(target->table->relid);
 	if (target->shape == NULL)
-		target->sink = target_sink(target);
+		target->sink = dyn_target_make_sink(target);
 
 	evaluation->choice.position = target->position;
 	evaluation->choice.query = target->query;
@@ -298,7 +245,7 @@ prepare(Target *target)
  * where incremental was asked for.
  */
 static void
-fall_back(Target *target, DynRefusal *refusal)
+fall_back(DynTarget *target, DynRefusal *refusal)
 {
 	DynTable   *table = target->table;
 	bool		demanded = table->mode == DYN_MODE_INCREMENTAL;
@@ -344,7 +291,7 @@ sources_serve(List *sources)
  * otherwise they are captured from its end on, and the next one initialises.
  */
 static void
-come_back(Target *target, Query *query)
+come_back(DynTarget *target, Query *query)
 {
 	DynTable   *table = target->table;
 	List	   *sources = dyn_query_sources(query);
@@ -381,7 +328,7 @@ come_back(Target *target, Query *query)
  * now is another table's shows, and must not be followed silently.
  */
 static void
-check_same_sources(Target *target, Query *query)
+check_same_sources(DynTarget *target, Query *query)
 {
 	List	   *sources = dyn_query_sources(query);
 	bool		same = list_length(sources) == list_length(target->evaluation.edges);
@@ -403,7 +350,7 @@ check_same_sources(Target *target, Query *query)
  * was replaced, a column's type changed), what it reads may have changed too.
  */
 static void
-use_definition(Target *target, bool retyped, Query *query)
+use_definition(DynTarget *target, bool retyped, Query *query)
 {
 	DynTable   *table = target->table;
 
@@ -432,7 +379,7 @@ use_definition(Target *target, bool retyped, Query *query)
 
 /* Why the stored state cannot be the start of a delta, or NULL. */
 static char *
-reinit_reason(Target *target)
+reinit_reason(DynTarget *target)
 {
 	DynPosition *position = target->position;
 	char	   *reason = NULL;
@@ -492,7 +439,7 @@ reinit_reason(Target *target)
 
 /* The same on account of one source; also notes what the next refresh has to know. */
 static char *
-source_reason(Target *target, DynEdge *edge)
+source_reason(DynTarget *target, DynEdge *edge)
 {
 	DynSource  *source;
 	const char *code;
@@ -562,7 +509,7 @@ all_exhausted(const DynEvaluation *evaluation)
 
 /* False, with evaluation.reinit_reason, when the changes have no delta. */
 static bool
-refresh_incrementally(Target *target)
+refresh_incrementally(DynTarget *target)
 {
 	DynEvaluation *evaluation = &target->evaluation;
 	DynNode    *top = target->plan->top;
@@ -583,446 +530,13 @@ refresh_incrementally(Target *target)
 		changed |= evaluation->sql.changed[i];
 	target->result->action = changed ? DYN_ACTION_INCREMENTAL : DYN_ACTION_NO_DATA;
 	target->result->exhausted = all_exhausted(evaluation);
-	target->inputs = changed_inputs(target);
+	target->inputs = dyn_target_inputs(target);
 	if (evaluation->sql.changed[top->no])
 	{
 		/* where the region was declared since, its rows need another index */
 		if (target->frozen && !dyn_sink_has_index(target->sink))
 			dyn_sink_ensure_index(target->sink);
-		apply(target, outside(target, evaluation->deltas[top->no]));
+		dyn_target_apply(target, dyn_target_unfrozen(target, evaluation->deltas[top->no]));
 	}
 	return true;
-}
-
-/* ------------------------------------------------------------------------
- * Full content
- * ------------------------------------------------------------------------
- */
-bool
-dyn_relation_is_empty(Oid relid)
-{
-	Relation	rel = table_open(relid, NoLock);
-	BlockNumber blocks = RelationGetNumberOfBlocks(rel);
-
-	table_close(rel, NoLock);
-	return blocks == 0;
-}
-
-/* The rows that are stored, as they will be when the columns have followed the query. */
-static void
-take_stored(Target *target, DynRows *delta)
-{
-	DynSigned  *stored = dyn_rows_signed(delta);
-	ErrorContextCallback callback;
-
-	stored->weight = -1;
-	if (target->followers)
-		dyn_retyping_begin(&callback, &target->table->relid);
-	dyn_execute(&target->evaluation.execution,
-				psprintf("SELECT %s FROM %s%s%s", dyn_retyped_values(target->sink, target->followers),
-						 target->sink->name, target->frozen ? " WHERE " : "",
-						 target->frozen ? dyn_frozen_outside(target->frozen) : ""),
-				dyn_rows_signed_sink, stored);
-	if (target->followers)
-		dyn_retyping_end(&callback);
-}
-
-/*
- * Fill, or bring what is there to what should be.  A restored table has rows
- * that no refresh of ours has put there.
- */
-static void
-refresh_in_full(Target *target)
-{
-	bool		fill = !target->position->populated && dyn_relation_is_empty(target->table->relid);
-	DynEvaluation *evaluation = &target->evaluation;
-	DynRows    *delta;
-
-	if (target->plan == NULL)
-		dyn_states_drop(evaluation->relid);
-	else
-		dyn_states_fill(evaluation, target->result->action == DYN_ACTION_FULL);
-	if (target->shape != NULL)
-	{
-		reshape(target);
-		return;
-	}
-	if (target->plan && fill)
-	{
-		DynLoad    *load;
-
-		/* nothing to compare with, and nobody reads a log of it yet */
-		follow_types(target);
-		load = dyn_load_begin(&evaluation->execution, evaluation->relid, false);
-		dyn_execute(&evaluation->execution, dyn_sql_content(&evaluation->sql, target->plan->top), dyn_load_sink, load);
-		target->counts.inserted = dyn_load_end(load);
-		target->position->refresh_no++;
-		dyn_feed_restart(target->table->relid, target->position->refresh_no, target->run->upto);
-		dyn_sink_ensure_index(target->sink);
-		dyn_state_analyze(target->sink->name, target->counts.inserted);
-		return;
-	}
-	delta = dyn_rows_begin("x_full", dyn_delta_desc(target->ncolumns, target->columns),
-						   dyn_delta_identity(target->ncolumns, target->columns));
-	if (!fill)
-		take_stored(target, delta);
-	add_content(target, delta);
-	dyn_rows_consolidate(delta);
-	delta = outside(target, delta);
-	dyn_rows_register(delta, evaluation->execution.env);
-	follow_types(target);
-	apply_in_full(target, delta, fill);
-}
-
-/* Fill a table with the new columns, which then takes the place of the old one's rows. */
-static void
-reshape(Target *target)
-{
-	DynEvaluation *evaluation = &target->evaluation;
-	DynShape   *shape = target->shape;
-	Oid			filled = dyn_shape_begin(shape);
-	StringInfoData names;
-	DynRows    *content = dyn_rows_begin("x_content", dyn_delta_desc(target->ncolumns, target->columns),
-										 dyn_delta_identity(target->ncolumns, target->columns));
-	ListCell   *lc;
-
-	initStringInfo(&names);
-	foreach(lc, shape->columns)
-		appendStringInfo(&names, "%s%s", names.len ? ", " : "",
-						 quote_identifier(((DynShapeColumn *) lfirst(lc))->name));
-	add_content(target, content);
-	content = outside(target, content);
-	dyn_rows_register(content, evaluation->execution.env);
-	target->counts.inserted =
-		dyn_execute(&evaluation->execution,
-					psprintf("INSERT INTO %s (%s) SELECT %s FROM %s d", dyn_relation_name(filled), names.data,
-							 dyn_sql_columns("d", target->ncolumns), content->name),
-					NULL, NULL);
-	dyn_rows_end(content);
-	if (target->frozen && !target->thaw)
-		dyn_shape_keep(shape, filled, &evaluation->execution, dyn_frozen_inside(target->frozen));
-	target->position->refresh_no++;
-	if (target->position->populated)
-		dyn_shape_log(shape, filled, &evaluation->execution, target->position->refresh_no);
-	dyn_shape_end(shape, filled);
-	dyn_feed_restart(target->table->relid, target->position->refresh_no, target->run->upto);
-	target->sink = target_sink(target);
-	dyn_sink_ensure_index(target->sink);
-	dyn_state_analyze(target->sink->name, target->counts.inserted);
-}
-
-/* The columns take the types of the query: readers wait from here to the end of the run. */
-static void
-follow_types(Target *target)
-{
-	if (target->followers == NIL)
-		return;
-	dyn_follow_types(target->table->relid, target->followers);
-	target->followers = NIL;
-	target->sink = target_sink(target);
-}
-
-/*
- * Apply the difference between all that is stored and all that should be.
- * Rows stored under another identity may not have the present key: they are
- * then found by image, and the key's index comes afterwards.
- */
-static void
-apply_in_full(Target *target, DynRows *delta, bool fill)
-{
-	DynSink    *sink = target->sink;
-	List	   *key = plan_key(target);
-
-	if ((target->retry && target->retry->by_image) || !dyn_sink_key_fits(sink, key))
-		key = NIL;
-	sink->key = key;
-	if (!fill && !dyn_sink_has_index(sink))
-		sink->key = NIL;
-	if (!fill)
-		dyn_sink_ensure_index(sink);
-	apply(target, delta);
-	sink->key = key;
-	dyn_sink_ensure_index(sink);
-}
-
-static DynSink *
-target_sink(Target *target)
-{
-	return dyn_target_sink(target->table->relid, target->ncolumns, target->columns,
-						   plan_key(target), target->followers != NIL);
-}
-
-/* The key that the plan gives the rows, if any. */
-static List *
-plan_key(Target *target)
-{
-	List	   *key = target->plan && target->plan->top->has_key ? target->plan->top->key : NIL;
-
-	/* one row of a key could be frozen and another one not */
-	if (target->frozen && list_difference_int(dyn_frozen_places(target->frozen), key) != NIL)
-		return NIL;
-	return key;
-}
-
-/* Of a delta what is not frozen. */
-static DynRows *
-outside(Target *target, DynRows *delta)
-{
-	List	   *names = NIL;
-	ListCell   *lc;
-
-	if (target->frozen == NULL || target->thaw)
-		return delta;
-	if (target->shape)
-		foreach(lc, target->shape->columns)
-			names = lappend(names, pstrdup(quote_identifier(((DynShapeColumn *) lfirst(lc))->name)));
-	else
-		names = target->sink->names;
-	return dyn_frozen_drop(target->frozen, names, delta);
-}
-
-static void
-add_content(Target *target, DynRows *delta)
-{
-	DynExecution *execution = &target->evaluation.execution;
-	DynSigned  *content = dyn_rows_signed(delta);
-
-	content->weight = 1;
-	if (target->plan)
-		dyn_execute(execution, dyn_sql_content(&target->evaluation.sql, target->plan->top),
-					dyn_rows_signed_sink, content);
-	else
-		dyn_execute_query(execution,
-						  (Query *) dyn_expr_at((Node *) target->query, target->run->upto),
-						  dyn_rows_signed_sink, content);
-}
-
-/* ------------------------------------------------------------------------
- * Applying
- * ------------------------------------------------------------------------
- */
-typedef struct Application
-{
-	Target	   *target;
-	DynRows    *delta;
-} Application;
-
-static void
-write_delta(void *arg)
-{
-	Application *application = arg;
-	Target	   *target = application->target;
-
-	dyn_apply(&target->evaluation.execution, target->sink, application->delta, &target->counts);
-}
-
-/* Did an index of ours that no longer counts refuse a row? */
-static bool
-refused_by_outlived(const DynSink *sink, const ErrorData *error)
-{
-	ListCell   *lc;
-
-	if (error->sqlerrcode == ERRCODE_PROGRAM_LIMIT_EXCEEDED)
-		return true;
-	if (error->sqlerrcode != ERRCODE_UNIQUE_VIOLATION || error->constraint_name == NULL)
-		return false;
-	foreach(lc, sink->outlived)
-		if (strcmp(error->constraint_name, get_rel_name(lfirst_oid(lc))) == 0)
-			return true;
-	return false;
-}
-
-static void
-apply(Target *target, DynRows *delta)
-{
-	DynPhase	phase;
-	Application application = {target, delta};
-	DynSink    *sink = target->sink;
-	ErrorData  *error;
-
-	if (delta->count == 0)
-		return;
-	phase = dyn_phase_enter(DYN_PHASE_APPLY);
-	dyn_own_log_write(&target->evaluation.execution, sink, delta, target->position->refresh_no + 1);
-	dyn_feed_write(&target->evaluation.execution, sink, delta, target->position->refresh_no + 1, target->run->upto);
-	if (sink->outlived == NIL)
-		write_delta(&application);
-	else if ((error = dyn_try(write_delta, &application)) != NULL)
-	{
-		if (!refused_by_outlived(sink, error))
-			ReThrowError(error);
-		memset(&target->counts, 0, sizeof(target->counts));
-		dyn_outlived_disable(sink->relid, sink->outlived);
-		write_delta(&application);
-	}
-	target->position->refresh_no++;
-	(void) dyn_phase_enter(phase);
-}
-
-/* ------------------------------------------------------------------------
- * Where the table stands now
- * ------------------------------------------------------------------------
- */
-static void
-record(Target *target)
-{
-	DynPosition *position = target->position;
-	DynResult  *result = target->result;
-	TimestampTz before = position->data_timestamp;
-	char		moment[MAXDATELEN + 1];
-	ListCell   *lc;
-
-	dyn_outlived_note(target->sink->relid, target->sink->outlived);
-	position->generation = target->run->generation;
-	position->snapshot = target->run->position;
-	position->data_timestamp = target->run->upto;
-	position->populated = true;
-	position->plan_hash = target->plan_hash;
-	position->basis = target->basis;
-	position->reinit_reason = target->next_reinit;
-	position->failures = 0;
-	dyn_position_store(position);
-	foreach(lc, target->evaluation.edges)
-	{
-		DynEdge    *edge = lfirst(lc);
-
-		if (edge->kind == DYN_EDGE_DYNAMIC)
-		{
-			int64		refresh_no = dyn_position_get(edge->source)->refresh_no;
-
-			if (refresh_no != edge->refresh_no)
-				dyn_edge_store_refresh_no(edge->relid, edge->source, refresh_no);
-		}
-	}
-
-	result->data_timestamp = position->data_timestamp;
-	result->rows_inserted = target->counts.inserted;
-	result->rows_updated = target->counts.updated;
-	result->rows_deleted = target->counts.deleted;
-	result->ended = GetCurrentTimestamp();
-	record_history(target, before);
-	if (result->action == DYN_ACTION_REINITIALIZE ||
-		result->rows_inserted + result->rows_updated + result->rows_deleted > 0)
-		dyn_notify(result->action == DYN_ACTION_REINITIALIZE ? "reinitialised" : "refreshed", result->relid,
-				   psprintf(", \"action\": \"%s\", \"data_timestamp\": \"%s\", \"inserted\": " INT64_FORMAT
-							", \"updated\": " INT64_FORMAT ", \"deleted\": " INT64_FORMAT,
-							dyn_action_name(result->action), JsonEncodeDateTime(moment, TimestampTzGetDatum(result->data_timestamp), TIMESTAMPTZOID, NULL),
-							result->rows_inserted, result->rows_updated, result->rows_deleted));
-	dyn_freshness_refreshed(result->relid, before, result->data_timestamp, result->ended);
-}
-
-/* before: data timestamp of the refresh before, DT_NOBEGIN: none */
-static void
-record_history(Target *target, TimestampTz before)
-{
-	DynResult  *result = target->result;
-	DynTable   *table = target->table;
-	DynCost		cost = dyn_phases_cost();
-	int64		lag = dyn_lag_microseconds(table);
-	DynHistory	entry = {
-		.relid = result->relid,
-		.state = "SUCCEEDED",
-		.action = dyn_action_name(result->action),
-		.trigger = dyn_trigger_name(target->run->trigger),
-		.data_timestamp = result->data_timestamp,
-		.started = result->started,
-		.ended = result->ended,
-		.rows_inserted = result->rows_inserted,
-		.rows_updated = result->rows_updated,
-		.rows_deleted = result->rows_deleted,
-		.reason = result->reason,
-		.phases = dyn_phases_text(),
-		.completion_target = DT_NOBEGIN,
-		.target_lag = table->target_lag,
-		.warehouse = table->warehouse,
-		.queued_ms = target->run->queued_ms,
-		.inputs = target->inputs,
-		.last_input = last_input(target),
-		.measured = true,
-		.cpu_ms = cost.cpu_ms,
-		.wal_bytes = cost.wal_bytes,
-		.blocks_hit = cost.blocks_hit,
-		.blocks_read = cost.blocks_read,
-		.blocks_dirtied = cost.blocks_dirtied,
-	};
-
-	if (!TIMESTAMP_IS_NOBEGIN(before))
-	{
-		TimestampTz ended;
-
-		/* after a restart of the server only the history knows when it was */
-		if (!dyn_freshness_lag(result->relid, before, result->ended, lag, &entry.lag) &&
-			!TIMESTAMP_IS_NOBEGIN(ended = dyn_history_last_end(result->relid)))
-		{
-			entry.lag = dyn_lag_begin(before, ended);
-			dyn_lag_pass(&entry.lag, result->ended, result->data_timestamp, lag);
-		}
-		if (lag > 0)
-			entry.completion_target = dyn_freshness_data_timestamp(result->relid, before) + lag;
-	}
-	dyn_history_insert(&entry);
-}
-
-/* What of the sources had changed, as jsonb text; NULL: nothing. */
-static char *
-changed_inputs(Target *target)
-{
-	DynEvaluation *evaluation = &target->evaluation;
-	StringInfoData text;
-	List	   *seen = NIL;
-	ListCell   *lc;
-
-	initStringInfo(&text);
-	foreach(lc, target->plan->nodes)
-	{
-		DynNode    *node = lfirst(lc);
-		DynRows    *delta = evaluation->deltas[node->no];
-
-		/* a source that is read several times has one change */
-		if (node->kind != DYN_NODE_SCAN || delta == NULL || delta->count == 0 ||
-			list_member_oid(seen, node->relid))
-			continue;
-		seen = lappend_oid(seen, node->relid);
-		appendStringInfo(&text, "%s{\"relid\": %u, \"kind\": \"%s\", \"registered\": " INT64_FORMAT ", \"unregistered\": " INT64_FORMAT "}",
-						 text.len ? ", " : "[", node->relid, node->dynamic ? "DYNAMIC_TABLE" : "TABLE",
-						 delta->plus, delta->minus);
-	}
-	if (text.len == 0)
-		return NULL;
-	appendStringInfoChar(&text, ']');
-	return text.data;
-}
-
-/* Of the dynamic tables that it reads, the one that was refreshed last. */
-static Oid
-last_input(Target *target)
-{
-	Oid			last = InvalidOid;
-	ListCell   *lc;
-	ListCell   *le;
-
-	foreach(lc, target->run->order)
-		foreach(le, target->evaluation.edges)
-			if (((DynEdge *) lfirst(le))->source == lfirst_oid(lc))
-				last = lfirst_oid(lc);
-
-	/* or, where they were read as they stand, the newest */
-	if (!OidIsValid(last))
-	{
-		TimestampTz newest = DT_NOBEGIN;
-
-		foreach(le, target->evaluation.edges)
-		{
-			DynEdge    *edge = lfirst(le);
-			TimestampTz stands = edge->kind == DYN_EDGE_DYNAMIC ?
-				dyn_position_data_timestamp(edge->source) : DT_NOBEGIN;
-
-			if (stands > newest)
-			{
-				newest = stands;
-				last = edge->source;
-			}
-		}
-	}
-	return last;
 }

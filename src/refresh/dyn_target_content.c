@@ -1,0 +1,293 @@
+/*
+ * dyn_target_content.c
+ *	  What a refresh of one table writes into it.
+ *
+ * A delta is applied, all content is compared with what is stored and the
+ * difference applied, an empty table is filled, and a table whose columns are
+ * others gets rows and columns together.  Which of these is not decided here
+ * (dyn_target.c).
+ */
+#include <postgres.h>
+
+#include <access/table.h>
+#include <miscadmin.h>
+#include <nodes/nodeFuncs.h>
+#include <storage/bufmgr.h>
+#include <utils/builtins.h>
+#include <utils/lsyscache.h>
+#include <utils/rel.h>
+
+#include "query/dyn_expr.h"
+#include "query/dyn_node.h"
+#include "refresh/dyn_feed.h"
+#include "refresh/dyn_load.h"
+#include "refresh/dyn_outlived.h"
+#include "refresh/dyn_own_log.h"
+#include "refresh/dyn_phases.h"
+#include "refresh/dyn_target_internal.h"
+
+static void reshape(DynTarget *target);
+static void follow_types(DynTarget *target);
+static void apply_in_full(DynTarget *target, DynRows *delta, bool fill);
+static void add_content(DynTarget *target, DynRows *delta);
+
+bool
+dyn_relation_is_empty(Oid relid)
+{
+	Relation	rel = table_open(relid, NoLock);
+	BlockNumber blocks = RelationGetNumberOfBlocks(rel);
+
+	table_close(rel, NoLock);
+	return blocks == 0;
+}
+
+/* The rows that are stored, as they will be when the columns have followed the query. */
+static void
+take_stored(DynTarget *target, DynRows *delta)
+{
+	DynSigned  *stored = dyn_rows_signed(delta);
+	ErrorContextCallback callback;
+
+	stored->weight = -1;
+	if (target->followers)
+		dyn_retyping_begin(&callback, &target->table->relid);
+	dyn_execute(&target->evaluation.execution,
+				psprintf("SELECT %s FROM %s%s%s", dyn_retyped_values(target->sink, target->followers),
+						 target->sink->name, target->frozen ? " WHERE " : "",
+						 target->frozen ? dyn_frozen_outside(target->frozen) : ""),
+				dyn_rows_signed_sink, stored);
+	if (target->followers)
+		dyn_retyping_end(&callback);
+}
+
+/*
+ * Fill, or bring what is there to what should be.  A restored table has rows
+ * that no refresh of ours has put there.
+ */
+void
+dyn_target_compute(DynTarget *target)
+{
+	bool		fill = !target->position->populated && dyn_relation_is_empty(target->table->relid);
+	DynEvaluation *evaluation = &target->evaluation;
+	DynRows    *delta;
+
+	if (target->plan == NULL)
+		dyn_states_drop(evaluation->relid);
+	else
+		dyn_states_fill(evaluation, target->result->action == DYN_ACTION_FULL);
+	if (target->shape != NULL)
+	{
+		reshape(target);
+		return;
+	}
+	if (target->plan && fill)
+	{
+		DynLoad    *load;
+
+		/* nothing to compare with, and nobody reads a log of it yet */
+		follow_types(target);
+		load = dyn_load_begin(&evaluation->execution, evaluation->relid, false);
+		dyn_execute(&evaluation->execution, dyn_sql_content(&evaluation->sql, target->plan->top), dyn_load_sink, load);
+		target->counts.inserted = dyn_load_end(load);
+		target->position->refresh_no++;
+		dyn_feed_restart(target->table->relid, target->position->refresh_no, target->run->upto);
+		dyn_sink_ensure_index(target->sink);
+		dyn_state_analyze(target->sink->name, target->counts.inserted);
+		return;
+	}
+	delta = dyn_rows_begin("x_full", dyn_delta_desc(target->ncolumns, target->columns),
+						   dyn_delta_identity(target->ncolumns, target->columns));
+	if (!fill)
+		take_stored(target, delta);
+	add_content(target, delta);
+	dyn_rows_consolidate(delta);
+	delta = dyn_target_unfrozen(target, delta);
+	dyn_rows_register(delta, evaluation->execution.env);
+	follow_types(target);
+	apply_in_full(target, delta, fill);
+}
+
+/* Fill a table with the new columns, which then takes the place of the old one's rows. */
+static void
+reshape(DynTarget *target)
+{
+	DynEvaluation *evaluation = &target->evaluation;
+	DynShape   *shape = target->shape;
+	Oid			filled = dyn_shape_begin(shape);
+	StringInfoData names;
+	DynRows    *content = dyn_rows_begin("x_content", dyn_delta_desc(target->ncolumns, target->columns),
+										 dyn_delta_identity(target->ncolumns, target->columns));
+	ListCell   *lc;
+
+	initStringInfo(&names);
+	foreach(lc, shape->columns)
+		appendStringInfo(&names, "%s%s", names.len ? ", " : "",
+						 quote_identifier(((DynShapeColumn *) lfirst(lc))->name));
+	add_content(target, content);
+	content = dyn_target_unfrozen(target, content);
+	dyn_rows_register(content, evaluation->execution.env);
+	target->counts.inserted =
+		dyn_execute(&evaluation->execution,
+					psprintf("INSERT INTO %s (%s) SELECT %s FROM %s d", dyn_relation_name(filled), names.data,
+							 dyn_sql_columns("d", target->ncolumns), content->name),
+					NULL, NULL);
+	dyn_rows_end(content);
+	if (target->frozen && !target->thaw)
+		dyn_shape_keep(shape, filled, &evaluation->execution, dyn_frozen_inside(target->frozen));
+	target->position->refresh_no++;
+	if (target->position->populated)
+		dyn_shape_log(shape, filled, &evaluation->execution, target->position->refresh_no);
+	dyn_shape_end(shape, filled);
+	dyn_feed_restart(target->table->relid, target->position->refresh_no, target->run->upto);
+	target->sink = dyn_target_make_sink(target);
+	dyn_sink_ensure_index(target->sink);
+	dyn_state_analyze(target->sink->name, target->counts.inserted);
+}
+
+/* The columns take the types of the query: readers wait from here to the end of the run. */
+static void
+follow_types(DynTarget *target)
+{
+	if (target->followers == NIL)
+		return;
+	dyn_follow_types(target->table->relid, target->followers);
+	target->followers = NIL;
+	target->sink = dyn_target_make_sink(target);
+}
+
+/*
+ * Apply the difference between all that is stored and all that should be.
+ * Rows stored under another identity may not have the present key: they are
+ * then found by image, and the key's index comes afterwards.
+ */
+static void
+apply_in_full(DynTarget *target, DynRows *delta, bool fill)
+{
+	DynSink    *sink = target->sink;
+	List	   *key = dyn_target_key(target);
+
+	if ((target->retry && target->retry->by_image) || !dyn_sink_key_fits(sink, key))
+		key = NIL;
+	sink->key = key;
+	if (!fill && !dyn_sink_has_index(sink))
+		sink->key = NIL;
+	if (!fill)
+		dyn_sink_ensure_index(sink);
+	dyn_target_apply(target, delta);
+	sink->key = key;
+	dyn_sink_ensure_index(sink);
+}
+
+DynSink *
+dyn_target_make_sink(DynTarget *target)
+{
+	return dyn_target_sink(target->table->relid, target->ncolumns, target->columns,
+						   dyn_target_key(target), target->followers != NIL);
+}
+
+/* The key that the plan gives the rows, if any. */
+List *
+dyn_target_key(DynTarget *target)
+{
+	List	   *key = target->plan && target->plan->top->has_key ? target->plan->top->key : NIL;
+
+	/* one row of a key could be frozen and another one not */
+	if (target->frozen && list_difference_int(dyn_frozen_places(target->frozen), key) != NIL)
+		return NIL;
+	return key;
+}
+
+/* Of a delta what is not frozen. */
+DynRows *
+dyn_target_unfrozen(DynTarget *target, DynRows *delta)
+{
+	List	   *names = NIL;
+	ListCell   *lc;
+
+	if (target->frozen == NULL || target->thaw)
+		return delta;
+	if (target->shape)
+		foreach(lc, target->shape->columns)
+			names = lappend(names, pstrdup(quote_identifier(((DynShapeColumn *) lfirst(lc))->name)));
+	else
+		names = target->sink->names;
+	return dyn_frozen_drop(target->frozen, names, delta);
+}
+
+static void
+add_content(DynTarget *target, DynRows *delta)
+{
+	DynExecution *execution = &target->evaluation.execution;
+	DynSigned  *content = dyn_rows_signed(delta);
+
+	content->weight = 1;
+	if (target->plan)
+		dyn_execute(execution, dyn_sql_content(&target->evaluation.sql, target->plan->top),
+					dyn_rows_signed_sink, content);
+	else
+		dyn_execute_query(execution,
+						  (Query *) dyn_expr_at((Node *) target->query, target->run->upto),
+						  dyn_rows_signed_sink, content);
+}
+
+/* ------------------------------------------------------------------------
+ * Applying
+ * ------------------------------------------------------------------------
+ */
+typedef struct Application
+{
+	DynTarget  *target;
+	DynRows    *delta;
+} Application;
+
+static void
+write_delta(void *arg)
+{
+	Application *application = arg;
+	DynTarget  *target = application->target;
+
+	dyn_apply(&target->evaluation.execution, target->sink, application->delta, &target->counts);
+}
+
+/* Did an index of ours that no longer counts refuse a row? */
+static bool
+refused_by_outlived(const DynSink *sink, const ErrorData *error)
+{
+	ListCell   *lc;
+
+	if (error->sqlerrcode == ERRCODE_PROGRAM_LIMIT_EXCEEDED)
+		return true;
+	if (error->sqlerrcode != ERRCODE_UNIQUE_VIOLATION || error->constraint_name == NULL)
+		return false;
+	foreach(lc, sink->outlived)
+		if (strcmp(error->constraint_name, get_rel_name(lfirst_oid(lc))) == 0)
+			return true;
+	return false;
+}
+
+void
+dyn_target_apply(DynTarget *target, DynRows *delta)
+{
+	DynPhase	phase;
+	Application application = {target, delta};
+	DynSink    *sink = target->sink;
+	ErrorData  *error;
+
+	if (delta->count == 0)
+		return;
+	phase = dyn_phase_enter(DYN_PHASE_APPLY);
+	dyn_own_log_write(&target->evaluation.execution, sink, delta, target->position->refresh_no + 1);
+	dyn_feed_write(&target->evaluation.execution, sink, delta, target->position->refresh_no + 1, target->run->upto);
+	if (sink->outlived == NIL)
+		write_delta(&application);
+	else if ((error = dyn_try(write_delta, &application)) != NULL)
+	{
+		if (!refused_by_outlived(sink, error))
+			ReThrowError(error);
+		memset(&target->counts, 0, sizeof(target->counts));
+		dyn_outlived_disable(sink->relid, sink->outlived);
+		write_delta(&application);
+	}
+	target->position->refresh_no++;
+	(void) dyn_phase_enter(phase);
+}
