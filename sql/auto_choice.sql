@@ -89,7 +89,7 @@ END $$;
 CALL refreshes_until_tried();
 CALL change('afterwards', $$UPDATE item SET amount = amount + 1 WHERE id = 5$$);
 
--- without a history the planner tells that a delta is dearer than the query, before it is run
+-- without a history a delta is tried, whatever the planner makes of it
 INSERT INTO definition (name, query, mode) VALUES
     ('c_alike', 'SELECT a.customer, count(*) AS n, sum(c.amount) AS total FROM item a JOIN item b ON a.customer = b.customer AND a.amount = b.amount
                  JOIN item c ON b.customer = c.customer AND b.amount = c.amount GROUP BY a.customer', 'auto');

@@ -13,10 +13,10 @@
  * query is planned only when one of the answers is in doubt:
  *	 1. changes being read: does history say that so many take longer than the
  *		query?
- *	 2. a statement planned, and history knows nothing of so many changes: would
- *		it, with what was spent, by the planner's estimate take much longer?
- *	 3. history having said otherwise: has it taken much longer?  A statement
- *		is cancelled in the middle for that.
+ *	 2. a statement planned: has what came before it taken much longer?
+ *	 3. a statement running: has it?  It is cancelled in the middle for that.
+ * What the planner expects of a delta is often far too much, so it does not
+ * decide whether one is tried, only for how many refreshes it is not tried again.
  * A yes raises ERRCODE_DYN_DEARER.  The table's subtransaction is rolled back
  * and with it what was written to its state; the same run then computes the
  * table in full.  So neither a wrong figure nor a wrong estimate costs more
@@ -51,6 +51,9 @@
 #define WORTH_BLOCKS	512
 #define WORTH_ROWS		20000
 
+/* How many times what the query takes an estimate is believed to say. */
+#define MOST_TIMES		4
+
 /* How often history is asked while changes are read. */
 #define ROWS_PER_CHECK	4096
 
@@ -60,9 +63,6 @@
 /* What is left of a figure after each refresh that went the other way. */
 #define DELTA_AGES		0.85
 #define FULL_AGES		0.97
-
-/* How many times what the query takes an estimate is believed to say. */
-#define MOST_TIMES		4
 
 /* Of a query that was never measured: milliseconds for the planner's unit, as sequential scans and hash joins take. */
 #define MS_PER_COST		0.02
@@ -98,8 +98,7 @@ ask_history(DynChoice *choice)
 
 	if (choice->given_up == NULL)
 		return;
-	choice->known = expected >= 0;
-	if (!choice->known)
+	if (expected < 0)
 		expected = dyn_phases_work();
 	if (full_is_cheaper(choice, expected, 1))
 		give_up(choice, expected);
@@ -114,8 +113,9 @@ dyn_choice_planned(double cost, void *arg)
 	double		expected = spent + cost * (position->full_ms >= 0 && position->full_cost >= LEAST_COST ?
 										   position->full_ms / position->full_cost : MS_PER_COST);
 
-	if (full_is_cheaper(choice, choice->known ? spent : expected, PATIENCE))
-		give_up(choice, choice->known ? spent : expected);
+	choice->estimated = Max(choice->estimated, expected);
+	if (full_is_cheaper(choice, spent, PATIENCE))
+		give_up(choice, spent);
 	if (!choice->weighed && expected >= Max(WORTH_MS, position->full_ms / 2))
 		weigh(choice);
 	return choice->worth ? Max(position->full_ms * PATIENCE - spent, WORTH_MS) : 0;
@@ -127,12 +127,11 @@ dyn_choice_late(void *arg)
 	give_up(arg, dyn_phases_work());
 }
 
-/* An estimate may be wrong by any factor, and decides for some refreshes only. */
 static void
 give_up(DynChoice *choice, double ms)
 {
 	choice->given_up->rows = choice->rows;
-	choice->given_up->expected_ms = choice->known ? ms : Min(ms, choice->position->full_ms * MOST_TIMES);
+	choice->given_up->expected_ms = Max(ms, Min(choice->estimated, choice->position->full_ms * MOST_TIMES));
 	ereport(ERROR,
 			errcode(ERRCODE_DYN_DEARER),
 			errmsg_internal("%s%lld changed rows, the delta was expected to take %.0f ms, the query %.0f ms",

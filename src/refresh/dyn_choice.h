@@ -29,7 +29,7 @@ typedef struct DynChoice
 	DynGivenUp *given_up;		/* filled in before the error is raised; NULL: what changed is only counted */
 	int64		rows;			/* changes read so far */
 	bool		loaded;			/* those are all */
-	bool		known;			/* history tells what so many rows take */
+	double		estimated;		/* milliseconds for the delta, by the planner */
 	bool		weighed;		/* position tells what the query takes as things are now */
 	bool		worth;			/* and there is enough data for a choice */
 } DynChoice;
