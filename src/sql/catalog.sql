@@ -199,7 +199,7 @@ COMMENT ON TABLE dyntable.history IS 'every refresh; refreshes in a row that fou
 COMMENT ON COLUMN dyntable.history.run IS 'transaction of the refresh, or that which took note of its failure';
 COMMENT ON COLUMN dyntable.history.inputs IS 'what had changed: {relid, kind, registered, unregistered} each';
 COMMENT ON COLUMN dyntable.history.last_input IS 'the dynamic table that it reads and that was refreshed last before it';
-COMMENT ON COLUMN dyntable.history.lag_since IS 'end of the successful refresh before; the columns lag_… are about the time since';
+COMMENT ON COLUMN dyntable.history.lag_since IS 'end of the successful refresh before; the columns whose names begin with lag_ are about the time since';
 COMMENT ON COLUMN dyntable.history.lag_sum IS 'age of what readers saw, summed over time, in seconds times seconds';
 COMMENT ON COLUMN dyntable.history.lag_max IS 'the greatest age, in seconds';
 COMMENT ON COLUMN dyntable.history.lag_above IS 'for how many seconds it was above the target lag';
