@@ -160,6 +160,7 @@ like($session->do(q{SELECT dyntable_alter('dt', query => 'SELECT id, k, v, note 
 	qr/55P03: could not obtain lock on dynamic table "dt"/, 'a column is not added under a reader\'s feet, nor do readers queue');
 $other->do('COMMIT');
 unlike($session->do(q{SELECT dyntable_alter('dt', query => 'SELECT id, k, v, note FROM src')}), qr/ERROR/, 'but when there is none');
+unlike($session->do(q{SELECT dyntable_alter('dt', query => 'SELECT id, k, v, note FROM src WHERE v < 1000')}), qr/ERROR/, 'the same columns, another query');
 $session->do('BEGIN');
 is($session->do(q{SELECT action FROM dyntable_refresh('dt')}), 'REINITIALIZE', 'while a table is reinitialised');
 is($other->do(q{SET lock_timeout = '1s'; SELECT count(*) > 0 FROM dt}), 't', 'readers read');
