@@ -66,7 +66,8 @@ SELECT name, (oracle(name::regclass)).* FROM unnest('{a,b,c}'::text[]) name;
 -- Another name for the same
 CREATE VIEW seen_k AS SELECT k FROM a;
 SELECT dyntable_alter('a', query => 'SELECT id, k AS kind, v, t FROM item WHERE v > 7');
-SELECT columns('a'), pg_get_viewdef('seen_k');
+-- with or without the table's name before the column, by version
+SELECT columns('a'), replace(pg_get_viewdef('seen_k'), 'a.kind', 'kind') AS seen_k;
 SELECT indexdef FROM pg_indexes WHERE indexname = 'a_k';
 SELECT name, (oracle(name::regclass)).* FROM unnest('{a,b,c}'::text[]) name;
 -- Another type
@@ -95,7 +96,7 @@ SELECT a = 'a'::regclass AS same, obj_description(a), has_table_privilege('regre
 SELECT count(*) FROM seen;
 INSERT INTO refers VALUES (50);
 INSERT INTO refers VALUES (4711);
-SELECT conname FROM pg_constraint WHERE conrelid = 'a'::regclass ORDER BY 1;
+SELECT conname FROM pg_constraint WHERE conrelid = 'a'::regclass AND contype <> 'n' ORDER BY 1;
 SELECT count(*) AS left_over FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE nspname = 'dyntable' AND relname LIKE 'shape%';
 
 -- Constraints of its user's hold for new columns' rows too

@@ -94,7 +94,7 @@ SELECT attempt($$SELECT dyntable_warehouse('wh_bad', max_workers => -1)$$);
 SELECT attempt($$SELECT dyntable_warehouse('wh_bad', statement_timeout => '-1 s')$$);
 SELECT attempt($$SELECT dyntable_warehouse('wh_bad', auto_suspend => '-1 s')$$);
 SELECT attempt(format('SELECT dyntable_warehouse(''wh_bad'', settings => %L)', s)) FROM unnest(ARRAY[
-    '[]', '1', '{"work_mem": {}}', '{"work_mem": "lots"}', '{"work_mem": -5}', '{"no_such_setting": 1}', '{"search_path": "public"}', '{"role": "postgres"}',
+    '[]', '1', '{"work_mem": {}}', '{"work_mem": "lots"}', '{"max_parallel_workers_per_gather": -5}', '{"no_such_setting": 1}', '{"search_path": "public"}', '{"role": "postgres"}',
     '{"session_authorization": "postgres"}', '{"TimeZone": "UTC"}', '{"statement_timeout": "1s"}', '{"shared_buffers": "1GB"}', '{"log_statement": "none"}',
     '{"row_security": "off"}', '{"enable_everything": "on"}', '{"max_parallel_workers": "many"}', '{"session_replication_role": "replica"}']) s;
 SELECT attempt($$SELECT dyntable_warehouse('wh_bad', owner => 'no_such_role')$$);

@@ -41,8 +41,8 @@ sub setting
 run(<<'SQL');
 CREATE TABLE s (id int PRIMARY KEY, v int, t text);
 INSERT INTO s SELECT i, i, repeat('x', 100) FROM generate_series(1, 1000) i;
-SELECT dyntable_create('suspended', 'SELECT id, v, t FROM s', '1 day');
-SELECT dyntable_create('healthy', 'SELECT id, v + 1 AS v, t FROM s', '1 day');
+SELECT dyntable_create('suspended', 'SELECT id, v, t FROM s', '1 day', 'incremental');
+SELECT dyntable_create('healthy', 'SELECT id, v + 1 AS v, t FROM s', '1 day', 'incremental');
 SELECT dyntable_suspend('suspended');
 SQL
 run(q{UPDATE s SET v = v + 1; SELECT dyntable_refresh('healthy')});
@@ -70,8 +70,8 @@ is(run(q{SELECT reinit_reason FROM dyntable.refresh_history WHERE name = 'suspen
 
 # ---- the log of a dynamic table that a suspended one above it holds back ----
 run(<<'SQL');
-SELECT dyntable_create('above', 'SELECT id, v * 2 AS v, t FROM healthy', '1 day');
-SELECT dyntable_create('beside', 'SELECT v, count(*) AS n, max(t) AS t FROM healthy GROUP BY v', '1 day');
+SELECT dyntable_create('above', 'SELECT id, v * 2 AS v, t FROM healthy', '1 day', 'incremental');
+SELECT dyntable_create('beside', 'SELECT v, count(*) AS n, max(t) AS t FROM healthy GROUP BY v', '1 day', 'incremental');
 SELECT dyntable_suspend('above');
 SQL
 my $own_log = run(q{SELECT stage::regclass FROM dyntable.stage WHERE relid = 'healthy'::regclass AND no = 0});
