@@ -129,8 +129,8 @@ my $create_auto = q{SELECT dyntable_create('dt', 'SELECT id, v FROM src', 'downs
 
 	# hanging: the wait is bounded, by our own setting, statement_timeout and cancel
 	my $second = $pid->();
-	$node->safe_psql('postgres', 'UPDATE src SET v = 200 WHERE id = 2');
 	kill 'STOP', $second;
+	$node->safe_psql('postgres', 'UPDATE src SET v = 200 WHERE id = 2');
 	fails($node, "SET dyntable.capture_timeout = '1s'; SELECT * FROM dyntable_refresh('dt')", qr/capture/, 'a worker that hangs', 20);
 	fails($node, "SET statement_timeout = '500ms'; SELECT * FROM dyntable_refresh('dt')", qr/statement timeout/, 'statement_timeout while it hangs', 20);
 	my $psql = $node->background_psql('postgres', on_error_stop => 0);
