@@ -25,7 +25,6 @@
 #include <utils/builtins.h>
 #include <utils/lsyscache.h>
 #include <utils/rel.h>
-#include <utils/resowner.h>
 #include <utils/varlena.h>
 
 #include "base/dyn_settings.h"
@@ -35,6 +34,7 @@
 #include "command/dyn_transaction.h"
 #include "compat/dyn_compat.h"
 #include "query/dyn_query.h"
+#include "refresh/dyn_execute.h"
 #include "refresh/dyn_refresh.h"
 
 #define REINIT_REASON "restored from a dump"
@@ -183,31 +183,18 @@ dyn_adopt(Oid relid)
 	return true;
 }
 
+static void
+adopt_alone(void *arg)
+{
+	adopt(arg, NIL);
+}
+
 /* What goes wrong with one table shall not keep the others from being taken over. */
 static void
 try_adopt(DynRestored *restored)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData  *volatile error = NULL;
+	ErrorData  *error = dyn_try(adopt_alone, restored);
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		adopt(restored, NIL);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
 	if (error == NULL)
 		return;
 	if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
