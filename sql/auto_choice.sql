@@ -135,6 +135,7 @@ SELECT * FROM last_reasons WHERE name = 'c_tax';
 CALL change('anew', $$INSERT INTO small VALUES (104, 400)$$);
 SELECT * FROM last_reasons WHERE name = 'c_tax';
 CALL change('by delta', $$DELETE FROM small WHERE id IN (101, 103)$$);
+SELECT * FROM last_reasons WHERE name = 'c_tax';
 SELECT refresh_mode, refresh_mode_reason_code FROM dyntable.dynamic_tables WHERE name = 'c_tax';
 
 -- state tables stay no longer than what they are the state of
