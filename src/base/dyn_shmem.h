@@ -61,7 +61,9 @@ typedef struct DynDatabase
 	int			failures;		/* ... so often in a row */
 	TimestampTz slot_overdue;	/* since when nobody does anything about that; 0: not so */
 	bool		housekeeping;	/* somebody asked for trimming */
-	uint64		horizon;		/* snapshots with an xmax up to this may lack what no log has (any more) */
+	/* what no log has (any more) may be lacked by snapshots with an xmin and an xmax up to these */
+	uint64		lost;			/* the last transaction of which changes were cut */
+	uint64		horizon;		/* the next transaction, when they were */
 	char		slot_name[NAMEDATALEN];
 	char		reason[DYN_REASON_LENGTH];	/* of FAILED, UNABLE, CREATING */
 	char		last_error[DYN_REASON_LENGTH];	/* the last of FAILED or UNABLE */

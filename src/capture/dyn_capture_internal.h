@@ -138,7 +138,7 @@ extern List *dyn_sources_to_register(void);	/* of DynSource *, with the columns 
 extern XLogRecPtr dyn_wal_position(void);
 extern void dyn_capture_report(DynDatabase *db, DynCaptureState state, const char *reason);
 extern bool dyn_hold_exists(Oid source, int64 generation);	/* 0: of any */
-extern void dyn_capture_move_horizon(void);
+extern void dyn_capture_move_horizon(uint64 lost);
 extern void dyn_hold_sweep(void);
 
 #endif							/* DYN_CAPTURE_INTERNAL_H */

@@ -465,7 +465,7 @@ dyn_slot_make(DynSlot *slot)
 	DecodingContextFindStartpoint(ctx);
 	FreeDecodingContext(ctx);
 	wait_for_writers();
-	dyn_capture_move_horizon();
+	dyn_capture_move_horizon(PG_UINT64_MAX);
 
 	dyn_own_begin();
 	origin = replorigin_create(slot->name);

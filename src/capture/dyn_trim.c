@@ -365,9 +365,9 @@ consumed(List *snapshots, uint64 xid)
 	return true;
 }
 
-/* Whether all rows of a log from block on are consumed. */
+/* Whether all rows of a log from block on are consumed; also raises last to their last transaction. */
 static bool
-all_consumed(Relation log, BlockNumber from, BlockNumber blocks, List *snapshots)
+all_consumed(Relation log, BlockNumber from, BlockNumber blocks, List *snapshots, uint64 *last)
 {
 	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	TupleTableSlot *slot = table_slot_create(log, NULL);
@@ -378,8 +378,10 @@ all_consumed(Relation log, BlockNumber from, BlockNumber blocks, List *snapshots
 	while (all && table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
 		bool		isnull;
+		uint64		xid = DatumGetUInt64(slot_getattr(slot, DYN_LOG_XID, &isnull));
 
-		all = consumed(snapshots, DatumGetUInt64(slot_getattr(slot, DYN_LOG_XID, &isnull)));
+		all = consumed(snapshots, xid);
+		*last = Max(*last, xid);
 	}
 	table_endscan(scan);
 	ExecDropSingleTupleTableSlot(slot);
@@ -397,19 +399,20 @@ cut_if_consumed(Oid source, Oid logid, int64 generation, List *snapshots)
 {
 	Relation	log = try_table_open(logid, AccessShareLock);
 	BlockNumber blocks;
+	uint64		last = 0;
 	bool		all;
 
 	if (log == NULL)
 		return;
 	blocks = RelationGetNumberOfBlocks(log);
 	all = blocks > 0 &&
-		all_consumed(log, blocks - 1, blocks, snapshots) &&
-		all_consumed(log, 0, blocks, snapshots);
+		all_consumed(log, blocks - 1, blocks, snapshots, &last) &&
+		all_consumed(log, 0, blocks, snapshots, &last);
 	table_close(log, AccessShareLock);
 	if (!all)
 		return;
 	/* in this order: who holds the log from now on sees the horizon moved */
-	dyn_capture_move_horizon();
+	dyn_capture_move_horizon(last);
 	if (!dyn_hold_exists(source, generation))
 		dyn_changelog_cut(logid);
 }

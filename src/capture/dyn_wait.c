@@ -414,19 +414,23 @@ dyn_hold_exists(Oid source, int64 generation)
 }
 
 /*
- * A snapshot whose xmax lies above the horizon was taken after it was moved.
- * Nothing else needs to be known of older ones: they belong to transactions
- * that run now, and are few.
+ * Changes of transactions up to the one named are about to leave the logs.  A
+ * snapshot with a later xmin sees them all; one with an xmax above the horizon
+ * was taken after it was moved.  Nothing else needs to be known of other ones:
+ * they belong to transactions that run now, and are few.
  */
 void
-dyn_capture_move_horizon(void)
+dyn_capture_move_horizon(uint64 lost)
 {
 	DynDatabase *db;
 
 	LWLockAcquire(dyn_shmem->lock, LW_EXCLUSIVE);
 	db = dyn_shmem_database(MyDatabaseId);
 	if (db)
+	{
 		db->horizon = U64FromFullTransactionId(ReadNextFullTransactionId());
+		db->lost = Max(db->lost, Min(lost, db->horizon));
+	}
 	LWLockRelease(dyn_shmem->lock);
 }
 
@@ -438,7 +442,7 @@ dyn_capture_outran(const DynSnapshot *snapshot)
 
 	LWLockAcquire(dyn_shmem->lock, LW_SHARED);
 	db = dyn_shmem_database(MyDatabaseId);
-	outran = db && snapshot->xmax <= db->horizon;
+	outran = db && snapshot->xmin <= db->lost && snapshot->xmax <= db->horizon;
 	LWLockRelease(dyn_shmem->lock);
 	return outran;
 }

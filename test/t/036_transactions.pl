@@ -151,6 +151,16 @@ my %SCENARIOS = (
 		$two->do('DELETE FROM src WHERE id > 1000');
 		return $out;
 	} ],
+	'create under a snapshot older than the consumption of changes' => [ c => sub {
+		my ($one, $two, $begin) = @_;
+		$two->do('INSERT INTO src (grp, v) SELECT 1, 1 FROM generate_series(1, 9000)');
+		$one->do("$begin; SELECT 1");
+		$two->do('SELECT dyntable_refresh()');
+		$two->{node}->poll_query_until('postgres', q{SELECT log_bytes = 0 FROM dyntable.sources WHERE name = 'src'}) or die 'the log was not cut';
+		my $out = $one->do("$CREATE; COMMIT");
+		$two->do('DELETE FROM src WHERE id > 1000');
+		return $out;
+	} ],
 	'refresh under a snapshot older than the replication slot' => [ t => sub {
 		my ($one, $two, $begin) = @_;
 		my $before = $two->do('SELECT generation FROM dyntable.capture');
