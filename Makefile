@@ -3,6 +3,7 @@
 #   make demo   see it work          (installs what is missing, leaves nothing running)
 #   make bench  see it measured      (bench/README.md)
 #   make test   see it proven        (the same, for all tests)
+#   make test-guide                  (only what the guide of the staging layer tells)
 #   make test-matrix                 (on PostgreSQL 15, 17 and 18; as root)
 #   make        build                (PGXS; PG_CONFIG=... names the server)
 #   make tree   a private copy of the server under build/, with dyntable in it
@@ -64,6 +65,9 @@ demo: prepared
 test: prepared
 	@test/run
 
+test-guide: prepared
+	@test/run guide
+
 test-long: prepared
 	@test/run long
 
@@ -80,4 +84,4 @@ test-sanitize:
 check-regress check-isolation check-pgtap check-tap: check-%: prepared
 	@test/run $*
 
-.PHONY: tree prepared demo bench test test-long test-matrix test-sanitize check-regress check-isolation check-pgtap check-tap
+.PHONY: tree prepared demo bench test test-guide test-long test-matrix test-sanitize check-regress check-isolation check-pgtap check-tap

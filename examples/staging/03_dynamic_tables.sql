@@ -8,6 +8,9 @@
 -- the newest per key; rows without a key take no part.  The window rolls, a
 -- row leaves it by the clock alone.
 --
+-- Run again it changes what has changed, and nothing where nothing has: a
+-- definition under version control is deployed by running its script.
+--
 -- Mode incremental: an error if one of them could not be. In mode auto (the
 -- default) a refresh computes all anew where the delta would take longer.
 \set ON_ERROR_STOP on
@@ -66,7 +69,7 @@ SELECT
     now() AS crosswalk_created_timestamp
 FROM oms
 FULL OUTER JOIN vems ON oms.facility_id = vems.facility_id
-$$, target_lag => (interval '15 minutes' * :lag_factor)::text, refresh_mode => 'incremental');
+$$, target_lag => (interval '15 minutes' * :lag_factor)::text, refresh_mode => 'incremental', or_replace => true);
 
 ---------------------------------------------------------------------------
 -- reference.dt_crosswalk_veterans
@@ -119,7 +122,7 @@ SELECT
     now() AS crosswalk_created_timestamp
 FROM oms
 FULL OUTER JOIN vems ON oms.veteran_ssn = vems.veteran_ssn
-$$, target_lag => (interval '15 minutes' * :lag_factor)::text, refresh_mode => 'incremental');
+$$, target_lag => (interval '15 minutes' * :lag_factor)::text, refresh_mode => 'incremental', or_replace => true);
 
 ---------------------------------------------------------------------------
 -- reference.dt_crosswalk_evaluators
@@ -172,7 +175,7 @@ SELECT
     now() AS crosswalk_created_timestamp
 FROM oms
 FULL OUTER JOIN vems ON oms.evaluator_npi = vems.evaluator_npi
-$$, target_lag => (interval '15 minutes' * :lag_factor)::text, refresh_mode => 'incremental');
+$$, target_lag => (interval '15 minutes' * :lag_factor)::text, refresh_mode => 'incremental', or_replace => true);
 
 ---------------------------------------------------------------------------
 -- staging.dt_stg_facilities: merged facilities, OMS wins, VEMS fills the gaps
@@ -297,7 +300,7 @@ SELECT
     last_updated,
     now() AS staging_processed_timestamp
 FROM merged
-$$, target_lag => (interval '30 minutes' * :lag_factor)::text, refresh_mode => 'incremental');
+$$, target_lag => (interval '30 minutes' * :lag_factor)::text, refresh_mode => 'incremental', or_replace => true);
 
 ---------------------------------------------------------------------------
 -- staging.dt_stg_fact_appointment_events
@@ -368,7 +371,7 @@ FROM sequenced e
 LEFT JOIN reference.dt_crosswalk_veterans v ON v.master_veteran_id = e.veteran_ssn
 LEFT JOIN reference.dt_crosswalk_evaluators ev ON ev.master_evaluator_id = e.evaluator_npi
 LEFT JOIN reference.dt_crosswalk_facilities f ON f.master_facility_id = e.facility_id
-$$, target_lag => (interval '20 minutes' * :lag_factor)::text, refresh_mode => 'incremental');
+$$, target_lag => (interval '20 minutes' * :lag_factor)::text, refresh_mode => 'incremental', or_replace => true);
 
 ---------------------------------------------------------------------------
 -- staging.dt_stg_fact_qa_events
@@ -437,7 +440,7 @@ SELECT
     now() AS staging_processed_timestamp
 FROM latest q
 LEFT JOIN reference.dt_crosswalk_evaluators r ON r.master_evaluator_id = q.reviewer_npi
-$$, target_lag => (interval '30 minutes' * :lag_factor)::text, refresh_mode => 'incremental');
+$$, target_lag => (interval '30 minutes' * :lag_factor)::text, refresh_mode => 'incremental', or_replace => true);
 
 ---------------------------------------------------------------------------
 -- staging.dt_vw_staging_dq_summary
@@ -508,4 +511,4 @@ SELECT
     ROUND(100.0 * records_with_conflicts / NULLIF(total_records, 0), 2) AS conflict_pct,
     last_refresh_timestamp
 FROM summary
-$$, target_lag => (interval '10 minutes' * :lag_factor)::text, refresh_mode => 'incremental');
+$$, target_lag => (interval '10 minutes' * :lag_factor)::text, refresh_mode => 'incremental', or_replace => true);

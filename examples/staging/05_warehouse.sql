@@ -32,7 +32,7 @@ SELECT master_facility_id,
        last_updated
 FROM staging.dt_stg_facilities
 WHERE active_flag
-$$, target_lag => (interval '30 minutes' * :lag_factor)::text, refresh_mode => 'incremental');
+$$, target_lag => (interval '30 minutes' * :lag_factor)::text, refresh_mode => 'incremental', or_replace => true);
 
 ---------------------------------------------------------------------------
 -- warehouse.fact_appointment_events: those at a facility in use
@@ -51,7 +51,7 @@ SELECT e.event_id,
        e.duration_minutes
 FROM staging.dt_stg_fact_appointment_events e
 JOIN warehouse.dim_facility f ON f.master_facility_id = e.master_facility_id
-$$, target_lag => (interval '30 minutes' * :lag_factor)::text, refresh_mode => 'incremental');
+$$, target_lag => (interval '30 minutes' * :lag_factor)::text, refresh_mode => 'incremental', or_replace => true);
 
 ---------------------------------------------------------------------------
 -- warehouse.fact_qa_events
@@ -69,7 +69,7 @@ SELECT qa_event_id,
        first_pass_approval_flag,
        review_duration_hours
 FROM staging.dt_stg_fact_qa_events
-$$, target_lag => (interval '30 minutes' * :lag_factor)::text, refresh_mode => 'incremental');
+$$, target_lag => (interval '30 minutes' * :lag_factor)::text, refresh_mode => 'incremental', or_replace => true);
 
 ---------------------------------------------------------------------------
 -- warehouse.agg_daily_quality: appointments and reviews by day; what has no
@@ -106,16 +106,16 @@ SELECT COALESCE(a.event_date, q.event_date) AS event_date,
        ROUND(q.avg_review_hours, 2) AS avg_review_hours
 FROM appointments a
 FULL OUTER JOIN reviews q ON q.event_date = a.event_date
-$$, target_lag => (interval '30 minutes' * :lag_factor)::text, refresh_mode => 'incremental');
+$$, target_lag => (interval '30 minutes' * :lag_factor)::text, refresh_mode => 'incremental', or_replace => true);
 
 ---------------------------------------------------------------------------
 -- What consumers read: names that stay when the tables behind them change.
 -- Rename, replace or swap a table, and repoint its view.
 ---------------------------------------------------------------------------
-CREATE VIEW staging.vw_latest_facilities AS SELECT * FROM staging.dt_stg_facilities;
-CREATE VIEW staging.vw_latest_appointment_events AS SELECT * FROM staging.dt_stg_fact_appointment_events;
-CREATE VIEW staging.vw_latest_qa_events AS SELECT * FROM staging.dt_stg_fact_qa_events;
-CREATE VIEW staging.vw_latest_dq_summary AS SELECT * FROM staging.dt_vw_staging_dq_summary;
-CREATE VIEW reference.vw_latest_crosswalk_facilities AS SELECT * FROM reference.dt_crosswalk_facilities;
-CREATE VIEW reference.vw_latest_crosswalk_veterans AS SELECT * FROM reference.dt_crosswalk_veterans;
-CREATE VIEW reference.vw_latest_crosswalk_evaluators AS SELECT * FROM reference.dt_crosswalk_evaluators;
+CREATE OR REPLACE VIEW staging.vw_latest_facilities AS SELECT * FROM staging.dt_stg_facilities;
+CREATE OR REPLACE VIEW staging.vw_latest_appointment_events AS SELECT * FROM staging.dt_stg_fact_appointment_events;
+CREATE OR REPLACE VIEW staging.vw_latest_qa_events AS SELECT * FROM staging.dt_stg_fact_qa_events;
+CREATE OR REPLACE VIEW staging.vw_latest_dq_summary AS SELECT * FROM staging.dt_vw_staging_dq_summary;
+CREATE OR REPLACE VIEW reference.vw_latest_crosswalk_facilities AS SELECT * FROM reference.dt_crosswalk_facilities;
+CREATE OR REPLACE VIEW reference.vw_latest_crosswalk_veterans AS SELECT * FROM reference.dt_crosswalk_veterans;
+CREATE OR REPLACE VIEW reference.vw_latest_crosswalk_evaluators AS SELECT * FROM reference.dt_crosswalk_evaluators;

@@ -1,0 +1,104 @@
+-- The guide, "What Are Dynamic Tables?"
+
+--# 1.1 Definition: refresh when source data changes
+INSERT INTO ods_raw.ods_qa_events_source (source_system, source_record_id, batch_id, qa_event_id, event_type, event_timestamp)
+VALUES ('OMS', 'GUIDE-1', 'BATCH_GUIDE', 'GUIDE-1', 'APPROVED', now());
+SELECT dyntable_alter('staging.dt_stg_fact_qa_events', target_lag => '1 second');
+SELECT dyntable_wait('staging.dt_stg_fact_qa_events');
+SELECT dyntable_alter('staging.dt_stg_fact_qa_events', target_lag => '30 minutes');
+SELECT qa_event_id, event_type FROM staging.dt_stg_fact_qa_events WHERE qa_event_id = 'GUIDE-1';
+--=
+--=
+--=
+--= GUIDE-1|APPROVED
+
+--# 1.2 Definition: incrementally or in full, by the SQL
+SELECT dyntable_create('guide.in_full', 'SELECT random() AS r', 'downstream');
+SELECT refresh_mode, refresh_mode_reason_code FROM dyntable.dynamic_tables WHERE name = 'in_full';
+SELECT refresh_mode, count(*) FROM dyntable.dynamic_tables WHERE schema_name IN ('reference', 'staging', 'warehouse') GROUP BY 1;
+DROP TABLE guide.in_full;
+--~ ^WARNING:
+--= guide.in_full
+--= FULL|VOLATILE_FUNCTION
+--= INCREMENTAL|11
+
+--# 1.3 Definition: dependencies through a directed acyclic graph
+SELECT source_schema_name || '.' || source_name FROM dyntable.dependencies WHERE name = 'dt_stg_facilities' ORDER BY 1;
+SELECT dyntable_create('guide.a', 'SELECT 1 AS x', 'downstream');
+SELECT dyntable_create('guide.b', 'SELECT x FROM guide.a', 'downstream');
+SELECT dyntable_create('guide.a', 'SELECT x FROM guide.b', 'downstream', or_replace => true);
+SELECT dyntable_drop('guide.a', cascade => true);
+--= ods_raw.ods_facilities_source
+--= reference.dt_crosswalk_facilities
+--= guide.a
+--= guide.b
+--~ ^ERROR:
+--=
+
+--# 1.4 Definition: meet the freshness asked for by TARGET_LAG
+CALL guide.wait_for($$SELECT count(*) = 11 FROM dyntable.dynamic_tables WHERE schema_name IN ('reference', 'staging', 'warehouse')
+                     AND age <= effective_target_lag::interval$$);
+SELECT count(*) FROM dyntable.dynamic_tables
+WHERE schema_name IN ('reference', 'staging', 'warehouse') AND age <= effective_target_lag::interval;
+--= 11
+
+--# 1.5 Key benefit: declarative SQL
+--: No procedural code (stored procedures) to maintain
+SELECT count(*) FROM pg_proc WHERE pronamespace IN ('ods_raw'::regnamespace, 'reference'::regnamespace, 'staging'::regnamespace);
+--= 0
+
+--# 1.6 Key benefit: automatic refresh
+--: No manual orchestration or scheduling needed
+SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'dyntable scheduler';
+--= 1
+
+--# 1.7 Key benefit: built-in change capture
+--: Automatic incremental processing without merge logic
+SELECT state, sources, slot_active FROM dyntable.capture;
+SELECT count(*) FROM pg_trigger WHERE tgrelid::regclass::text LIKE 'ods_raw.%' AND NOT tgisinternal;
+--= running|5|t
+--= 0
+
+--# 1.8 Key benefit: the refresh order is managed
+SELECT name FROM dyntable_refresh('warehouse.dim_facility') WITH ORDINALITY AS r ORDER BY ordinality;
+--= reference.dt_crosswalk_facilities
+--= staging.dt_stg_facilities
+--= warehouse.dim_facility
+
+--# 1.9 Key benefit: target lag
+SELECT target_lag FROM dyntable.dynamic_tables WHERE name = 'dt_stg_facilities';
+--= 30 minutes
+
+--# 1.10 Key benefit: incremental mode reduces compute
+SELECT generator.feed_event() IS NOT NULL;
+SELECT action, rows_inserted + rows_updated + rows_deleted BETWEEN 1 AND 4
+FROM dyntable_refresh('staging.dt_stg_fact_appointment_events') WHERE name = 'staging.dt_stg_fact_appointment_events'::regclass;
+--= t
+--= INCREMENTAL|t
+
+--# 1.11 Use for: simple to moderate transformations, facts with plain extraction
+SELECT line ILIKE '%incremental%' FROM dyntable_explain_query('SELECT event_id, upper(event_type) AS type FROM ods_raw.ods_appointment_events_source') line LIMIT 1;
+--= t
+
+--# 1.12 Use for: reference data (codes, lookups, facilities)
+SELECT count(*) > 0, count(*) = count(DISTINCT master_facility_id) FROM reference.dt_crosswalk_facilities;
+--= t|t
+
+--# 1.13 Use for: lags below 30 minutes, also of less than a second
+SELECT dyntable_create('guide.fast', 'SELECT count(*) AS n FROM ods_raw.ods_facilities_source', target_lag => '200 milliseconds');
+SELECT target_lag FROM dyntable.dynamic_tables WHERE name = 'fast';
+DROP TABLE guide.fast;
+--= guide.fast
+--= 200 milliseconds
+
+--# 1.14 Use for: new pipelines from scratch
+SELECT dyntable_get_ddl('warehouse.dim_facility') LIKE '%dyntable_create%';
+--= t
+
+--# 1.15 Keep procedures for: several steps with branching
+SELECT dyntable_create('guide.branching', $$SELECT facility_id, CASE WHEN capacity > 100 THEN 'LARGE' WHEN capacity > 20 THEN 'MEDIUM' ELSE 'SMALL' END AS size
+    FROM ods_raw.ods_facilities_source$$, 'downstream', refresh_mode => 'incremental');
+SELECT count(DISTINCT size) FROM guide.branching;
+DROP TABLE guide.branching;
+--= guide.branching
+--= 3
