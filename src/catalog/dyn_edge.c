@@ -68,28 +68,40 @@ dyn_readers_of(Oid source)
 	return relids;
 }
 
-static List *
-pulls(DynStatement *select, Oid relid)
+/* Whether a table is refreshed by hand only; so is, in effect, what is no dynamic table. */
+static bool
+by_hand(Oid relid)
 {
-	Datum		values[] = {ObjectIdGetDatum(relid)};
+	static DynLookup select = {"dynamic_table_pkey", {"schedule"}};
 	DynCall		call;
-	List	   *relids = NIL;
+	char	   *schedule;
+	bool		result = true;
 
-	dyn_spi_begin(&call, select, values, NULL);
-	for (uint64 row = 0; row < call.nrows; row++)
-		relids = lappend_oid(relids, dyn_spi_oid(row, 1));
-	dyn_spi_end(&call);
-	return relids;
+	dyn_lookup_begin(&call, &select, relid);
+	if (call.nrows > 0)
+	{
+		schedule = dyn_spi_text(0, 1);
+		result = schedule != NULL && strcmp(schedule, "manual") == 0;
+	}
+	dyn_lookup_end(&call);
+	return result;
 }
 
+/* What the view dyntable.pull says, for the first that each run asks. */
 List *
 dyn_pulled_by(Oid relid)
 {
-	static DynStatement select = {
-		"SELECT source FROM dyntable.pull WHERE relid = $1 ORDER BY 1", 1, {OIDOID}
-	};
+	List	   *sources = NIL;
+	ListCell   *lc;
 
-	return pulls(&select, relid);
+	foreach(lc, dyn_edges_of(relid))
+	{
+		DynEdge    *edge = lfirst(lc);
+
+		if (edge->kind == DYN_EDGE_DYNAMIC && !edge->boundary && !by_hand(edge->source))
+			sources = lappend_oid(sources, edge->source);
+	}
+	return sources == NIL || by_hand(relid) ? NIL : sources;
 }
 
 List *
@@ -98,8 +110,15 @@ dyn_pullers_of(Oid relid)
 	static DynStatement select = {
 		"SELECT relid FROM dyntable.pull WHERE source = $1 ORDER BY 1", 1, {OIDOID}
 	};
+	Datum		values[] = {ObjectIdGetDatum(relid)};
+	DynCall		call;
+	List	   *relids = NIL;
 
-	return pulls(&select, relid);
+	dyn_spi_begin(&call, &select, values, NULL);
+	for (uint64 row = 0; row < call.nrows; row++)
+		relids = lappend_oid(relids, dyn_spi_oid(row, 1));
+	dyn_spi_end(&call);
+	return relids;
 }
 
 void
@@ -158,14 +177,12 @@ dyn_edges_replace(Oid relid, List *edges)
 void
 dyn_edge_store_refresh_no(Oid relid, Oid source, int64 refresh_no)
 {
-	static DynStatement update = {
-		"UPDATE dyntable.edge SET refresh_no = $3"
-		" WHERE relid = $1 AND source = $2 AND refresh_no <> $3", 3, {OIDOID, OIDOID, INT8OID}
-	};
-	Datum		values[] = {ObjectIdGetDatum(relid), ObjectIdGetDatum(source),
-	Int64GetDatum(refresh_no)};
+	static DynLookup update = {"edge_pkey", {"refresh_no"}};
+	Datum		value = Int64GetDatum(refresh_no);
+	DynRow		row;
 
-	dyn_spi_run(&update, values, NULL);
+	if (dyn_row_begin_2(&row, &update, relid, source))
+		dyn_row_update(&row, &value, NULL, 1);
 }
 
 #define SOURCE_COLUMNS \

@@ -8,27 +8,42 @@
  */
 #include <postgres.h>
 
-#include <catalog/pg_type.h>
+#include <access/xact.h>
+#include <commands/sequence.h>
 #include <utils/builtins.h>
+#include <utils/fmgrprotos.h>
+#include <utils/lsyscache.h>
 #include <utils/timestamp.h>
+#include <utils/xid8.h>
 
 #include "catalog/dyn_catalog.h"
 #include "catalog/dyn_spi.h"
 
-/* Parameters of both statements, from 1 on. */
+/* The columns; first those that move where nothing was found again. */
 enum
 {
-	RELID, STATE, ACTION, TRIGGER, CODE, MESSAGE, DATA_TIMESTAMP, STARTED, ENDED,
-	INSERTED, UPDATED, DELETED, REASON, PHASES, COMPLETION_TARGET, TARGET_LAG, WAREHOUSE, QUEUED,
-	INPUTS, LAST_INPUT, CPU, WAL, HIT, READ, DIRTIED, LAG_SINCE, LAG_SUM, LAG_MAX, LAG_ABOVE, LAG_STEPS,
-	NVALUES
+	ENDED, DATA_TIMESTAMP, PHASES, CPU, WAL, HIT, READ, DIRTIED, LAG_SINCE, LAG_SUM, LAG_MAX, LAG_ABOVE, LAG_STEPS,
+	REPEATS, NMOVING,
+	RELID = NMOVING, STATE, ACTION, TRIGGER, CODE, MESSAGE, STARTED, INSERTED, UPDATED, DELETED, REASON,
+	COMPLETION_TARGET, TARGET_LAG, WAREHOUSE, QUEUED, INPUTS, LAST_INPUT, ID, RUN, NVALUES
 };
 
-#define TYPES \
-	{OIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, \
-	INT8OID, INT8OID, INT8OID, TEXTOID, TEXTOID, TIMESTAMPTZOID, INTERVALOID, TEXTOID, FLOAT8OID, \
-	TEXTOID, OIDOID, FLOAT8OID, INT8OID, INT8OID, INT8OID, INT8OID, TIMESTAMPTZOID, FLOAT8OID, FLOAT8OID, \
-	FLOAT8OID, INT4OID}
+/* In this order; the last row of a table is the last in the index. */
+static DynLookup history = {
+	"history_relid",
+	{"ended", "data_timestamp", "phases", "cpu_ms", "wal_bytes", "blocks_hit", "blocks_read", "blocks_dirtied",
+		"lag_since", "lag_sum", "lag_max", "lag_above", "lag_steps", "repeats",
+		"relid", "state", "action", "trigger", "code", "message", "started", "rows_inserted", "rows_updated",
+		"rows_deleted", "reason", "completion_target", "target_lag", "warehouse", "queued_ms", "inputs",
+	"last_input", "id", "run"}
+};
+
+static Datum
+jsonb_value(const char *text, char *null)
+{
+	*null = text ? ' ' : 'n';
+	return text ? DirectFunctionCall1(jsonb_in, CStringGetDatum(text)) : (Datum) 0;
+}
 
 static void
 to_values(const DynHistory *entry, Datum *values, char *nulls)
@@ -49,14 +64,14 @@ to_values(const DynHistory *entry, Datum *values, char *nulls)
 	values[UPDATED] = Int64GetDatum(entry->rows_updated);
 	values[DELETED] = Int64GetDatum(entry->rows_deleted);
 	values[REASON] = dyn_text_value(entry->reason, &nulls[REASON]);
-	values[PHASES] = dyn_text_value(entry->phases, &nulls[PHASES]);
+	values[PHASES] = jsonb_value(entry->phases, &nulls[PHASES]);
 	values[COMPLETION_TARGET] = dyn_timestamp_value(entry->completion_target, &nulls[COMPLETION_TARGET]);
 	values[TARGET_LAG] = PointerGetDatum(entry->target_lag);
 	if (entry->target_lag == NULL)
 		nulls[TARGET_LAG] = 'n';
 	values[WAREHOUSE] = dyn_text_value(entry->warehouse, &nulls[WAREHOUSE]);
 	values[QUEUED] = dyn_float8_value(entry->queued_ms, &nulls[QUEUED]);
-	values[INPUTS] = dyn_text_value(entry->inputs, &nulls[INPUTS]);
+	values[INPUTS] = jsonb_value(entry->inputs, &nulls[INPUTS]);
 	values[LAST_INPUT] = ObjectIdGetDatum(entry->last_input);
 	if (!OidIsValid(entry->last_input))
 		nulls[LAST_INPUT] = 'n';
@@ -74,48 +89,96 @@ to_values(const DynHistory *entry, Datum *values, char *nulls)
 	values[LAG_STEPS] = Int32GetDatum(lag->steps);
 	if (lag->base == 0)
 		memset(&nulls[LAG_SINCE], 'n', LAG_STEPS - LAG_SINCE + 1);
+	values[REPEATS] = Int32GetDatum(1);
+}
+
+static bool
+is_text(DynRow *row, int column, const char *word)
+{
+	bool		isnull;
+	Datum		value = dyn_row_datum(row, column + 1, &isnull);
+
+	return !isnull && strcmp(TextDatumGetCString(value), word) == 0;
+}
+
+/* A value and that of before; no value if there is none of one of them, where none does not mean 0. */
+static void
+add_before(DynRow *row, int column, bool none_is_zero, Datum *values, char *nulls)
+{
+	bool		none;
+	Datum		before = dyn_row_datum(row, column + 1, &none);
+	Datum	   *value = &values[column];
+
+	if (none && none_is_zero)
+		return;
+	if (none || nulls[column] == 'n')
+		nulls[column] = 'n';
+	else if (column == REPEATS || column == LAG_STEPS)
+		*value = Int32GetDatum(DatumGetInt32(before) + DatumGetInt32(*value));
+	else if (column >= WAL && column <= DIRTIED)
+		*value = Int64GetDatum(DatumGetInt64(before) + DatumGetInt64(*value));
+	else
+		*value = Float8GetDatum(DatumGetFloat8(before) + DatumGetFloat8(*value));
+}
+
+static void
+add_lag(DynRow *row, Datum *values, char *nulls)
+{
+	bool		began_now;
+	bool		none;
+	Datum		since = dyn_row_datum(row, LAG_SINCE + 1, &began_now);
+	Datum		most = dyn_row_datum(row, LAG_MAX + 1, &none);
+
+	if (!none && (nulls[LAG_MAX] == 'n' || DatumGetFloat8(most) > DatumGetFloat8(values[LAG_MAX])))
+	{
+		values[LAG_MAX] = most;
+		nulls[LAG_MAX] = ' ';
+	}
+	if (!began_now)
+	{
+		values[LAG_SINCE] = since;
+		nulls[LAG_SINCE] = ' ';
+	}
+	add_before(row, LAG_SUM, true, values, nulls);
+	add_before(row, LAG_ABOVE, began_now, values, nulls);
+	add_before(row, LAG_STEPS, true, values, nulls);
 }
 
 /* Onto the last row of the table, if that one, too, says that nothing was found. */
 static bool
-history_repeat(Datum *values, const char *nulls)
+history_repeat(const DynHistory *entry, Datum *values, char *nulls)
 {
-	static DynStatement update = {
-		"UPDATE dyntable.history SET repeats = repeats + 1, ended = $9, data_timestamp = $7,"
-		" phases = $14::jsonb, cpu_ms = cpu_ms + $21, wal_bytes = wal_bytes + $22,"
-		" blocks_hit = blocks_hit + $23, blocks_read = blocks_read + $24, blocks_dirtied = blocks_dirtied + $25,"
-		" lag_since = coalesce(lag_since, $26), lag_sum = coalesce(lag_sum, 0) + $27,"
-		" lag_max = greatest(lag_max, $28), lag_above = CASE WHEN lag_since IS NULL THEN $29 ELSE lag_above + $29 END,"
-		" lag_steps = coalesce(lag_steps, 0) + $30"
-		" WHERE id = (SELECT max(id) FROM dyntable.history WHERE relid = $1)"
-		" AND action = 'NO_DATA' AND state = 'SUCCEEDED' AND trigger = $4",
-		NVALUES, TYPES
-	};
+	DynRow		row;
 
-	return dyn_spi_run(&update, values, nulls) > 0;
+	if (!dyn_row_begin(&row, &history, entry->relid))
+		return false;
+	if (!is_text(&row, ACTION, "NO_DATA") || !is_text(&row, STATE, "SUCCEEDED") ||
+		!is_text(&row, TRIGGER, entry->trigger))
+	{
+		dyn_row_end(&row);
+		return false;
+	}
+	for (int column = CPU; column <= DIRTIED; column++)
+		add_before(&row, column, false, values, nulls);
+	add_before(&row, REPEATS, false, values, nulls);
+	add_lag(&row, values, nulls);
+	dyn_row_update(&row, values, nulls, NMOVING);
+	return true;
 }
 
 void
 dyn_history_insert(const DynHistory *entry)
 {
-	static DynStatement insert = {
-		"INSERT INTO dyntable.history (relid, state, action, trigger, code, message,"
-		" data_timestamp, started, ended, rows_inserted, rows_updated, rows_deleted, reason,"
-		" phases, completion_target, target_lag, warehouse, queued_ms, inputs, last_input,"
-		" cpu_ms, wal_bytes, blocks_hit, blocks_read, blocks_dirtied,"
-		" lag_since, lag_sum, lag_max, lag_above, lag_steps)"
-		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14::jsonb, $15, $16, $17, $18,"
-		" $19::jsonb, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30)",
-		NVALUES, TYPES
-	};
 	Datum		values[NVALUES];
 	char		nulls[NVALUES];
 
 	to_values(entry, values, nulls);
 	if (entry->action && strcmp(entry->action, "NO_DATA") == 0 &&
-		strcmp(entry->state, "SUCCEEDED") == 0 && history_repeat(values, nulls))
+		strcmp(entry->state, "SUCCEEDED") == 0 && history_repeat(entry, values, nulls))
 		return;
-	dyn_spi_run(&insert, values, nulls);
+	values[ID] = Int64GetDatum(nextval_internal(get_relname_relid("history_id_seq", dyn_schema_oid()), false));
+	values[RUN] = FullTransactionIdGetDatum(GetTopFullTransactionId());
+	dyn_row_insert(&history, values, nulls, NVALUES);
 }
 
 TimestampTz

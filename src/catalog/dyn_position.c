@@ -2,9 +2,10 @@
  * dyn_position.c
  *	  dyntable.position: how far each dynamic table has come.
  *
- * The row is the lock of a run: dyn_position_claim updates it before anything
- * else happens, so that of two runs in REPEATABLE READ the second fails with
- * a serialization error instead of applying the same delta twice.
+ * The row is the lock of a run: dyn_position_claim locks it, for the update at
+ * the end of the refresh, before anything else happens, so that of two runs in
+ * REPEATABLE READ the second fails with a serialization error instead of applying
+ * the same delta twice.
  */
 #include <postgres.h>
 
@@ -94,46 +95,44 @@ dyn_position_bases(void)
 void
 dyn_position_claim(Oid relid)
 {
-	static DynStatement update = {
-		"UPDATE dyntable.position SET refresh_no = refresh_no WHERE relid = $1", 1, {OIDOID}
-	};
-	Datum		values[] = {ObjectIdGetDatum(relid)};
+	static DynLookup claim = {"position_pkey", {"relid"}};
+	DynRow		row;
 
-	if (dyn_spi_run(&update, values, NULL) != 1)
+	if (!dyn_row_begin(&row, &claim, relid))
 		position_missing(relid);
+	dyn_row_end(&row);
 }
 
 void
 dyn_position_store(const DynPosition *position)
 {
-	static DynStatement update = {
-		"UPDATE dyntable.position SET generation = $2, snapshot = $3::pg_snapshot,"
-		" data_timestamp = $4, refresh_no = $5, populated = $6, plan_hash = $7,"
-		" reinit_reason = $8, failures = $9, basis = $10, full_ms = $11, full_cost = $12, delta_ms = $13,"
-		" retry_at = CASE WHEN $9 = 0 THEN NULL ELSE retry_at END WHERE relid = $1",
-		13, {OIDOID, INT8OID, TEXTOID, TIMESTAMPTZOID, INT8OID, BOOLOID, INT8OID, TEXTOID, INT4OID,
-		TEXTARRAYOID, FLOAT8OID, FLOAT8OID, FLOAT8ARRAYOID}
+	static DynLookup update = {
+		"position_pkey",
+		{"generation", "snapshot", "data_timestamp", "refresh_no", "populated", "plan_hash",
+		"reinit_reason", "failures", "basis", "full_ms", "full_cost", "delta_ms", "retry_at"}
 	};
 	Datum		values[13];
 	char		nulls[13];
+	DynRow		row;
 
-	memset(nulls, ' ', sizeof(nulls));
-	values[0] = ObjectIdGetDatum(position->relid);
-	values[1] = Int64GetDatum(position->generation);
-	values[2] = dyn_text_value(position->snapshot ? dyn_snapshot_to_text(position->snapshot) : NULL,
-							   &nulls[2]);
-	values[3] = dyn_timestamp_value(position->data_timestamp, &nulls[3]);
-	values[4] = Int64GetDatum(position->refresh_no);
-	values[5] = BoolGetDatum(position->populated);
-	values[6] = Int64GetDatum(position->plan_hash);
-	values[7] = dyn_text_value(position->reinit_reason, &nulls[7]);
-	values[8] = Int32GetDatum(position->failures);
-	values[9] = dyn_text_array_value(position->basis);
-	values[10] = dyn_float8_value(position->full_ms, &nulls[10]);
-	values[11] = dyn_float8_value(position->full_cost, &nulls[11]);
-	values[12] = dyn_float8_array_value(position->delta_ms, DYN_COST_STEPS);
-	if (dyn_spi_run(&update, values, nulls) != 1)
+	if (!dyn_row_begin(&row, &update, position->relid))
 		position_missing(position->relid);
+	memset(nulls, ' ', sizeof(nulls));
+	values[0] = Int64GetDatum(position->generation);
+	values[1] = dyn_snapshot_value(position->snapshot, &nulls[1]);
+	values[2] = dyn_timestamp_value(position->data_timestamp, &nulls[2]);
+	values[3] = Int64GetDatum(position->refresh_no);
+	values[4] = BoolGetDatum(position->populated);
+	values[5] = Int64GetDatum(position->plan_hash);
+	values[6] = dyn_text_value(position->reinit_reason, &nulls[6]);
+	values[7] = Int32GetDatum(position->failures);
+	values[8] = dyn_text_array_value(position->basis);
+	values[9] = dyn_float8_value(position->full_ms, &nulls[9]);
+	values[10] = dyn_float8_value(position->full_cost, &nulls[10]);
+	values[11] = dyn_float8_array_value(position->delta_ms, DYN_COST_STEPS);
+	nulls[12] = 'n';
+	/* when to try again stays where it has still failed */
+	dyn_row_update(&row, values, nulls, position->failures == 0 ? 13 : 12);
 }
 
 void

@@ -219,6 +219,13 @@ dyn_text_value(const char *string, char *null)
 }
 
 Datum
+dyn_snapshot_value(const DynSnapshot *snapshot, char *null)
+{
+	*null = snapshot ? ' ' : 'n';
+	return snapshot ? DirectFunctionCall1(pg_snapshot_in, CStringGetDatum(dyn_snapshot_to_text(snapshot))) : (Datum) 0;
+}
+
+Datum
 dyn_timestamp_value(TimestampTz timestamp, char *null)
 {
 	*null = TIMESTAMP_IS_NOBEGIN(timestamp) ? 'n' : ' ';

@@ -9,6 +9,8 @@
 #include <executor/spi.h>
 #include <nodes/pg_list.h>
 
+#include "catalog/dyn_catalog.h"
+
 #define DYN_MAX_ARGS 32
 
 /* A statement, prepared at its first use in a backend and kept. */
@@ -33,7 +35,7 @@ typedef struct DynCall
  * The rows of a table that have one value, or two, of the columns of an index:
  * what is asked so often that a statement would be too dear.
  */
-#define DYN_MAX_COLUMNS 20
+#define DYN_MAX_COLUMNS 40
 
 typedef struct DynLookup
 {
@@ -58,6 +60,35 @@ extern void dyn_lookup_end(DynCall *call);
 extern bool dyn_lookup_open(void);
 extern void dyn_lookup_close(void);
 extern Datum dyn_lookup_datum(uint64 row, int column, bool *isnull);
+
+/* A row that is locked to be changed. */
+typedef struct DynRow
+{
+	DynLookup  *lookup;
+	Relation	table;
+	TupleTableSlot *slot;
+} DynRow;
+
+/*
+ * Lock the last row, in the order of the index, that has one value, or two (OIDs),
+ * as an UPDATE of it would: waits for who has changed it; under REPEATABLE READ
+ * raises a serialization error if somebody has since the snapshot.  False: there
+ * is none.  Ended by dyn_row_update, or without a change by dyn_row_end.
+ */
+extern bool dyn_row_begin(DynRow *row, DynLookup *lookup, Oid key);
+extern bool dyn_row_begin_2(DynRow *row, DynLookup *lookup, Oid key, Oid second);
+extern void dyn_row_end(DynRow *row);
+
+/* A column of it, from 1: by value, or in the row's memory. */
+extern Datum dyn_row_datum(DynRow *row, int column, bool *isnull);
+
+/*
+ * Give its first columns (of the lookup's) values, or insert a row of these, in
+ * which all other columns are null.  nulls as in SPI_execute_plan.  The constraints
+ * of the table are not checked, but that an index is unique.
+ */
+extern void dyn_row_update(DynRow *row, const Datum *values, const char *nulls, int count);
+extern void dyn_row_insert(DynLookup *lookup, const Datum *values, const char *nulls, int count);
 
 /*
  * Run a statement.  nulls as in SPI_execute_plan, or NULL.  On return the
@@ -87,6 +118,7 @@ extern List *dyn_spi_text_list(uint64 row, int column);	/* text[] to List of cha
 
 /* Values for parameters; a NULL string gives a null. */
 extern Datum dyn_text_value(const char *string, char *null);
+extern Datum dyn_snapshot_value(const DynSnapshot *snapshot, char *null);	/* a pg_snapshot */
 extern Datum dyn_timestamp_value(TimestampTz timestamp, char *null);	/* DT_NOBEGIN gives a null */
 extern Datum dyn_float8_value(double value, char *null);	/* below 0 gives a null */
 extern Datum dyn_float8_array_value(const double *values, int count);	/* the same, element by element */
