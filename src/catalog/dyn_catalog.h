@@ -258,14 +258,18 @@ typedef struct DynRestored
 	DynTable	table;			/* relid: InvalidOid where there is no such table; without tree */
 	bool		populated;		/* when the dump was made */
 	List	   *boundary;		/* of char *: names */
+	Interval   *changes_kept;	/* NULL: nobody followed it */
 } DynRestored;
 
 /* All definitions that this role may have, as rows of dyntable.dump. */
 extern void dyn_definitions(Oid role, Tuplestorestate *rows);
+extern void dyn_dumped_warehouses(Oid role, Tuplestorestate *rows); /* of dyntable.dump_warehouse */
+extern void dyn_dumped_tracked(Oid role, Tuplestorestate *rows);	/* of dyntable.dump_tracked */
 extern bool dyn_restored_any(void);
 extern List *dyn_restored_all(void);	/* of DynRestored *, by name */
 extern DynRestored *dyn_restored_get(Oid relid);	/* NULL: it is not one */
 extern void dyn_restored_identities(const DynRestored *restored);	/* hand to capture what its sources had */
+extern void dyn_restored_tracked(void);	/* take over tracked sources */
 extern bool dyn_restored_forget(const char *schema, const char *name);
 
 /*

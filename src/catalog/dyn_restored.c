@@ -5,6 +5,8 @@
  * They name their table, which may be missing, or be there and still be
  * filled: nobody knows when a restore is over.  So until somebody takes a
  * definition over (command/dyn_adopt.c), the table is an ordinary one.
+ *
+ * And what else a dump carries: warehouses and tracked sources.
  */
 #include <postgres.h>
 
@@ -21,16 +23,16 @@
 #define RESTORED_COLUMNS \
 	"r.schema_name, r.name, coalesce(dyntable.restored_relid(r.schema_name, r.name), 0), r.query," \
 	" r.definition, r.settings, r.target_lag, r.schedule, r.refresh_mode, r.initialize," \
-	" r.warehouse, r.initialization_warehouse, r.state, r.state_code, r.populated, r.frozen_where, coalesce(r.boundary, '{}')"
+	" r.warehouse, r.initialization_warehouse, r.state, r.state_code, r.populated, r.frozen_where, coalesce(r.boundary, '{}')," \
+	" r.changes_kept"
 
-/* Replica identities that capture has changed, of the sources of r and their partitions. */
-#define IDENTITIES \
+/* Replica identities that capture has changed, of sources and their partitions. */
+#define IDENTITIES(sources) \
 	"(SELECT jsonb_object_agg(format('%I.%I', sn.nspname, s.relname), i.old_identity::text)" \
-	" FROM dyntable.edge e CROSS JOIN LATERAL (SELECT e.source UNION" \
+	" FROM (" sources ") e(source) CROSS JOIN LATERAL (SELECT e.source UNION" \
 	" SELECT l.relid::oid FROM pg_partition_tree(e.source) l) l(relid)" \
 	" JOIN dyntable.identity i ON i.relid = l.relid" \
-	" JOIN pg_class s ON s.oid = i.relid JOIN pg_namespace sn ON sn.oid = s.relnamespace" \
-	" WHERE e.relid = c.oid)"
+	" JOIN pg_class s ON s.oid = i.relid JOIN pg_namespace sn ON sn.oid = s.relnamespace)"
 
 /* Names of the dynamic tables that r reads as they are. */
 #define BOUNDARY \
@@ -38,30 +40,65 @@
 	" FROM dyntable.edge e JOIN pg_class s ON s.oid = e.source JOIN pg_namespace sn ON sn.oid = s.relnamespace" \
 	" WHERE e.relid = c.oid AND e.boundary)"
 
-#define MAY_HAVE \
-	"(pg_has_role($1, 'pg_read_all_data', 'USAGE') OR pg_has_role($1, c.relowner, 'USAGE'))"
+#define MAY_HAVE(owner) \
+	"(pg_has_role($1, 'pg_read_all_data', 'USAGE') OR pg_has_role($1, " owner ", 'USAGE'))"
+
+static void
+dump(DynStatement *select, Oid role, Tuplestorestate *rows)
+{
+	Datum		values[] = {ObjectIdGetDatum(role)};
+	DynCall		call;
+
+	dyn_spi_begin(&call, select, values, NULL);
+	for (uint64 row = 0; row < call.nrows; row++)
+		tuplestore_puttuple(rows, SPI_tuptable->vals[row]);
+	dyn_spi_end(&call);
+}
 
 void
 dyn_definitions(Oid role, Tuplestorestate *rows)
 {
 	static DynStatement select = {
 		"SELECT n.nspname::text, c.relname::text, r.query, dyntable.definition(c.oid, r.definition),"
-		" " DUMPED_COLUMNS ", p.populated, " IDENTITIES ", r.frozen_where, " BOUNDARY
+		" " DUMPED_COLUMNS ", p.populated, " IDENTITIES("SELECT g.source FROM dyntable.edge g WHERE g.relid = c.oid")
+		", r.frozen_where, " BOUNDARY ", (SELECT d.keep FROM dyntable.feed d WHERE d.relid = c.oid)"
 		" FROM dyntable.dynamic_table r JOIN dyntable.position p USING (relid)"
 		" JOIN pg_class c ON c.oid = r.relid JOIN pg_namespace n ON n.oid = c.relnamespace"
-		" WHERE " MAY_HAVE " UNION ALL"
+		" WHERE " MAY_HAVE("c.relowner") " UNION ALL"
 		" SELECT r.schema_name, r.name, r.query, r.definition, " DUMPED_COLUMNS ","
-		" r.populated, r.identities, r.frozen_where, r.boundary FROM dyntable.restored r"
+		" r.populated, r.identities, r.frozen_where, r.boundary, r.changes_kept FROM dyntable.restored r"
 		" LEFT JOIN pg_class c ON c.oid = dyntable.restored_relid(r.schema_name, r.name)"
-		" WHERE " MAY_HAVE, 1, {OIDOID}
+		" WHERE " MAY_HAVE("c.relowner"), 1, {OIDOID}
 	};
-	Datum		values[] = {ObjectIdGetDatum(role)};
-	DynCall		call;
 
-	dyn_spi_begin(&call, &select, values, NULL);
-	for (uint64 row = 0; row < call.nrows; row++)
-		tuplestore_puttuple(rows, SPI_tuptable->vals[row]);
-	dyn_spi_end(&call);
+	dump(&select, role, rows);
+}
+
+void
+dyn_dumped_warehouses(Oid role, Tuplestorestate *rows)
+{
+	static DynStatement select = {
+		"SELECT w.name, pg_get_userbyid(w.owner)::text,"
+		" ARRAY(SELECT a.rolname::text FROM unnest(w.grantees) g JOIN pg_authid a ON a.oid = g ORDER BY 1),"
+		" 0 = ANY (w.grantees), w.max_workers, w.settings, w.statement_timeout, w.auto_suspend,"
+		" w.auto_resume, w.suspended, w.comment FROM dyntable.warehouse w WHERE " MAY_HAVE("w.owner")
+		" ORDER BY w.name", 1, {OIDOID}
+	};
+
+	dump(&select, role, rows);
+}
+
+void
+dyn_dumped_tracked(Oid role, Tuplestorestate *rows)
+{
+	static DynStatement select = {
+		"SELECT n.nspname::text, c.relname::text, a.rolname::text, " IDENTITIES("SELECT t.source")
+		" FROM dyntable.tracked t JOIN pg_class c ON c.oid = t.source JOIN pg_namespace n ON n.oid = c.relnamespace"
+		" LEFT JOIN pg_authid a ON a.oid = t.grantee"
+		" WHERE (t.grantee = 0 OR a.oid IS NOT NULL) AND " MAY_HAVE("c.relowner") " ORDER BY 1, 2, 3", 1, {OIDOID}
+	};
+
+	dump(&select, role, rows);
 }
 
 static DynRestored *
@@ -87,6 +124,7 @@ restored_from_row(uint64 row)
 	restored->populated = dyn_spi_bool(row, 15);
 	table->frozen_where = dyn_spi_text(row, 16);
 	restored->boundary = dyn_spi_text_list(row, 17);
+	restored->changes_kept = dyn_spi_interval(row, 18);
 	return restored;
 }
 
@@ -95,7 +133,8 @@ dyn_restored_any(void)
 {
 	static DynStatement select = {
 		"SELECT 1 WHERE EXISTS (SELECT FROM dyntable.restored)"
-		" OR EXISTS (SELECT FROM dyntable.dump)", 0
+		" OR EXISTS (SELECT FROM dyntable.dump) OR EXISTS (SELECT FROM dyntable.dump_warehouse)"
+		" OR EXISTS (SELECT FROM dyntable.dump_tracked)", 0
 	};
 
 	return OidIsValid(dyn_extension_oid()) && dyn_spi_run(&select, NULL, NULL) > 0;
@@ -113,7 +152,13 @@ gather(void)
 		" INSERT INTO dyntable.dump SELECT * FROM left_over", 0
 	};
 
+	static DynStatement warehouses = {
+		"WITH left_over AS (DELETE FROM dyntable.dump_warehouse RETURNING *)"
+		" INSERT INTO dyntable.dump_warehouse SELECT * FROM left_over", 0
+	};
+
 	dyn_spi_run(&again, NULL, NULL);
+	dyn_spi_run(&warehouses, NULL, NULL);
 }
 
 List *
@@ -150,6 +195,30 @@ dyn_restored_get(Oid relid)
 	restored = call.nrows > 0 ? restored_from_row(0) : NULL;
 	dyn_spi_end(&call);
 	return restored;
+}
+
+/* What the owners of sources agreed to: for those tables and roles that there are here. */
+void
+dyn_restored_tracked(void)
+{
+	static DynStatement identities = {
+		"INSERT INTO dyntable.identity (relid, old_identity)"
+		" SELECT DISTINCT ON (c.oid) c.oid, i.value::\"char\" FROM dyntable.dump_tracked d"
+		" CROSS JOIN LATERAL jsonb_each_text(d.identities) i"
+		" JOIN pg_class c ON c.oid = to_regclass(i.key) WHERE c.relreplident = 'f'"
+		" ON CONFLICT DO NOTHING", 0
+	};
+	static DynStatement tracked = {
+		"WITH d AS (DELETE FROM dyntable.dump_tracked RETURNING *)"
+		" INSERT INTO dyntable.tracked (source, grantee)"
+		" SELECT c.oid, coalesce(a.oid, 0) FROM d JOIN pg_namespace n ON n.nspname = d.schema_name"
+		" JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = d.name AND c.relkind IN ('r', 'p')"
+		" LEFT JOIN pg_authid a ON a.rolname = d.grantee WHERE d.grantee IS NULL OR a.oid IS NOT NULL"
+		" ON CONFLICT DO NOTHING", 0
+	};
+
+	dyn_spi_run(&identities, NULL, NULL);
+	dyn_spi_run(&tracked, NULL, NULL);
 }
 
 /* The dump has set replica identities to what capture had made of them: note what they were before. */

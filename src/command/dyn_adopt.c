@@ -35,6 +35,7 @@
 #include "compat/dyn_compat.h"
 #include "query/dyn_query.h"
 #include "refresh/dyn_execute.h"
+#include "refresh/dyn_feed.h"
 #include "refresh/dyn_refresh.h"
 
 #define REINIT_REASON "restored from a dump"
@@ -75,6 +76,16 @@ adopt_sources(const DynRestored *restored, List *path)
 		if (upstream != NULL)
 			adopt(upstream, path);
 	}
+}
+
+/* Those who followed it read it again: its refreshes are counted anew. */
+static void
+adopt_feed(Oid relid, const Interval *keep)
+{
+	DynPosition *position = dyn_position_get(relid);
+
+	dyn_feed_keep(relid, keep);
+	dyn_feed_create(relid, position->refresh_no, position->data_timestamp);
 }
 
 static void
@@ -166,6 +177,8 @@ adopt(DynRestored *restored, List *path)
 	adopt_boundary(relid, restored->boundary);
 	if (restored->populated && !dyn_relation_is_empty(relid))
 		dyn_position_set_populated(relid);
+	if (restored->changes_kept != NULL)
+		adopt_feed(relid, restored->changes_kept);
 	dyn_restored_identities(restored);
 	(void) dyn_restored_forget(restored->schema, restored->name);
 	dyn_forbid_prepare();
@@ -179,6 +192,7 @@ dyn_adopt(Oid relid)
 
 	if (restored == NULL)
 		return false;
+	dyn_restored_tracked();
 	adopt(restored, NIL);
 	return true;
 }
@@ -218,6 +232,7 @@ dyn_adopt_all(void)
 	/* before we have an xid, for which the making of a slot would wait */
 	if (!TransactionIdIsValid(GetTopTransactionIdIfAny()))
 		(void) dyn_capture_generation(dyn_capture_timeout, NULL);
+	dyn_restored_tracked();
 	foreach(cell, dyn_restored_all())
 	{
 		DynRestored *restored = lfirst(cell);

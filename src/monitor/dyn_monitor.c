@@ -235,6 +235,8 @@ dyntable_workers(PG_FUNCTION_ARGS)
 
 PG_FUNCTION_INFO_V1(dyntable_query_text);
 PG_FUNCTION_INFO_V1(dyntable_definitions);
+PG_FUNCTION_INFO_V1(dyntable_dumped_warehouses);
+PG_FUNCTION_INFO_V1(dyntable_dumped_tracked);
 
 Datum
 dyntable_query_text(PG_FUNCTION_ARGS)
@@ -247,10 +249,28 @@ dyntable_query_text(PG_FUNCTION_ARGS)
 }
 
 /* By pg_dump, whoever runs it. */
+static Datum
+dump(FunctionCallInfo fcinfo, void (*rows_of) (Oid role, Tuplestorestate *rows))
+{
+	InitMaterializedSRF(fcinfo, 0);
+	rows_of(GetUserId(), ((ReturnSetInfo *) fcinfo->resultinfo)->setResult);
+	PG_RETURN_NULL();
+}
+
 Datum
 dyntable_definitions(PG_FUNCTION_ARGS)
 {
-	InitMaterializedSRF(fcinfo, 0);
-	dyn_definitions(GetUserId(), ((ReturnSetInfo *) fcinfo->resultinfo)->setResult);
-	PG_RETURN_NULL();
+	return dump(fcinfo, dyn_definitions);
+}
+
+Datum
+dyntable_dumped_warehouses(PG_FUNCTION_ARGS)
+{
+	return dump(fcinfo, dyn_dumped_warehouses);
+}
+
+Datum
+dyntable_dumped_tracked(PG_FUNCTION_ARGS)
+{
+	return dump(fcinfo, dyn_dumped_tracked);
 }

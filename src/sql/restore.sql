@@ -7,7 +7,9 @@
  * is always empty: the condition that pg_dump puts behind its query adds what
  * dyntable.definitions() returns at that moment, names as they are today.
  * A restore inserts them again, and a trigger keeps them in dyntable.restored,
- * which nobody can read, until they are taken over.
+ * which nobody can read, until they are taken over.  Warehouses and tracked
+ * sources travel in the same way.  Warehouses are there at once, tracked sources
+ * when the first table is taken over: before, the restore may not be at its end.
  */
 CREATE TABLE dyntable.dump (
     schema_name  text NOT NULL,
@@ -26,7 +28,8 @@ CREATE TABLE dyntable.dump (
     populated    boolean NOT NULL,
     identities   jsonb,
     frozen_where text,
-    boundary     text[]
+    boundary     text[],
+    changes_kept interval
 );
 COMMENT ON TABLE dyntable.dump IS 'what pg_dump takes the definitions of dynamic tables from, and a restore puts them into';
 
@@ -94,6 +97,77 @@ CREATE FUNCTION dyntable.definitions() RETURNS SETOF dyntable.dump
 COMMENT ON FUNCTION dyntable.definitions()
     IS 'definitions of dynamic tables as a dump carries them; of others only for members of pg_read_all_data';
 
--- pg_dump locks and reads this, whoever runs it.
-GRANT SELECT ON dyntable.dump TO PUBLIC;
+-- Roles by name, for those of the same name where it is restored.
+CREATE TABLE dyntable.dump_warehouse (
+    name              text NOT NULL,
+    owner             text NOT NULL,
+    grantees          text[] NOT NULL,
+    for_public        boolean NOT NULL,
+    max_workers       integer,
+    settings          jsonb NOT NULL,
+    statement_timeout interval,
+    auto_suspend      interval,
+    auto_resume       boolean NOT NULL,
+    suspended         boolean NOT NULL,
+    comment           text
+);
+COMMENT ON TABLE dyntable.dump_warehouse IS 'what pg_dump takes warehouses from, and a restore puts them into';
+
+CREATE FUNCTION dyntable.dumped_warehouses() RETURNS SETOF dyntable.dump_warehouse
+    LANGUAGE C STABLE
+    AS 'MODULE_PATHNAME', 'dyntable_dumped_warehouses';
+COMMENT ON FUNCTION dyntable.dumped_warehouses()
+    IS 'warehouses as a dump carries them; those of others only for members of pg_read_all_data';
+
+-- A warehouse that is there stays as it is, but for default as CREATE EXTENSION made it.
+CREATE FUNCTION dyntable.keep_warehouse() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog
+AS $keep$
+DECLARE
+    missing text[] := ARRAY(SELECT DISTINCT g FROM unnest(NEW.grantees || NEW.owner) g WHERE to_regrole(quote_ident(g)) IS NULL ORDER BY g);
+BEGIN
+    INSERT INTO dyntable.warehouse AS w (name, owner, grantees, max_workers, settings, statement_timeout, auto_suspend, auto_resume, suspended, comment)
+    VALUES (NEW.name, coalesce(to_regrole(quote_ident(NEW.owner)), quote_ident(current_user)::regrole),
+            ARRAY(SELECT 0::oid WHERE NEW.for_public UNION ALL
+                  SELECT to_regrole(quote_ident(g))::oid FROM unnest(NEW.grantees) g WHERE to_regrole(quote_ident(g)) IS NOT NULL ORDER BY 1),
+            NEW.max_workers, NEW.settings, NEW.statement_timeout, NEW.auto_suspend, NEW.auto_resume, NEW.suspended, NEW.comment)
+    ON CONFLICT (name) DO UPDATE
+    SET (owner, grantees, max_workers, settings, statement_timeout, auto_suspend, auto_resume, suspended, comment) =
+        (excluded.owner, excluded.grantees, excluded.max_workers, excluded.settings, excluded.statement_timeout,
+         excluded.auto_suspend, excluded.auto_resume, excluded.suspended, excluded.comment)
+    WHERE w.name = 'default' AND w.grantees = '{0}' AND w.max_workers IS NULL AND w.settings = '{}' AND w.statement_timeout IS NULL
+      AND w.auto_suspend = '1 minute' AND w.auto_resume AND NOT w.suspended AND w.comment IS NULL;
+    IF FOUND AND missing <> '{}' THEN
+        RAISE WARNING 'roles of warehouse "%" do not exist here: %', NEW.name, array_to_string(missing, ', ')
+            USING HINT = 'dyntable_warehouse() gives it another owner, and grants it.';
+    END IF;
+    RETURN NULL;
+END
+$keep$;
+COMMENT ON FUNCTION dyntable.keep_warehouse() IS 'makes a warehouse that came with a dump';
+REVOKE ALL ON FUNCTION dyntable.keep_warehouse() FROM PUBLIC;
+CREATE TRIGGER keep_warehouse BEFORE INSERT ON dyntable.dump_warehouse
+    FOR EACH ROW EXECUTE FUNCTION dyntable.keep_warehouse();
+ALTER TABLE dyntable.dump_warehouse ENABLE ALWAYS TRIGGER keep_warehouse;
+
+-- Rows stay here until they are taken over; grantee null: every role.
+CREATE TABLE dyntable.dump_tracked (
+    schema_name text NOT NULL,
+    name        text NOT NULL,
+    grantee     text,
+    identities  jsonb
+);
+COMMENT ON TABLE dyntable.dump_tracked IS 'what pg_dump takes tracked sources from, and a restore puts them into';
+
+CREATE FUNCTION dyntable.dumped_tracked() RETURNS SETOF dyntable.dump_tracked
+    LANGUAGE C STABLE
+    AS 'MODULE_PATHNAME', 'dyntable_dumped_tracked';
+COMMENT ON FUNCTION dyntable.dumped_tracked()
+    IS 'tracked sources as a dump carries them; those of others only for members of pg_read_all_data';
+
+-- pg_dump locks and reads these, whoever runs it.
+GRANT SELECT ON dyntable.dump, dyntable.dump_warehouse, dyntable.dump_tracked TO PUBLIC;
 SELECT pg_extension_config_dump('dyntable.dump', 'WHERE true UNION ALL SELECT * FROM dyntable.definitions()');
+SELECT pg_extension_config_dump('dyntable.dump_warehouse', 'WHERE true UNION ALL SELECT * FROM dyntable.dumped_warehouses()');
+SELECT pg_extension_config_dump('dyntable.dump_tracked', 'WHERE true UNION ALL SELECT * FROM dyntable.dumped_tracked()');

@@ -83,10 +83,10 @@ SELECT throws_like('SET dyntable.nonsense = 1', '%invalid configuration paramete
 
 -- rights: what is kept is readable by no user, what is shown is
 CREATE ROLE dyntable_nobody;
-SELECT is((SELECT string_agg(c.oid::regclass::text, ', ') FROM pg_class c WHERE relnamespace = 'dyntable'::regnamespace AND relkind = 'r'
-             AND has_table_privilege('dyntable_nobody', c.oid, 'SELECT, INSERT, UPDATE, DELETE, TRUNCATE')), 'dyntable.dump', 'no table of ours is open to a user but the empty one that pg_dump reads');
+SELECT is((SELECT string_agg(c.oid::regclass::text, ', ' ORDER BY relname) FROM pg_class c WHERE relnamespace = 'dyntable'::regnamespace AND relkind = 'r'
+             AND has_table_privilege('dyntable_nobody', c.oid, 'SELECT, INSERT, UPDATE, DELETE, TRUNCATE')), 'dyntable.dump, dyntable.dump_tracked, dyntable.dump_warehouse', 'no table of ours is open to a user but those that pg_dump reads');
 SELECT ok(has_table_privilege('dyntable_nobody', 'dyntable.' || v, 'SELECT'), v || ' is open') FROM unnest(ARRAY['dynamic_tables', 'refresh_history', 'dependencies']) v;
-SELECT is((SELECT string_agg(c.oid::regclass::text, ', ') FROM pg_class c WHERE relnamespace = 'dyntable'::regnamespace AND relkind = 'v'
+SELECT is((SELECT string_agg(c.oid::regclass::text, ', ' ORDER BY relname) FROM pg_class c WHERE relnamespace = 'dyntable'::regnamespace AND relkind = 'v'
              AND has_table_privilege('dyntable_nobody', c.oid, 'INSERT, UPDATE, DELETE')), NULL, 'no view of ours can be written');
 SELECT * FROM finish();
 ROLLBACK;

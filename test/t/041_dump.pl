@@ -121,7 +121,7 @@ sub is_taken_over
 my $plain = dump_to('plain.sql');
 my $text = slurp_file($plain);
 unlike($text, qr/stage_\d|log_\d/, 'a dump leaves out state tables and change logs');
-unlike($text, qr/COPY dyntable\.(?!dump )/, 'and whatever is not a definition');
+unlike($text, qr/COPY dyntable\.(?!dump)/, 'and whatever is not a definition');
 my $custom = dump_to('custom.dump', '-Fc');
 my $directory = dump_to('directory', '-Fd', '-j2');
 my $inserts = dump_to('inserts.sql', '--inserts');
@@ -174,8 +174,9 @@ restore_to($db, $custom, '--data-only', '--disable-triggers');
 is_taken_over($db, 'schema first, data later');
 $db = new_database();
 restore_to($db, $custom, '--schema-only');
-restore_to($db, dump_to('definitions.sql', '--data-only', '-t', 'dyntable.dump'));
+restore_to($db, dump_to('definitions.sql', '--data-only', '-t', 'dyntable.dump*'));
 is_restored($db, 'schema and definitions');
+my ($stdout, $stderr);
 my ($status, $out, $err) = $node->psql($db, q{SELECT dyntable_suspend('app.groups')});
 like($err, qr/"groups" is not a dynamic table\n.*HINT:.*restored from a dump/, 'a command says what the matter is');
 
@@ -223,6 +224,79 @@ run('SELECT * FROM dyntable_refresh()', $db);
 run(q{INSERT INTO person VALUES (0, 'ANN')}, $db);
 is(run('SELECT action FROM dyntable_refresh()', $db), 'INCREMENTAL', 'restored it is incremental');
 is(run('SELECT count(*), sum(ann) FROM names', $db), '49|49', 'and compares by citext still');
+
+# ---- all that there is, into an empty database, and no hand laid on it afterwards
+run('CREATE ROLE leaving; CREATE ROLE tracker');
+my $all = 'all_features';
+run("CREATE DATABASE $all");
+run(<<'SQL', $all);
+CREATE EXTENSION dyntable;
+GRANT ALL ON SCHEMA public TO alice, leaving;
+CREATE TABLE event (id int PRIMARY KEY, day date, k int, v int);
+INSERT INTO event SELECT i, date '2026-01-01' + i % 10, i % 3, i FROM generate_series(1, 200) i;
+CREATE TABLE tracked (id int PRIMARY KEY, v int);
+ALTER TABLE tracked OWNER TO alice;
+INSERT INTO tracked VALUES (1, 1);
+SELECT dyntable_track('tracked', 'tracker'), dyntable_track('tracked', 'leaving');
+SELECT dyntable_warehouse('default', max_workers => 3, comment => 'for all');
+SELECT dyntable_warehouse('batch', max_workers => 2, settings => '{"work_mem": "9MB"}', statement_timeout => '1 hour', auto_suspend => '5 s', comment => 'at night', owner => 'alice', grant_to => 'bob');
+SELECT dyntable_warehouse('batch', grant_to => 'public'), dyntable_warehouse('batch', grant_to => 'leaving'), dyntable_warehouse('fills', owner => 'leaving'), dyntable_warehouse('unused', suspended => true, auto_resume => false);
+SELECT dyntable_create('base', 'SELECT k, count(*) AS n, sum(v) AS total FROM event GROUP BY k', 'downstream', warehouse => 'batch', initialization_warehouse => 'fills');
+SELECT dyntable_create('top', 'SELECT k, total FROM base ORDER BY total DESC LIMIT 2', '1 second');
+SELECT dyntable_create('days', 'SELECT day, count(*) AS n, sum(v) AS total FROM event GROUP BY day', '1 second', frozen_where => 'day < ''2026-01-04''');
+SELECT dyntable_create('aside', 'SELECT e.id, b.n FROM event e JOIN base b USING (k) WHERE e.v > 10', '1 second', boundary => '{base}', comment => 'reads base as it is');
+SELECT dyntable_create('ranks', 'SELECT id, k, rank() OVER (PARTITION BY k ORDER BY v) AS r FROM event', '1 second', 'incremental');
+SELECT dyntable_create('by_hand', 'SELECT count(DISTINCT v) AS n FROM event', schedule => 'manual');
+SELECT dyntable_create('nightly', 'SELECT DISTINCT day FROM event', schedule => '0 3 * * *', refresh_mode => 'full');
+SELECT dyntable_clone('days', 'days_copy');
+SELECT dyntable_suspend('nightly');
+SELECT dyntable_follow('top', '2 days');
+DELETE FROM event WHERE day = '2026-01-02' AND id > 50;
+SELECT dyntable_refresh();
+SQL
+my $features = q{SELECT t.name, t.target_lag, t.schedule, t.refresh_mode, t.requested_refresh_mode, t.initialize, t.warehouse_name, t.initialization_warehouse_name, t.scheduling_state,
+	t.scheduling_state_reason, t.frozen_where, t.changes_kept, t.comment, t.query, d.read FROM dyntable.dynamic_tables t
+	CROSS JOIN LATERAL (SELECT string_agg(source_name || boundary, ',' ORDER BY source_name) AS read FROM dyntable.dependencies d WHERE d.relid = t.relid) d ORDER BY 1};
+my $warehouses = q{SELECT name, owner, granted_to, max_workers, settings, statement_timeout, auto_suspend, auto_resume, state = 'SUSPENDED', comment FROM dyntable.warehouses ORDER BY 1};
+my $tracked = q{SELECT t.source::regclass, t.grantee::regrole, i.old_identity FROM dyntable.tracked t LEFT JOIN dyntable.identity i ON i.relid = t.source ORDER BY 2};
+my $contents = join(' UNION ALL ', map { "SELECT '$_', (SELECT string_agg(t::text, ' ' ORDER BY t::text) FROM $_ t)" } qw(base top days aside ranks by_hand nightly days_copy));
+my %was = map { $_ => run($_, $all) } $features, $warehouses, $tracked, $contents;
+quietly('pg_dump of all features', 'pg_dump', '-h', $node->host, '-p', $node->port, '-d', $all, '-Fc', '-f', "$dir/features.dump");
+$db = new_database();
+restore_to($db, "$dir/features.dump");
+is(run($warehouses, $db), $was{$warehouses}, 'warehouses come along, with owners, grants and settings, default too');
+is(run("SELECT count(*) FROM dyntable.sources", $db), '0', 'nothing is under capture before tables are taken over');
+quietly('pg_dump of what was restored', 'pg_dump', '-h', $node->host, '-p', $node->port, '-d', $db, '-Fc', '-f', "$dir/features_again.dump");
+my $copy = new_database();
+restore_to($copy, "$dir/features_again.dump");
+foreach my $restored ($db, $copy)
+{
+	is(run("SELECT count(*) FROM dyntable_refresh()", $restored), '8', "$restored: all features are taken over");
+	is(run($_, $restored), $was{$_}, "$restored: as they were: " . (substr($_, 0, 40) =~ s/\s+/ /gr)) foreach $features, $warehouses, $tracked, $contents;
+	is(run("SELECT string_agg(name || ':' || v::text, ' ' ORDER BY name) FROM dyntable.dynamic_tables, LATERAL (SELECT dyntable_verify(relid::regclass) AS v OFFSET 0) x WHERE v::text <> '(0,0)'", $restored), '', "$restored: no row differs");
+	run(q{INSERT INTO event SELECT i, date '2026-01-01' + i % 10, i % 3, i FROM generate_series(1000, 1100) i; DELETE FROM event WHERE id IN (7, 8, 9)}, $restored);
+	foreach my $name (qw(top days aside ranks))
+	{
+		run("SELECT dyntable_wait('$name', clock_timestamp())", $restored);
+		is(run("SELECT string_agg(DISTINCT refresh_action, ',') FROM dyntable.refresh_history WHERE name = '$name' AND refresh_trigger = 'SCHEDULED' AND refresh_action <> 'NO_DATA'", $restored), 'INCREMENTAL', "$restored: $name goes on by itself");
+		is(run("SELECT * FROM dyntable_verify('$name')", $restored), '0|0', "$restored: $name is right");
+	}
+	is(run("SELECT (SELECT n = 20 FROM days WHERE day = '2026-01-02'), (SELECT n > 20 FROM days WHERE day = '2026-01-08')", $restored), 't|t', "$restored: frozen rows stay, others move");
+	is(run("SELECT count(*) > 0 FROM dyntable_changes('top')", $restored), 't', "$restored: who follows a table goes on, too");
+	ok($node->poll_query_until($restored, q{SELECT string_agg(name::text, ',' ORDER BY name) = 'event,tracked' FROM dyntable.sources}), "$restored: what is tracked comes under capture");
+}
+
+# Roles that are not there.
+my $unknown = DynTest::configured_node('unknown_roles', 'fsync = off');
+$unknown->start;
+($stdout, $stderr) = ('', '');
+$unknown->safe_psql('postgres', 'CREATE ROLE alice');
+IPC::Run::run([ 'pg_restore', '-h', $unknown->host, '-p', $unknown->port, '-d', 'postgres', '--no-acl', "$dir/features.dump" ], '>', \$stdout, '2>', \$stderr);
+unlike($stderr, qr/error/, 'roles of warehouses that do not exist are no error');
+like(slurp_file($unknown->logfile), qr/WARNING:  roles of warehouse "batch" do not exist here: bob, leaving\n/, 'and are named');
+is($unknown->safe_psql('postgres', "SELECT name, owner = current_user, granted_to FROM dyntable.warehouses ORDER BY 1"), "batch|f|{public}\ndefault|t|{public}\nfills|t|{}\nunused|t|{}", 'a warehouse without its owner is that of who restores it');
+is($unknown->safe_psql('postgres', 'SELECT count(*) FROM dyntable_refresh()'), '8', 'tables are taken over all the same');
+$unknown->stop;
 
 # ---- by others
 run('REVOKE ALL ON SCHEMA app FROM bob; CREATE TABLE bobs (i int); ALTER TABLE bobs OWNER TO bob');
