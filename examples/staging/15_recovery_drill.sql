@@ -7,7 +7,9 @@
 -- found; the first that is not as it should be ends the drill with an error.
 \set ON_ERROR_STOP on
 \set QUIET on
-BEGIN;
+-- One snapshot from the first refresh on: so the window does not move while the drill compares.
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT count(*) AS refreshed FROM dyntable_refresh() \gset
 SET LOCAL client_min_messages = warning;
 CREATE FUNCTION pg_temp.check(what text, fine boolean) RETURNS text
     LANGUAGE plpgsql AS $$
@@ -33,7 +35,6 @@ CREATE FUNCTION pg_temp.right_now(t regclass) RETURNS boolean
     LANGUAGE sql RETURN (SELECT missing + unexpected = 0 FROM dyntable_verify(t));
 
 -- The state before, and the definitions: what is to be kept in version control.
-SELECT count(*) AS refreshed FROM dyntable_refresh() \gset
 CREATE TEMP TABLE before ON COMMIT DROP AS
     SELECT relid, format('%I.%I', schema_name, name) AS name, pg_temp.content(relid) AS content, dyntable_get_ddl(relid) AS ddl
     FROM dyntable.dynamic_tables WHERE schema_name IN ('reference', 'staging', 'warehouse');

@@ -78,10 +78,12 @@ FROM monitoring.vw_dynamic_table_performance_trends WHERE table_name = 'dt_share
 --# 5.12 Data quality over time: the summary's history is kept
 SELECT string_agg(attname, ',' ORDER BY attnum) FROM pg_attribute
 WHERE attrelid = 'monitoring.vw_data_quality_trends'::regclass AND attname ~ 'prev|change';
+BEGIN;
 UPDATE ods_raw.ods_facilities_source SET phone = NULL, city = NULL, state = NULL, facility_name = NULL WHERE facility_id <= generator.facility(15);
 SELECT count(*) FROM dyntable_refresh('staging.dt_vw_staging_dq_summary');
 SELECT dq_score_change < 0, poor_records_change > 0, dq_score_change = avg_dq_score - prev_avg_dq_score
 FROM monitoring.vw_data_quality_trends WHERE table_name = 'dt_stg_facilities' ORDER BY recorded_at DESC LIMIT 1;
+ROLLBACK;
 --= prev_avg_dq_score,dq_score_change,prev_poor_records,poor_records_change
 --= 7
 --= t|t|t

@@ -20,6 +20,7 @@ use FindBin;
 use lib "$FindBin::RealBin/../perl";
 use DynTest;
 use Test::More;
+use Time::HiRes qw(time);
 
 my $root  = $DynTest::ROOT;
 my @items = map { read_items($_) } sort glob("$FindBin::RealBin/[0-9]*.sql");
@@ -35,14 +36,27 @@ chdir $root or die "$root: $!";
 # One script: what each item prints stands between two marks.
 my $script = "\\set VERBOSITY terse\n\\i test/guide/setup.sql\n";
 $script .= "\\echo \@\@$_->{no}\n$_->{sql}\n" foreach @items;
-my %printed;
-my $no = 'setup';
-foreach my $line (split /\n/, DynTest::run_script($node, $script . "\\echo \@\@end\n", 'guide'))
+my $file = "$ENV{TESTDIR}/guide.sql";
+open(my $handle, '>:raw', $file) or die "$file: $!";
+print $handle $script, "\\echo \@\@end\n";
+close $handle;
+my (%printed, %took);
+my ($no, $since) = ('setup', time);
+open(my $psql, '-|', "stdbuf -oL psql -X -A -t -q -f '$file' 2>&1") or die "psql: $!";
+while (my $line = <$psql>)
 {
+	chomp $line;
 	$line =~ s/^psql:\S+:\d+: //;
-	if   ($line =~ /^\@\@(.+)/) { $no = $1; }
-	else                        { push @{ $printed{$no} }, $line; }
+	if ($line =~ /^\@\@(.+)/)
+	{
+		$took{$no} = time - $since;
+		($no, $since) = ($1, time);
+	}
+	else { push @{ $printed{$no} }, $line; }
 }
+close $psql;
+my @slow = sort { $took{$b} <=> $took{$a} } keys %took;
+note(join("\n", map { sprintf('%s: %.1f s', $_, $took{$_}) } @slow[ 0 .. ($#slow < 14 ? $#slow : 14) ]));
 is($no, 'end', 'the session has reached the end');
 is(join("\n", @{ $printed{setup} // [] }), '', 'what the items rest on is there');
 
