@@ -404,20 +404,49 @@ dyn_stages_left_drop(void)
 	"dyntable.edge e JOIN dyntable.position p USING (relid)" \
 	" WHERE e.source = $1 AND p.populated AND p.reinit_reason IS NULL"
 
+/* Whether the table's next refresh reads on from where it stands. */
+static bool
+reads_on(Oid relid)
+{
+	static DynLookup select = {"position_pkey", {"populated", "reinit_reason"}};
+	DynCall		call;
+	bool		result;
+
+	dyn_lookup_begin(&call, &select, relid);
+	result = call.nrows > 0 && dyn_spi_bool(0, 1) && dyn_spi_text(0, 2) == NULL;
+	dyn_lookup_end(&call);
+	return result;
+}
+
 int64
 dyn_edge_min_refresh_no(Oid source, int64 otherwise)
 {
-	static DynStatement select = {
-		"SELECT coalesce(min(e.refresh_no), $2) FROM " READERS_THAT_WAIT, 2, {OIDOID, INT8OID}
-	};
-	Datum		values[] = {ObjectIdGetDatum(source), Int64GetDatum(otherwise)};
+	static DynLookup select = {"edge_source", {"relid", "refresh_no"}};
 	DynCall		call;
-	int64		result;
+	Oid		   *relids;
+	int64	   *numbers;
+	int			nreaders;
+	int64		least = otherwise;
+	bool		found = false;
 
-	dyn_spi_begin(&call, &select, values, NULL);
-	result = dyn_spi_int8(0, 1);
-	dyn_spi_end(&call);
-	return result;
+	dyn_lookup_begin(&call, &select, source);
+	nreaders = (int) call.nrows;
+	relids = palloc(sizeof(Oid) * (nreaders + 1));
+	numbers = palloc(sizeof(int64) * (nreaders + 1));
+	for (int i = 0; i < nreaders; i++)
+	{
+		relids[i] = dyn_spi_oid(i, 1);
+		numbers[i] = dyn_spi_int8(i, 2);
+	}
+	dyn_lookup_end(&call);
+	for (int i = 0; i < nreaders; i++)
+	{
+		if ((found && numbers[i] >= least) || !reads_on(relids[i]))
+			continue;
+		least = numbers[i];
+		found = true;
+	}
+	return least;
 }
 
 bool

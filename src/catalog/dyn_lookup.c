@@ -133,6 +133,15 @@ dyn_lookup_close(void)
 	current = NULL;
 }
 
+void
+dyn_lookup_version(uint64 row, DynRowVersion *version)
+{
+	HeapTuple	tuple = list_nth(rows, row);
+
+	version->tid = tuple->t_self;
+	version->xmin = HeapTupleHeaderGetRawXmin(tuple->t_data);
+}
+
 Datum
 dyn_lookup_datum(uint64 row, int column, bool *isnull)
 {

@@ -61,6 +61,18 @@ extern bool dyn_lookup_open(void);
 extern void dyn_lookup_close(void);
 extern Datum dyn_lookup_datum(uint64 row, int column, bool *isnull);
 
+/*
+ * Which version of a row was looked up.  Two are the same, and have the same
+ * values, if their transaction is not the present one.
+ */
+typedef struct DynRowVersion
+{
+	ItemPointerData tid;
+	TransactionId xmin;
+} DynRowVersion;
+
+extern void dyn_lookup_version(uint64 row, DynRowVersion *version);
+
 /* A row that is locked to be changed. */
 typedef struct DynRow
 {

@@ -23,6 +23,7 @@
 #include <catalog/pg_namespace.h>
 #include <catalog/pg_type.h>
 #include <commands/extension.h>
+#include <common/hashfn.h>
 #include <miscadmin.h>
 #include <storage/lock.h>
 #include <utils/builtins.h>
@@ -355,6 +356,92 @@ table_from_row(uint64 row)
 	return table;
 }
 
+/*
+ * Rows as they were last read, for the definition of a table is long, is asked
+ * for several times in a refresh, and seldom changes.  Whether a row is still
+ * the same its version tells.
+ */
+#define KEPT_TABLES		256
+
+typedef struct KeptTable
+{
+	DynRowVersion version;
+	DynTable   *table;
+	MemoryContext context;
+} KeptTable;
+
+static KeptTable kept_tables[KEPT_TABLES];
+
+static char *
+copy_text(const char *text)
+{
+	return text ? pstrdup(text) : NULL;
+}
+
+static DynTable *
+table_copy(const DynTable *from)
+{
+	DynTable   *table = palloc(sizeof(DynTable));
+	ListCell   *lc;
+
+	*table = *from;
+	table->query = copy_text(from->query);
+	table->definition = copy_text(from->definition);
+	table->tree = copy_text(from->tree);
+	table->tree_version = copy_text(from->tree_version);
+	table->settings = NIL;
+	foreach(lc, from->settings)
+		table->settings = lappend(table->settings, pstrdup(lfirst(lc)));
+	if (from->target_lag)
+	{
+		table->target_lag = palloc(sizeof(Interval));
+		*table->target_lag = *from->target_lag;
+	}
+	table->schedule = copy_text(from->schedule);
+	table->reason_code = copy_text(from->reason_code);
+	table->reason = copy_text(from->reason);
+	table->warehouse = copy_text(from->warehouse);
+	table->initial_warehouse = copy_text(from->initial_warehouse);
+	table->state_code = copy_text(from->state_code);
+	table->frozen_where = copy_text(from->frozen_where);
+	return table;
+}
+
+static void
+keep_table(KeptTable *kept, const DynRowVersion *version, const DynTable *table)
+{
+	MemoryContext old;
+
+	if (kept->context)
+		MemoryContextReset(kept->context);
+	else
+		kept->context = AllocSetContextCreate(CacheMemoryContext, "dynamic table kept", ALLOCSET_SMALL_SIZES);
+	kept->table = NULL;
+	old = MemoryContextSwitchTo(kept->context);
+	kept->table = table_copy(table);
+	kept->version = *version;
+	MemoryContextSwitchTo(old);
+}
+
+/* The row that was looked up. */
+static DynTable *
+table_read(void)
+{
+	Oid			relid = dyn_spi_oid(0, 1);
+	KeptTable  *kept = &kept_tables[murmurhash32(relid) % KEPT_TABLES];
+	DynRowVersion version;
+	DynTable   *table;
+
+	dyn_lookup_version(0, &version);
+	if (kept->table && kept->table->relid == relid && kept->version.xmin == version.xmin &&
+		ItemPointerEquals(&kept->version.tid, &version.tid))
+		return table_copy(kept->table);
+	table = table_from_row(0);
+	if (!TransactionIdIsCurrentTransactionId(version.xmin))
+		keep_table(kept, &version, table);
+	return table;
+}
+
 DynTable *
 dyn_table_get(Oid relid, bool missing_ok)
 {
@@ -372,7 +459,7 @@ dyn_table_get(Oid relid, bool missing_ok)
 
 		dyn_lookup_begin(&call, &select, relid);
 		if (call.nrows > 0)
-			table = table_from_row(0);
+			table = table_read();
 		dyn_lookup_end(&call);
 	}
 	if (table == NULL && !missing_ok)

@@ -12,8 +12,11 @@
 /* The analysed query with views expanded (a copy; relations get locked ACCESS SHARE). */
 extern Query *dyn_query_expand(Query *query);
 
-/* Changes when the definition's meaning does: a view replaced, a policy added. */
-extern int64 dyn_query_hash(Query *expanded);
+/* Changes when the definition's meaning does: a view replaced, a policy added.  rows: of dyn_query_row_types */
+extern int64 dyn_query_hash(Query *expanded, uint64 rows);
+
+/* A hash of the columns that rows have today which the query uses as wholes; its tree does not tell. */
+extern uint64 dyn_query_row_types(Query *expanded);
 
 /* Changes when a key of the plan's nodes does: a constraint that it rests on was dropped. */
 extern uint64 dyn_plan_key_hash(DynPlan *plan);

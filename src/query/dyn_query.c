@@ -87,17 +87,23 @@ row_types_walker(Node *node, void *context)
 	return expression_tree_walker(node, row_types_walker, context);
 }
 
+uint64
+dyn_query_row_types(Query *expanded)
+{
+	uint64		rows = 0;
+
+	(void) row_types_walker((Node *) expanded, &rows);
+	return rows;
+}
+
 int64
-dyn_query_hash(Query *expanded)
+dyn_query_hash(Query *expanded, uint64 rows)
 {
 	char	   *text;
-	uint64		rows = 0;
 
 	expanded = copyObject(expanded);
 	(void) strip_walker((Node *) expanded, NULL);
 	text = nodeToString(expanded);
-
-	(void) row_types_walker((Node *) expanded, &rows);
 	return (int64) hash_bytes_extended((unsigned char *) text, strlen(text), rows);
 }
 

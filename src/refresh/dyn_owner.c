@@ -24,6 +24,7 @@
 
 #include "query/dyn_expr.h"
 #include "query/dyn_query.h"
+#include "refresh/dyn_definitions.h"
 #include "refresh/dyn_target.h"
 
 typedef struct ColumnCheck
@@ -78,9 +79,14 @@ dyn_become_caller(const DynIdentity *identity)
 	SetUserIdAndSecContext(identity->userid, identity->context);
 }
 
+/* Where it is so already, nothing needs to be set back. */
 static void
 set_local(const char *name, const char *value)
 {
+	const char *present = GetConfigOption(name, true, false);
+
+	if (present && strcmp(present, value) == 0)
+		return;
 	(void) set_config_option(name, value, superuser() ? PGC_SUSET : PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
 }
@@ -138,7 +144,7 @@ dyn_stored_query(const DynTable *table, bool *retyped)
 		*retyped = true;
 		return analyse_again(table->definition);
 	}
-	query = castNode(Query, stringToNode(table->tree));
+	query = dyn_definition_tree(table);
 	(void) check_columns_walker((Node *) query, &check);
 	if (check.outdated)
 	{

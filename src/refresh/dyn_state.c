@@ -28,6 +28,7 @@
 #include <utils/rel.h>
 #include <utils/ruleutils.h>
 #include <utils/snapmgr.h>
+#include <utils/typcache.h>
 
 #include "capture/dyn_capture.h"
 #include "query/dyn_advice.h"
@@ -133,7 +134,7 @@ dyn_state_has_order(List *types)
 	ListCell   *lc;
 
 	foreach(lc, types)
-		if (!OidIsValid(GetDefaultOpClass(lfirst_oid(lc), BTREE_AM_OID)))
+		if (!OidIsValid(lookup_type_cache(lfirst_oid(lc), TYPECACHE_BTREE_OPFAMILY)->btree_opf))
 			return false;
 	return true;
 }

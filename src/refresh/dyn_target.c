@@ -37,6 +37,7 @@
 #include "query/dyn_expr.h"
 #include "query/dyn_node.h"
 #include "query/dyn_query.h"
+#include "refresh/dyn_definitions.h"
 #include "refresh/dyn_outlived.h"
 #include "refresh/dyn_own_log.h"
 #include "refresh/dyn_phases.h"
@@ -359,7 +360,7 @@ use_definition(DynTarget *target, bool retyped, Query *query)
 		check_same_sources(target, query);
 	target->query = dyn_query_expand(query);
 	target->retyped = retyped;
-	target->plan_hash = dyn_query_hash(target->query);
+	target->plan_hash = dyn_definition_hash(table->relid, target->query);
 	target->basis = dyn_query_basis(target->query);
 	if (retyped)
 	{
