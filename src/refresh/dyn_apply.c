@@ -10,18 +10,32 @@
  * a weight of −n removes n of those that are equal.
  *
  * The statements are ordinary DML: indexes, constraints and a user's triggers
- * see them as any other.
+ * see them as any other.  Where many of a table's rows change, and nobody but
+ * its indexes has to see them, it is written without statements (dyn_bulk.c):
+ * what would be an UPDATE counts as one still.
  */
 #include <postgres.h>
 
+#include <access/table.h>
+#include <access/xact.h>
+#include <catalog/pg_type.h>
 #include <executor/executor.h>
 #include <miscadmin.h>
+#include <storage/bufmgr.h>
 #include <utils/builtins.h>
 #include <utils/datum.h>
 #include <utils/memutils.h>
+#include <utils/rel.h>
+#include <utils/snapmgr.h>
 
 #include "query/dyn_sql.h"
 #include "refresh/dyn_apply.h"
+#include "refresh/dyn_bulk.h"
+#include "refresh/dyn_target.h"
+
+/* A table is written without statements when so many rows change, and so many for each of its pages. */
+#define BULK_ROWS			1000
+#define BULK_ROWS_PER_PAGE	4
 
 /* A retraction that waits for an insertion of the same key. */
 typedef struct Retraction
@@ -31,6 +45,18 @@ typedef struct Retraction
 	bool		paired;
 	struct Retraction *next;
 } Retraction;
+
+/* What is written in bulk. */
+typedef struct Written
+{
+	DynSink    *sink;
+	DynRows    *rows;			/* a delta that knows its places */
+	struct Split *split;		/* or the parts of one with a key, */
+	DynRows    *deleted;		/* and where the stored rows are */
+	DynRows    *updated;
+	DynCounts  *counts;
+	Oid			key_index;
+} Written;
 
 /* The parts of a delta with a key. */
 typedef struct Split
@@ -48,7 +74,12 @@ static uint64 key_hash(DynRows *rows, TupleTableSlot *slot, void *arg);
 static void apply_by_key(DynExecution *execution, DynSink *sink, DynRows *delta, DynCounts *counts);
 static void apply_by_image(DynExecution *execution, DynSink *sink, DynRows *delta, DynCounts *counts);
 static int64 execute_keyed(DynExecution *execution, DynSink *sink, DynRows *rows,
-						   const char *before, const char *from);
+						   const char *before, const char *from, DynRowSink receive, void *arg);
+static void apply_in_bulk(DynExecution *execution, DynSink *sink, void (*work) (DynBulk *bulk, void *arg), void *arg);
+static void write_placed(DynBulk *bulk, void *arg);
+static void write_split(DynBulk *bulk, void *arg);
+static DynRows *find_places(DynExecution *execution, DynSink *sink, DynRows *rows);
+static void raise_violation(MemoryContext caller, const char *name, const char *index);
 static int64 insert_rows(DynExecution *execution, DynSink *sink, DynRows *rows);
 static char *matching_ctids(DynSink *sink, const char *rows);
 static void check_count(DynExecution *execution, DynSink *sink, DynRows *rows, const char *what,
@@ -63,6 +94,15 @@ dyn_apply(DynExecution *execution, DynSink *sink, DynRows *delta, DynCounts *cou
 {
 	if (delta->count == 0)
 		return;
+	if (delta->placed && dyn_apply_is_bulk(sink, delta))
+	{
+		Written		written = {sink, delta, .counts = counts};
+
+		apply_in_bulk(execution, sink, write_placed, &written);
+		return;
+	}
+	if (delta->placed && sink->key == NIL)
+		dyn_rows_unite(delta);
 
 	/* without a key, equal retractions must not find the same row */
 	if (sink->key == NIL && delta->minus > 0 && delta->plus == 0)
@@ -78,6 +118,14 @@ dyn_apply(DynExecution *execution, DynSink *sink, DynRows *delta, DynCounts *cou
  * ------------------------------------------------------------------------
  */
 static void
+end_split(Split *split)
+{
+	dyn_rows_end(split->deletes);
+	dyn_rows_end(split->updates);
+	dyn_rows_end(split->inserts);
+}
+
+static void
 apply_by_key(DynExecution *execution, DynSink *sink, DynRows *delta, DynCounts *counts)
 {
 	Split		split;
@@ -90,11 +138,25 @@ apply_by_key(DynExecution *execution, DynSink *sink, DynRows *delta, DynCounts *
 				errmsg("a refresh of %s would store a key twice", sink->name));
 	split_delta(sink, delta, &split);
 
+	if (dyn_apply_is_bulk(sink, delta))
+	{
+		Written		written = {sink, .split = &split, .counts = counts};
+
+		written.deleted = find_places(execution, sink, split.deletes);
+		check_count(execution, sink, split.deletes, "delete", written.deleted->count, split.deletes->count);
+		written.updated = find_places(execution, sink, split.updates);
+		check_count(execution, sink, split.updates, "update", written.updated->count, split.updates->count);
+		apply_in_bulk(execution, sink, write_split, &written);
+		dyn_rows_end(written.deleted);
+		dyn_rows_end(written.updated);
+		end_split(&split);
+		return;
+	}
 	if (split.deletes->count > 0)
 	{
 		dyn_rows_register(split.deletes, execution->env);
 		check_count(execution, sink, split.deletes, "delete",
-					execute_keyed(execution, sink, split.deletes, "DELETE FROM", "USING"),
+					execute_keyed(execution, sink, split.deletes, "DELETE FROM", "USING", NULL, NULL),
 					split.deletes->count);
 		counts->deleted += split.deletes->count;
 	}
@@ -111,7 +173,7 @@ apply_by_key(DynExecution *execution, DynSink *sink, DynRows *delta, DynCounts *
 		dyn_rows_register(split.updates, execution->env);
 		check_count(execution, sink, split.updates, "update",
 					execute_keyed(execution, sink, split.updates, "UPDATE",
-								  psprintf("SET %s FROM", set.data)),
+								  psprintf("SET %s FROM", set.data), NULL, NULL),
 					split.updates->count);
 		counts->updated += split.updates->count;
 	}
@@ -120,17 +182,16 @@ apply_by_key(DynExecution *execution, DynSink *sink, DynRows *delta, DynCounts *
 		dyn_rows_register(split.inserts, execution->env);
 		counts->inserted += insert_rows(execution, sink, split.inserts);
 	}
-	dyn_rows_end(split.deletes);
-	dyn_rows_end(split.updates);
-	dyn_rows_end(split.inserts);
+	end_split(&split);
 }
 
 /*
- * DELETE or UPDATE by key.  NULLs in keys need a comparison that no index
+ * DELETE, UPDATE or SELECT by key.  NULLs in keys need a comparison that no index
  * serves, so rows that have one go by a statement of their own.
  */
 static int64
-execute_keyed(DynExecution *execution, DynSink *sink, DynRows *rows, const char *before, const char *from)
+execute_keyed(DynExecution *execution, DynSink *sink, DynRows *rows, const char *before, const char *from,
+			  DynRowSink receive, void *arg)
 {
 	List	   *mine = key_names(sink, false);
 	List	   *theirs = key_names(sink, true);
@@ -143,13 +204,13 @@ execute_keyed(DynExecution *execution, DynSink *sink, DynRows *rows, const char 
 					   psprintf("%s %s t %s %s d WHERE %s%s%s", before, sink->name, from, rows->name,
 								dyn_sql_match("t", mine, "d", theirs, types, false),
 								nulls ? " AND " : "", nulls ? not_null : ""),
-					   NULL, NULL);
+					   receive, arg);
 	if (nulls)
 		done += dyn_execute(execution,
 							psprintf("%s %s t %s %s d WHERE %s AND NOT %s", before, sink->name, from,
 									 rows->name,
 									 dyn_sql_match("t", mine, "d", theirs, types, true), not_null),
-							NULL, NULL);
+							receive, arg);
 	return done;
 }
 
@@ -361,6 +422,144 @@ dyn_identity_stored(DynSink *sink, const char *alias)
 }
 
 /* ------------------------------------------------------------------------
+ * In bulk
+ * ------------------------------------------------------------------------
+ */
+bool
+dyn_apply_is_bulk(DynSink *sink, DynRows *delta)
+{
+	Relation	rel;
+	bool		bulk;
+
+	/* state tables have room in their pages for what is updated */
+	if (sink->index == NULL || delta->count < BULK_ROWS || sink->outlived != NIL)
+		return false;
+	rel = table_open(sink->relid, NoLock);
+	bulk = delta->count / BULK_ROWS_PER_PAGE >= RelationGetNumberOfBlocks(rel) &&
+		dyn_bulk_can(rel) && dyn_bulk_fits(rel, delta->desc, 1);
+	table_close(rel, NoLock);
+	return bulk;
+}
+
+/* Where the stored rows are whose keys these have: rows of one column. */
+static DynRows *
+find_places(DynExecution *execution, DynSink *sink, DynRows *rows)
+{
+	TupleDesc	desc = CreateTemplateTupleDesc(1);
+	DynRows    *places;
+
+	TupleDescInitEntry(desc, 1, "place", TIDOID, -1, 0);
+	places = dyn_rows_begin("x_place", desc, NULL);
+	if (rows->count == 0)
+		return places;
+	dyn_rows_register(rows, execution->env);
+	(void) execute_keyed(execution, sink, rows, "SELECT t.ctid FROM", "CROSS JOIN", dyn_rows_sink, places);
+	return places;
+}
+
+static void
+apply_in_bulk(DynExecution *execution, DynSink *sink, void (*work) (DynBulk *bulk, void *arg), void *arg)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	Written    *written = arg;
+	Relation	rel = table_open(sink->relid, RowExclusiveLock);
+	ListCell   *lc;
+
+	foreach(lc, RelationGetIndexList(rel))
+		if (*sink->index && strcmp(sink->index, dyn_relation_name(lfirst_oid(lc))) == 0)
+			written->key_index = lfirst_oid(lc);
+	CommandCounterIncrement();
+	PushCopiedSnapshot(execution->snapshot);
+	UpdateActiveSnapshotCommandId();
+	PG_TRY();
+	{
+		DynBulk    *bulk = dyn_bulk_begin(rel, true);
+
+		work(bulk, arg);
+		dyn_bulk_end(bulk);
+	}
+	PG_CATCH();
+	{
+		raise_violation(caller, sink->name, sink->index);
+	}
+	PG_END_TRY();
+	PopActiveSnapshot();
+	table_close(rel, NoLock);
+}
+
+/* Of an updated row the key is that of a row that has just been taken away. */
+static void
+write_placed(DynBulk *bulk, void *arg)
+{
+	Written    *written = arg;
+	DynRows    *rows = written->rows;
+	TupleTableSlot *slot = dyn_rows_slot(rows);
+	int			place = rows->desc->natts - 1;
+	int64		updated = 0;
+
+	dyn_rows_rewind(rows);
+	while (rows->minus > 0 && dyn_rows_next(rows, slot))
+		if (DatumGetInt64(slot->tts_values[0]) < 0)
+			(void) dyn_bulk_delete(bulk, (ItemPointer) DatumGetPointer(slot->tts_values[place]));
+	dyn_rows_rewind(rows);
+	while (rows->plus > 0 && dyn_rows_next(rows, slot))
+		if (DatumGetInt64(slot->tts_values[0]) > 0)
+		{
+			bool		update = !slot->tts_isnull[place];
+
+			dyn_bulk_insert(bulk, slot->tts_values + 1, slot->tts_isnull + 1, update ? written->key_index : InvalidOid);
+			updated += update;
+		}
+	ExecDropSingleTupleTableSlot(slot);
+	written->counts->updated += updated;
+	written->counts->deleted += rows->minus - updated;
+	written->counts->inserted += rows->plus - updated;
+}
+
+/* Take away what stands in these places; returns how many rows that were. */
+static int64
+delete_at(DynBulk *bulk, DynRows *places)
+{
+	TupleTableSlot *slot = dyn_rows_slot(places);
+	int64		deleted = 0;
+
+	dyn_rows_rewind(places);
+	while (dyn_rows_next(places, slot))
+		deleted += dyn_bulk_delete(bulk, (ItemPointer) DatumGetPointer(slot->tts_values[0]));
+	ExecDropSingleTupleTableSlot(slot);
+	return deleted;
+}
+
+static void
+insert_all(DynBulk *bulk, DynRows *rows, Oid key_index)
+{
+	TupleTableSlot *slot = dyn_rows_slot(rows);
+
+	dyn_rows_rewind(rows);
+	while (dyn_rows_next(rows, slot))
+		dyn_bulk_insert(bulk, slot->tts_values + 1, slot->tts_isnull + 1, key_index);
+	ExecDropSingleTupleTableSlot(slot);
+}
+
+static void
+write_split(DynBulk *bulk, void *arg)
+{
+	Written    *written = arg;
+	Split	   *split = written->split;
+
+	if (delete_at(bulk, written->deleted) + delete_at(bulk, written->updated) !=
+		split->deletes->count + split->updates->count)
+		ereport(ERROR,
+				errcode(ERRCODE_DYN_STATE_DIVERGED),
+				errmsg("a refresh of %s would take a row away twice", written->sink->name));
+	insert_all(bulk, split->updates, written->key_index);
+	insert_all(bulk, split->inserts, InvalidOid);
+	written->counts->deleted += split->deletes->count;
+	written->counts->updated += split->updates->count;
+	written->counts->inserted += split->inserts->count;
+}
+
+/* ------------------------------------------------------------------------
  * Both
  * ------------------------------------------------------------------------
  */
@@ -375,10 +574,6 @@ insert_rows(DynExecution *execution, DynSink *sink, DynRows *rows)
 							sink->name, sink->index);
 }
 
-/*
- * A violation of the index that holds the key unique means that the rows
- * stored do not fit the changes; one of any other index is its owner's affair.
- */
 int64
 dyn_apply_insert(DynExecution *execution, const char *statement, const char *name, const char *index)
 {
@@ -391,22 +586,33 @@ dyn_apply_insert(DynExecution *execution, const char *statement, const char *nam
 	}
 	PG_CATCH();
 	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(caller);
-		error = CopyErrorData();
-		if (error->sqlerrcode != ERRCODE_UNIQUE_VIOLATION || error->constraint_name == NULL ||
-			(index && strcmp(index, quote_qualified_identifier(error->schema_name,
-															   error->constraint_name)) != 0))
-			PG_RE_THROW();
-		FlushErrorState();
-		ereport(ERROR,
-				errcode(ERRCODE_DYN_STATE_DIVERGED),
-				errmsg("a refresh of %s would store a key twice", name),
-				error->detail ? errdetail_internal("%s", error->detail) : 0);
+		raise_violation(caller, name, index);
 	}
 	PG_END_TRY();
 	return inserted;
+}
+
+/*
+ * Raise what was caught.  A violation of the index that holds the key unique
+ * means that the rows stored do not fit the changes; one of any other index is
+ * its owner's affair.
+ */
+static void
+raise_violation(MemoryContext caller, const char *name, const char *index)
+{
+	ErrorData  *error;
+
+	MemoryContextSwitchTo(caller);
+	error = CopyErrorData();
+	if (error->sqlerrcode != ERRCODE_UNIQUE_VIOLATION || error->constraint_name == NULL ||
+		(index && strcmp(index, quote_qualified_identifier(error->schema_name,
+														   error->constraint_name)) != 0))
+		PG_RE_THROW();
+	FlushErrorState();
+	ereport(ERROR,
+			errcode(ERRCODE_DYN_STATE_DIVERGED),
+			errmsg("a refresh of %s would store a key twice", name),
+			error->detail ? errdetail_internal("%s", error->detail) : 0);
 }
 
 DynRows *

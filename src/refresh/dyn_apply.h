@@ -35,6 +35,9 @@ typedef struct DynCounts
  */
 extern void dyn_apply(DynExecution *execution, DynSink *sink, DynRows *delta, DynCounts *counts);
 
+/* Would it be written without statements?  Rows that know their places then need no index to be found by. */
+extern bool dyn_apply_is_bulk(DynSink *sink, DynRows *delta);
+
 /*
  * Run an INSERT into a table of ours, of this name.  Raises the same error
  * where its unique index is violated (index: qualified name; NULL: any).

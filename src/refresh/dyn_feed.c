@@ -104,7 +104,7 @@ dyn_feed_write(DynExecution *execution, DynSink *sink, DynRows *delta, int64 ref
 {
 	Oid			feed = dyn_stage_get(sink->relid, DYN_FEED_STAGE);
 	int			ncolumns = list_length(sink->names);
-	bool		exact = memchr(sink->identity, false, ncolumns) == NULL;
+	bool		exact = delta->placed || memchr(sink->identity, false, ncolumns) == NULL;
 	char	   *rows = delta->name;
 	DynRows    *stored = NULL;
 

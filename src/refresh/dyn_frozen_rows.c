@@ -118,6 +118,7 @@ dyn_frozen_drop(DynFrozen *frozen, List *names, DynRows *delta)
 	ExprContext *econtext = GetPerTupleExprContext(estate);
 	ExprState  *state = ExecPrepareExpr((Expr *) to_delta(frozen->predicate, &places), estate);
 
+	outside->placed = delta->placed;
 	dyn_rows_rewind(delta);
 	while (dyn_rows_next(delta, slot))
 	{

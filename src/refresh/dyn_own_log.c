@@ -77,7 +77,7 @@ dyn_own_log_write(DynExecution *execution, DynSink *sink, DynRows *delta, int64 
 	int			ncolumns = list_length(sink->names);
 	StringInfoData names;
 	char	   *columns = dyn_sql_columns("d", ncolumns);
-	bool		exact = memchr(sink->identity, false, ncolumns) == NULL;
+	bool		exact = delta->placed || memchr(sink->identity, false, ncolumns) == NULL;
 	char	   *insert;
 	Relation	rel;
 

@@ -113,6 +113,12 @@ dyn_rows_begin(const char *name, TupleDesc desc, const bool *identity)
 	return begin_rows(name, desc, identity, work_mem);
 }
 
+DynRows *
+dyn_rows_begin_part(const char *name, TupleDesc desc, int kilobytes)
+{
+	return begin_rows(name, desc, NULL, kilobytes);
+}
+
 static DynRows *
 begin_rows(const char *name, TupleDesc desc, const bool *identity, int kilobytes)
 {
@@ -284,7 +290,7 @@ dyn_rows_unite(DynRows *rows)
 
 	rows->store = begin_store(work_mem);
 	rows->count = rows->plus = rows->minus = 0;
-	rows->repeated = false;
+	rows->repeated = rows->placed = false;
 	memset(rows->has_null, 0, sizeof(bool) * rows->desc->natts);
 	foreach(lc, parts)
 	{

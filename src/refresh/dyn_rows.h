@@ -29,6 +29,14 @@ typedef struct DynRows
 	int64		minus;			/* rows with w < 0 */
 	bool		repeated;		/* some |w| > 1 */
 
+	/*
+	 * The last column, which is no part of the row, is a ctid: of a retraction,
+	 * where the row is stored; of an addition, of the row of the same key whose
+	 * place it takes, or NULL.  No |w| is above 1 then, and equal rows may come
+	 * several times.
+	 */
+	bool		placed;
+
 	HeapTuple  *statistics;		/* by column, from 0: what was asked for since they were registered */
 	MemoryContext context;		/* where they were begun */
 } DynRows;
@@ -43,6 +51,9 @@ extern void dyn_rows_restore(ResourceOwner outer);
 
 /* Rows with these columns; a delta has identity (one entry per column but w, copied). */
 extern DynRows *dyn_rows_begin(const char *name, TupleDesc desc, const bool *identity);
+
+/* A part of many, which are not a delta, with so much memory before it spills. */
+extern DynRows *dyn_rows_begin_part(const char *name, TupleDesc desc, int kilobytes);
 
 /* Add a row; the slot's first columns are those of desc, types unchecked. */
 extern void dyn_rows_put(DynRows *rows, TupleTableSlot *slot);

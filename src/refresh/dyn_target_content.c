@@ -19,6 +19,7 @@
 
 #include "query/dyn_expr.h"
 #include "query/dyn_node.h"
+#include "refresh/dyn_difference.h"
 #include "refresh/dyn_feed.h"
 #include "refresh/dyn_load.h"
 #include "refresh/dyn_outlived.h"
@@ -29,7 +30,8 @@
 static void reshape(DynTarget *target);
 static void follow_types(DynTarget *target);
 static void apply_in_full(DynTarget *target, DynRows *delta, bool fill);
-static void add_content(DynTarget *target, DynRows *delta);
+static void add_content(DynTarget *target, DynRowSink sink, void *arg);
+static List *full_key(DynTarget *target);
 
 bool
 dyn_relation_is_empty(Oid relid)
@@ -41,23 +43,63 @@ dyn_relation_is_empty(Oid relid)
 	return blocks == 0;
 }
 
-/* The rows that are stored, as they will be when the columns have followed the query. */
-static void
-take_stored(DynTarget *target, DynRows *delta)
+/* SELECT of the rows that are stored and not frozen. */
+static char *
+stored_rows(DynTarget *target, const char *values)
 {
-	DynSigned  *stored = dyn_rows_signed(delta);
+	return psprintf("SELECT %s FROM %s%s%s", values, target->sink->name, target->frozen ? " WHERE " : "",
+					target->frozen ? dyn_frozen_outside(target->frozen) : "");
+}
+
+/* What is stored against what should be. */
+static DynRows *
+compare(DynTarget *target)
+{
+	DynExecution *execution = &target->evaluation.execution;
+	Relation	rel = table_open(target->table->relid, NoLock);
+	DynDifference *difference = dyn_difference_begin(dyn_delta_desc(target->ncolumns, target->columns),
+													 dyn_delta_identity(target->ncolumns, target->columns),
+													 full_key(target),
+													 (uint64) RelationGetNumberOfBlocks(rel) * BLCKSZ);
+
+	table_close(rel, NoLock);
+	dyn_execute(execution, stored_rows(target, psprintf("ctid, %s", dyn_sink_columns(target->sink))),
+				dyn_difference_stored, difference);
+	add_content(target, dyn_difference_content, difference);
+	return dyn_difference_end(difference, "x_full");
+}
+
+/* The same where the columns have yet to follow the query: rows then get other places. */
+static DynRows *
+compare_retyped(DynTarget *target)
+{
+	DynRows    *delta = dyn_rows_begin("x_full", dyn_delta_desc(target->ncolumns, target->columns),
+									   dyn_delta_identity(target->ncolumns, target->columns));
+	DynSigned  *rows = dyn_rows_signed(delta);
 	ErrorContextCallback callback;
 
-	stored->weight = -1;
-	if (target->followers)
-		dyn_retyping_begin(&callback, &target->table->relid);
+	rows->weight = -1;
+	dyn_retyping_begin(&callback, &target->table->relid);
 	dyn_execute(&target->evaluation.execution,
-				psprintf("SELECT %s FROM %s%s%s", dyn_retyped_values(target->sink, target->followers),
-						 target->sink->name, target->frozen ? " WHERE " : "",
-						 target->frozen ? dyn_frozen_outside(target->frozen) : ""),
-				dyn_rows_signed_sink, stored);
-	if (target->followers)
-		dyn_retyping_end(&callback);
+				stored_rows(target, dyn_retyped_values(target->sink, target->followers)), dyn_rows_signed_sink, rows);
+	dyn_retyping_end(&callback);
+	rows->weight = 1;
+	add_content(target, dyn_rows_signed_sink, rows);
+	dyn_rows_consolidate(delta);
+	return delta;
+}
+
+/* All content, which should be in a table that is empty. */
+static DynRows *
+take_content(DynTarget *target, const char *name)
+{
+	DynRows    *delta = dyn_rows_begin(name, dyn_delta_desc(target->ncolumns, target->columns),
+									   dyn_delta_identity(target->ncolumns, target->columns));
+	DynSigned  *rows = dyn_rows_signed(delta);
+
+	rows->weight = 1;
+	add_content(target, dyn_rows_signed_sink, rows);
+	return delta;
 }
 
 /*
@@ -95,13 +137,8 @@ dyn_target_compute(DynTarget *target)
 		dyn_state_analyze(target->sink->name, target->counts.inserted);
 		return;
 	}
-	delta = dyn_rows_begin("x_full", dyn_delta_desc(target->ncolumns, target->columns),
-						   dyn_delta_identity(target->ncolumns, target->columns));
-	if (!fill)
-		take_stored(target, delta);
-	add_content(target, delta);
-	dyn_rows_consolidate(delta);
-	delta = dyn_target_unfrozen(target, delta);
+	delta = dyn_target_unfrozen(target, fill ? take_content(target, "x_full") :
+								target->followers ? compare_retyped(target) : compare(target));
 	dyn_rows_register(delta, evaluation->execution.env);
 	follow_types(target);
 	apply_in_full(target, delta, fill);
@@ -115,16 +152,14 @@ reshape(DynTarget *target)
 	DynShape   *shape = target->shape;
 	Oid			filled = dyn_shape_begin(shape);
 	StringInfoData names;
-	DynRows    *content = dyn_rows_begin("x_content", dyn_delta_desc(target->ncolumns, target->columns),
-										 dyn_delta_identity(target->ncolumns, target->columns));
+	DynRows    *content;
 	ListCell   *lc;
 
 	initStringInfo(&names);
 	foreach(lc, shape->columns)
 		appendStringInfo(&names, "%s%s", names.len ? ", " : "",
 						 quote_identifier(((DynShapeColumn *) lfirst(lc))->name));
-	add_content(target, content);
-	content = dyn_target_unfrozen(target, content);
+	content = dyn_target_unfrozen(target, take_content(target, "x_content"));
 	dyn_rows_register(content, evaluation->execution.env);
 	target->counts.inserted =
 		dyn_execute(&evaluation->execution,
@@ -155,6 +190,17 @@ follow_types(DynTarget *target)
 	target->sink = dyn_target_make_sink(target);
 }
 
+/* The key by which a table that is computed in full is to be kept, or NIL. */
+static List *
+full_key(DynTarget *target)
+{
+	List	   *key = dyn_target_key(target);
+
+	if ((target->retry && target->retry->by_image) || !dyn_sink_key_fits(target->sink, key))
+		return NIL;
+	return key;
+}
+
 /*
  * Apply the difference between all that is stored and all that should be.
  * Rows stored under another identity may not have the present key: they are
@@ -164,14 +210,14 @@ static void
 apply_in_full(DynTarget *target, DynRows *delta, bool fill)
 {
 	DynSink    *sink = target->sink;
-	List	   *key = dyn_target_key(target);
+	List	   *key = full_key(target);
+	bool		find;
 
-	if ((target->retry && target->retry->by_image) || !dyn_sink_key_fits(sink, key))
-		key = NIL;
 	sink->key = key;
-	if (!fill && !dyn_sink_has_index(sink))
+	find = !fill && !(delta->placed && dyn_apply_is_bulk(sink, delta));
+	if (find && !dyn_sink_has_index(sink))
 		sink->key = NIL;
-	if (!fill)
+	if (find)
 		dyn_sink_ensure_index(sink);
 	dyn_target_apply(target, delta);
 	sink->key = key;
@@ -215,19 +261,14 @@ dyn_target_unfrozen(DynTarget *target, DynRows *delta)
 }
 
 static void
-add_content(DynTarget *target, DynRows *delta)
+add_content(DynTarget *target, DynRowSink sink, void *arg)
 {
 	DynExecution *execution = &target->evaluation.execution;
-	DynSigned  *content = dyn_rows_signed(delta);
 
-	content->weight = 1;
 	if (target->plan)
-		dyn_execute(execution, dyn_sql_content(&target->evaluation.sql, target->plan->top),
-					dyn_rows_signed_sink, content);
+		dyn_execute(execution, dyn_sql_content(&target->evaluation.sql, target->plan->top), sink, arg);
 	else
-		dyn_execute_query(execution,
-						  (Query *) dyn_expr_at((Node *) target->query, target->run->upto),
-						  dyn_rows_signed_sink, content);
+		dyn_execute_query(execution, (Query *) dyn_expr_at((Node *) target->query, target->run->upto), sink, arg);
 }
 
 /* ------------------------------------------------------------------------

@@ -1,0 +1,230 @@
+/*
+ * dyn_bulk.c
+ *	  Many rows of a table taken away and stored, not by statements.
+ *
+ * As COPY does it: rows are written a page at a time, and entered in the
+ * indexes one by one.  Where most rows of a table change that takes half of
+ * what an UPDATE takes, whose new rows find no room beside the old ones.
+ * Readers notice as little of it as of statements.
+ *
+ * A table that would have more done with a row (a user's triggers and
+ * constraints) gets its rows by statements.
+ */
+#include <postgres.h>
+
+#include <access/genam.h>
+#include <access/heapam.h>
+#include <access/tableam.h>
+#include <access/xact.h>
+#include <catalog/index.h>
+#include <executor/executor.h>
+#include <miscadmin.h>
+#include <utils/snapmgr.h>
+
+#include "capture/dyn_capture.h"
+#include "refresh/dyn_bulk.h"
+
+/* So many rows, or bytes of them, are written at a time. */
+#define BATCH_ROWS	500
+#define BATCH_BYTES	65536
+
+struct DynBulk
+{
+	Relation	rel;
+	EState	   *estate;
+	ResultRelInfo *result;
+	bool		indexed;
+	BulkInsertState state;
+	MemoryContext context;		/* of the slots */
+
+	TupleTableSlot *batch[BATCH_ROWS];
+	Oid			key_index[BATCH_ROWS];
+	int			nbatch;
+	Size		bytes;
+};
+
+static void flush(DynBulk *bulk);
+static void enter(DynBulk *bulk, TupleTableSlot *slot, Oid key_index);
+
+bool
+dyn_bulk_can(Relation rel)
+{
+	List	   *indexes = RelationGetIndexList(rel);
+	bool		can = rel->rd_rel->relkind == RELKIND_RELATION && rel->trigdesc == NULL && rel->rd_att->constr == NULL;
+	ListCell   *lc;
+
+	foreach(lc, indexes)
+	{
+		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
+
+		can &= !index->rd_index->indisexclusion && index->rd_index->indimmediate;
+		index_close(index, AccessShareLock);
+	}
+	list_free(indexes);
+	return can;
+}
+
+bool
+dyn_bulk_fits(Relation rel, TupleDesc desc, int first)
+{
+	TupleDesc	own = RelationGetDescr(rel);
+
+	for (int i = 0; i < own->natts; i++)
+	{
+		Form_pg_attribute to = TupleDescAttr(own, i);
+		Form_pg_attribute from;
+
+		if (to->attisdropped)
+			continue;
+		if (first >= desc->natts)
+			return false;
+		from = TupleDescAttr(desc, first++);
+		if (to->atttypid != from->atttypid || (to->atttypmod != -1 && to->atttypmod != from->atttypmod))
+			return false;
+	}
+	return true;
+}
+
+DynBulk *
+dyn_bulk_begin(Relation rel, bool indexed)
+{
+	DynBulk    *bulk = palloc0(sizeof(DynBulk));
+
+	bulk->rel = rel;
+	bulk->indexed = indexed;
+	bulk->context = CurrentMemoryContext;
+	bulk->estate = CreateExecutorState();
+	bulk->result = makeNode(ResultRelInfo);
+	InitResultRelInfo(bulk->result, rel, 1, NULL, 0);
+	if (indexed)
+		ExecOpenIndices(bulk->result, false);
+	bulk->state = GetBulkInsertState();
+	return bulk;
+}
+
+/* What a refresh writes is marked for capture, as in dyn_execute.c. */
+bool
+dyn_bulk_delete(DynBulk *bulk, ItemPointer place)
+{
+	TM_FailureData failure;
+	volatile TM_Result result = TM_Ok;
+
+	CHECK_FOR_INTERRUPTS();
+	dyn_origin_mark();
+	PG_TRY();
+	{
+		result = table_tuple_delete(bulk->rel, place, GetCurrentCommandId(true), GetActiveSnapshot(), InvalidSnapshot,
+									true, &failure, false);
+	}
+	PG_FINALLY();
+	{
+		dyn_origin_unmark();
+	}
+	PG_END_TRY();
+	if (result != TM_Ok && result != TM_SelfModified)
+		ereport(ERROR,
+				errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				errmsg("could not serialize access due to concurrent update"));
+	return result == TM_Ok;
+}
+
+void
+dyn_bulk_insert(DynBulk *bulk, Datum *values, bool *isnull, Oid key_index)
+{
+	MemoryContext old = MemoryContextSwitchTo(bulk->context);
+	TupleTableSlot *slot = bulk->batch[bulk->nbatch];
+	TupleDesc	desc = RelationGetDescr(bulk->rel);
+	int			next = 0;
+
+	CHECK_FOR_INTERRUPTS();
+	if (slot == NULL)
+		slot = bulk->batch[bulk->nbatch] = table_slot_create(bulk->rel, NULL);
+	for (int i = 0; i < desc->natts; i++)
+	{
+		bool		dropped = TupleDescAttr(desc, i)->attisdropped;
+
+		slot->tts_isnull[i] = dropped || isnull[next];
+		slot->tts_values[i] = dropped ? (Datum) 0 : values[next];
+		next += !dropped;
+	}
+	ExecStoreVirtualTuple(slot);
+	ExecMaterializeSlot(slot);
+	bulk->bytes += ExecFetchSlotHeapTuple(slot, false, NULL)->t_len;
+	bulk->key_index[bulk->nbatch++] = key_index;
+	MemoryContextSwitchTo(old);
+	if (bulk->nbatch == BATCH_ROWS || bulk->bytes >= BATCH_BYTES)
+		flush(bulk);
+}
+
+static void
+flush(DynBulk *bulk)
+{
+	MemoryContext old = MemoryContextSwitchTo(GetPerTupleMemoryContext(bulk->estate));
+
+	dyn_origin_mark();
+	PG_TRY();
+	{
+		table_multi_insert(bulk->rel, bulk->batch, bulk->nbatch, GetCurrentCommandId(true), 0, bulk->state);
+		for (int i = 0; bulk->indexed && i < bulk->nbatch; i++)
+			enter(bulk, bulk->batch[i], bulk->key_index[i]);
+	}
+	PG_FINALLY();
+	{
+		dyn_origin_unmark();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(old);
+	ResetPerTupleExprContext(bulk->estate);
+	for (int i = 0; i < bulk->nbatch; i++)
+		ExecClearTuple(bulk->batch[i]);
+	bulk->nbatch = 0;
+	bulk->bytes = 0;
+}
+
+/* Enter a row in the indexes. */
+static void
+enter(DynBulk *bulk, TupleTableSlot *slot, Oid key_index)
+{
+	GetPerTupleExprContext(bulk->estate)->ecxt_scantuple = slot;
+	for (int i = 0; i < bulk->result->ri_NumIndices; i++)
+	{
+		Relation	index = bulk->result->ri_IndexRelationDescs[i];
+		IndexInfo  *info = bulk->result->ri_IndexRelationInfo[i];
+		bool		look = index->rd_index->indisunique && RelationGetRelid(index) != key_index;
+		Datum		values[INDEX_MAX_KEYS];
+		bool		isnull[INDEX_MAX_KEYS];
+
+		if (!info->ii_ReadyForInserts)
+			continue;
+		if (info->ii_Predicate != NIL)
+		{
+			if (info->ii_PredicateState == NULL)
+			{
+				MemoryContext old = MemoryContextSwitchTo(bulk->estate->es_query_cxt);
+
+				info->ii_PredicateState = ExecPrepareQual(info->ii_Predicate, bulk->estate);
+				MemoryContextSwitchTo(old);
+			}
+			if (!ExecQual(info->ii_PredicateState, GetPerTupleExprContext(bulk->estate)))
+				continue;
+		}
+		FormIndexDatum(info, slot, bulk->estate, values, isnull);
+		(void) index_insert(index, values, isnull, &slot->tts_tid, bulk->rel,
+							look ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO, false, info);
+	}
+}
+
+void
+dyn_bulk_end(DynBulk *bulk)
+{
+	if (bulk->nbatch > 0)
+		flush(bulk);
+	for (int i = 0; i < BATCH_ROWS && bulk->batch[i]; i++)
+		ExecDropSingleTupleTableSlot(bulk->batch[i]);
+	FreeBulkInsertState(bulk->state);
+	table_finish_bulk_insert(bulk->rel, 0);
+	if (bulk->indexed)
+		ExecCloseIndices(bulk->result);
+	FreeExecutorState(bulk->estate);
+	pfree(bulk);
+}
