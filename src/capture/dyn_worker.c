@@ -559,7 +559,7 @@ slot_needed(TimestampTz now)
 static bool
 look_due(TimestampTz now)
 {
-	look_wanted |= dyn_trim_touched();
+	look_wanted |= decoder && dyn_trim_touched();
 	return now >= look_at || (look_wanted && now >= look_not_before);
 }
 

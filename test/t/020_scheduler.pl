@@ -28,6 +28,21 @@ sub same
 	return "SELECT NOT EXISTS (SELECT * FROM $table EXCEPT ALL ($query)) AND NOT EXISTS (($query) EXCEPT ALL SELECT * FROM $table)";
 }
 
+# ---- a database without dynamic tables ----
+# How often a process has gone to sleep.
+sub sleeps
+{
+	open(my $handle, '<', "/proc/$_[0]/status") or return -1;
+	my ($count) = join('', <$handle>) =~ /^voluntary_ctxt_switches:\s+(\d+)/m;
+	close $handle;
+	return $count;
+}
+DynTest::wait_capture($node);
+my $capture = sql('SELECT pid FROM dyntable.capture');
+my $slept = sleeps($capture);
+sql('SELECT pg_sleep(1)');
+cmp_ok(sleeps($capture) - $slept, '<', 10, 'capture that has nothing to do sleeps');
+
 sql(q{
 CREATE TABLE src (id int PRIMARY KEY, v int);
 INSERT INTO src SELECT i, i FROM generate_series(1, 100) i;
