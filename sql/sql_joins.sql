@@ -161,4 +161,26 @@ CALL change('last partners go', $$DELETE FROM narrow WHERE id = 1$$);
 CALL change('first partners come', $$INSERT INTO narrow VALUES (3, 'd', 2, 2); INSERT INTO wide VALUES (4, 'e', 5, 5)$$);
 CALL change('both change', $$UPDATE narrow SET s = 'c', n = 1; UPDATE wide SET s = 'd ' WHERE id = 3$$);
 
+-- many partners, and of the columns that are still needed many equal: they are counted once before the next step
+DELETE FROM definition;
+CREATE TABLE lower (g int, v int);
+CREATE TABLE middle (g int, h int);
+CREATE TABLE upper (h int, v int);
+INSERT INTO lower SELECT i % 5, i FROM generate_series(1, 40) i;
+INSERT INTO middle SELECT i % 5, i % 3 FROM generate_series(1, 40) i;
+INSERT INTO upper SELECT i % 3, i FROM generate_series(1, 4) i;
+INSERT INTO definition (name, query) VALUES
+    ('m_three', 'SELECT l.g, r.h FROM lower l JOIN middle m ON m.g >= l.g JOIN upper r ON r.h > m.h'),
+    ('m_groups', 'SELECT l.g, count(*) AS n, sum(r.v) AS s FROM lower l JOIN middle m ON m.g >= l.g JOIN upper r ON r.h > m.h GROUP BY l.g');
+CALL create_all();
+INSERT INTO lower SELECT i % 5, i FROM generate_series(41, 70) i;
+INSERT INTO middle SELECT i % 5, i % 3 FROM generate_series(1, 30) i;
+INSERT INTO upper VALUES (2, 5);
+DELETE FROM lower WHERE v < 6;
+SELECT rows[1] > 1000 AS many, rows[2] < 2 * rows[1] AS less
+FROM (SELECT array_agg(substring(line from '^ +(\d+): SELECT')::int) AS rows FROM dyntable_explain('m_three') line WHERE line ~ '^ +\d+: SELECT.*UNION ALL') x;
+CALL change('after many changes', 'UPDATE upper SET v = v + 1 WHERE h = 2');
+CALL change('many at once', $$UPDATE lower SET g = (g + 1) % 5; UPDATE middle SET g = (g + 2) % 5, h = (h + 1) % 3; DELETE FROM upper WHERE h = 1$$);
+CALL change('all go', $$DELETE FROM middle; DELETE FROM lower WHERE v > 20$$);
+
 DROP SCHEMA sql_joins CASCADE;

@@ -35,10 +35,15 @@ typedef struct LogReading
 	bool		event;			/* a change that no delta expresses */
 } LogReading;
 
+/* More rows than this, and more for each changed one, are looked through for equal ones. */
+#define MANY_ROWS		1000
+#define MANY_PARTNERS	4
+
 static void evaluate_nodes(DynEvaluation *evaluation, bool scans);
 static DynRows *node_delta(DynEvaluation *evaluation, DynNode *node);
 static DynRows *select_delta(DynEvaluation *evaluation, DynNode *node);
-static TupleDesc step_desc(const DynStep *step);
+static DynRows *rows_between(DynEvaluation *evaluation, DynNode *node, const DynStep *step, const char *statement);
+static DynColumn *step_columns(const DynStep *step);
 static DynRows *scan_delta(DynEvaluation *evaluation, DynNode *node);
 static void read_change(TupleTableSlot *slot, int weight, void *arg);
 
@@ -139,26 +144,52 @@ select_delta(DynEvaluation *evaluation, DynNode *node)
 	{
 		DynStep    *step = lfirst(lc);
 		char	   *statement = dyn_sql_step(sql, node, step, rows && rows->count == 0);
-		bool		last = step == llast(steps);
 
-		rows = dyn_execute_rows(&evaluation->execution, step->name, statement,
-								last ? dyn_delta_desc(node->ncolumns, node->columns) : step_desc(step),
-								last ? dyn_delta_identity(node->ncolumns, node->columns) : NULL);
+		if (step == llast(steps))
+			return dyn_execute_rows(&evaluation->execution, step->name, statement,
+									dyn_delta_desc(node->ncolumns, node->columns),
+									dyn_delta_identity(node->ncolumns, node->columns));
+		rows = rows_between(evaluation, node, step, statement);
 	}
 	return rows;
 }
 
-static TupleDesc
-step_desc(const DynStep *step)
+/*
+ * The rows of a step before the last one.  Where many of one side have many
+ * partners there are far more of them than rows have changed, and of the few
+ * columns that are still needed most are equal: once each, with their weights
+ * added up, they are less for the steps to come.
+ */
+static DynRows *
+rows_between(DynEvaluation *evaluation, DynNode *node, const DynStep *step, const char *statement)
 {
-	DynColumn  *columns = palloc(sizeof(DynColumn) * list_length(step->columns));
+	DynColumn  *columns = step_columns(step);
+	int			ncolumns = list_length(step->columns);
+	DynRows    *rows = dyn_rows_begin(step->name, dyn_delta_desc(ncolumns, columns), dyn_delta_identity(ncolumns, columns));
+	int64		changed = 0;
+	int			input = -1;
+
+	while ((input = bms_next_member(step->joined, input)) >= 0)
+		changed += evaluation->sql.changed[dyn_input(node, input)->no];
+	if (statement)
+		dyn_execute(&evaluation->execution, statement, dyn_rows_sink, rows);
+	if (rows->count > MANY_ROWS && rows->count > MANY_PARTNERS * changed)
+		dyn_rows_unite(rows);
+	dyn_rows_register(rows, evaluation->execution.env);
+	return rows;
+}
+
+static DynColumn *
+step_columns(const DynStep *step)
+{
+	DynColumn  *columns = palloc0(sizeof(DynColumn) * list_length(step->columns));
 	ListCell   *lc;
 
 	foreach(lc, step->columns)
 		columns[foreach_current_index(lc)] = (DynColumn) {
 			.type = exprType(lfirst(lc)), .typmod = exprTypmod(lfirst(lc)), .collation = exprCollation(lfirst(lc))
 		};
-	return dyn_delta_desc(list_length(step->columns), columns);
+	return columns;
 }
 
 /* ------------------------------------------------------------------------
