@@ -92,15 +92,22 @@ sub wait_capture
 	return;
 }
 
+sub write_script
+{
+	my ($file, $sql) = @_;
+	open(my $handle, '>:raw', $file) or die "$file: $!";
+	print $handle $sql;
+	close $handle;
+	return;
+}
+
 # Run a file of SQL by psql, errors in the order in which they happen.  psql
 # writes to a pipe in blocks, and the errors would overtake the results.
 sub run_script
 {
 	my ($node, $sql, $name, $database) = @_;
 	my $file = "$ENV{TESTDIR}/" . ($name // 'script') . '.sql';
-	open(my $handle, '>:raw', $file) or die "$file: $!";
-	print $handle $sql;
-	close $handle;
+	write_script($file, $sql);
 	my $connection = $node->connstr($database // 'postgres');
 	my $output = `stdbuf -oL psql -X -A -t -q -d "$connection" -f "$file" 2>&1`;
 	return $output;

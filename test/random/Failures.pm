@@ -39,7 +39,7 @@ sub failure
 		$script = $self->{transcript}[0] . $self->{transcript}[1] . $t->{create};
 		foreach my $batch (@{ $self->{transcript} }[ 2 .. $#{ $self->{transcript} } ])
 		{
-			$script .= "-- batch\n$batch" . "BEGIN ISOLATION LEVEL REPEATABLE READ;\n" . Oracle::refresh_sql($sets[0][0], @sets > 2 ? $sets[2][0] : ());
+			$script .= "-- batch\n$batch" . "BEGIN ISOLATION LEVEL REPEATABLE READ;\n" . Oracle::refresh_sql($sets[-1][0]);
 			$script .= Oracle::check_sql(@$_) foreach @sets;
 			$script .= "COMMIT;\n";
 		}

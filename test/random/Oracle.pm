@@ -3,8 +3,8 @@
 # Works in passes.  A pass makes six base tables, one of them partitioned, with
 # random rows, views (one of them a security barrier at times) and two dynamic tables over them, and random definitions over all
 # of these.  Each definition becomes a dynamic table dt_<i>, in mode incremental unless it is of
-# a construct that may be refused; every third one also a second one, cp_<i> (mode auto), with
-# a dynamic table dn_<i> over it.  Then
+# a construct that may be refused; over every third one stands another one, dn_<i>, and
+# half of those below are in mode auto.  Then
 # batches of changes come, and after each batch every table is refreshed and
 # compared with its query: EXCEPT ALL both ways, in the same REPEATABLE READ
 # transaction, or under READ COMMITTED with nobody writing (and with
@@ -18,6 +18,7 @@ use strict;
 use warnings;
 use Changes;
 use Dice;
+use DynScript;
 use DynTest;
 use Failures;
 use Generator;
@@ -30,6 +31,7 @@ sub new
 	return bless {
 		node => $node,
 		database => $options{database} // 'postgres',
+		session => DynScript->new($node, $options{database}),
 		seed => $seed,
 		refreshes => $options{refreshes},
 		report => $options{report},
@@ -43,7 +45,7 @@ sub new
 sub script
 {
 	my ($self, $sql, $name) = @_;
-	my $output = DynTest::run_script($self->{node}, $sql, ($name // 'script') . "_$self->{database}", $self->{database});
+	my $output = $self->{session}->run($sql, $name);
 	if ($output =~ /because of crash of another server process|database system is (?:shutting down|in recovery mode|starting up)/)
 	{
 		# what the other job does has taken this pass with it
@@ -167,10 +169,11 @@ sub compared_sql
 	return join('', map { check_sql(@$_) } grep { !$_->[1]{moving} } @_);
 }
 
+# dyntable_verify() for these and for the last of them.
 sub verified_sql
 {
-	my ($all, @sets) = @_;
-	return join('', map { verify_sql($_->[0]) } grep { $all || $_->[1]{moving} } @sets);
+	my (@sets) = @_;
+	return join('', map { verify_sql($_->[0]) } grep { $_->[1]{moving} || $_ == $sets[-1] } @sets);
 }
 
 # --- one pass ------------------------------------------------------------
@@ -239,18 +242,18 @@ sub create_all
 	foreach my $i (0 .. $#definitions)
 	{
 		my ($d, $over, $n) = ($definitions[$i], $over[$i], $i + 1);
-		$self->{count}{definitions}++;
-		$self->{constructs}{$_}++ foreach @{ $d->{constructs} };
+		next if $ENV{DYNTABLE_DEFINITION} && $ENV{DYNTABLE_DEFINITION} != $n;
+		my @sets = ([ "$s.dt_$n", $d ], $over ? [ "$s.dn_$n", $over ] : ());
+		foreach my $set (@sets)
+		{
+			$self->{count}{definitions}++;
+			$self->{constructs}{$_}++ foreach @{ $set->[1]{constructs} };
+		}
 		$self->{codes}{ $d->{code} }++ if defined $d->{code};
-		my @sets = [ "$s.dt_$n", $d ];
-		push @sets, [ "$s.cp_$n", $d ], [ "$s.dn_$n", $over ] if $over;
-		push @tables,
-		  {
-			n => $n,
-			d => $d,
-			sets => \@sets,
-			create => create_sql("$s.dt_$n", $d, mode($d)) . ($over ? create_sql("$s.cp_$n", $d, 'auto') . create_sql("$s.dn_$n", $over, mode($over)) : '') };
-		$sql .= "\\echo \@ $n\n$tables[-1]{create}";
+		my $create = create_sql("$s.dt_$n", $d, $i % 6 == 0 ? 'auto' : mode($d));
+		$create .= create_sql("$s.dn_$n", $over, mode($over)) if $over;
+		push @tables, { n => $n, d => $d, sets => \@sets, create => $create };
+		$sql .= "\\echo \@ $n\n$create";
 	}
 	$self->{tables} = \@tables;
 	my %output = $self->sections($self->script($sql, 'create'));
@@ -266,7 +269,7 @@ sub create_all
 	return;
 }
 
-# A definition over each cp_<n> wanted, chosen while the query stands for the table.
+# A definition over each dt_<n> wanted, chosen while the query stands for the table.
 sub downstream
 {
 	my ($self, $s, $definitions, @wanted) = @_;
@@ -280,7 +283,7 @@ sub downstream
 		foreach my $i (@open)
 		{
 			my $d = $definitions->[$i];
-			my $name = "$s.cp_" . ($i + 1);
+			my $name = "$s.dt_" . ($i + 1);
 			my $generator = Generator->new(Dice->new($self->{seed}, $self->{pass}, 'downstream', $i, $try), leaf($name, 'dynamic', $d));
 			$candidates[$i] = $generator->definition(1);
 			$candidates[$i]{standin} = $candidates[$i]{sql} =~ s/\Q$name\E\b/($d->{sql})/gr;
@@ -320,20 +323,17 @@ sub sections
 my $BEGIN = 'BEGIN ISOLATION LEVEL REPEATABLE READ';
 my $PREPARE = "SET client_min_messages = warning;\nSET statement_timeout = '60s';\n";
 
-# Each table alone.
+# Each definition alone, with the one over it.
 sub alone_sql
 {
 	my ($t) = @_;
-	my ($dt, $cp, $dn) = @{ $t->{sets} };
-	my $sql = "$BEGIN;\n" . refresh_sql($dt->[0]) . check_sql(@$dt) . "COMMIT;\n";
-	$sql .= "$BEGIN;\n" . refresh_sql($dn->[0]) . check_sql(@$cp) . check_sql(@$dn) . "COMMIT;\n" if $dn;
-	return $sql;
+	return "$BEGIN;\n" . refresh_sql(run_names($t)) . join('', map { check_sql(@$_) } @{ $t->{sets} }) . "COMMIT;\n";
 }
 
-# The names that a run of all tables is given: the copies come along.
+# The names that a run of all tables is given: what they read comes along.
 sub run_names
 {
-	return map { my @sets = @{ $_->{sets} }; map { $sets[$_][0] } grep { $_ < @sets } 0, 2 } @_;
+	return map { $_->{sets}[-1][0] } @_;
 }
 
 sub round
@@ -359,9 +359,7 @@ sub round
 		# read to a later time
 		foreach my $t (@tables)
 		{
-			my ($dt, $cp, $dn) = @{ $t->{sets} };
-			$sql .= "\\echo \@ $t->{n}\n" . refresh_sql($dt->[0]) . verified_sql(1, $dt);
-			$sql .= refresh_sql($dn->[0]) . compared_sql($cp, $dn) . verified_sql(1, $cp, $dn) if $dn;
+			$sql .= "\\echo \@ $t->{n}\n" . refresh_sql(run_names($t)) . compared_sql(@{ $t->{sets} }) . verified_sql(@{ $t->{sets} });
 		}
 	}
 	else
@@ -370,7 +368,7 @@ sub round
 		$sql .= "\\echo \@ $_->{n}\n" . compared_sql(@{ $_->{sets} }) foreach @tables;
 
 		# last, for they refresh what others read
-		$sql .= "\\echo \@ $_->{n}\n" . verified_sql(0, @{ $_->{sets} }) foreach @tables;
+		$sql .= "\\echo \@ $_->{n}\n" . join('', map { verify_sql($_->[0]) } grep { $_->[1]{moving} } @{ $_->{sets} }) foreach @tables;
 	}
 	my %output = $self->sections($self->script($sql, 'round'));
 	if (exists $output{0} && $output{0} =~ /ERROR:|connection/)
@@ -411,7 +409,7 @@ sub actions
 	while ($output =~ /^R\|(\S+)\|(\w+)\|(\d*)$/mg)
 	{
 		my ($name, $action) = ($1, $2);
-		next if $name !~ /\bdt_\d+$/;
+		next if $name !~ /\bd[tn]_\d+$/;
 		$self->{count}{refreshes}++;
 		$self->{actions}{$action}++ if $self->{changing};
 	}
@@ -429,7 +427,7 @@ sub data_error
 		my $query = $set->[1]{standin} // $set->[1]{sql};
 		next if $self->script("SET statement_timeout = '10s';\nSELECT count(*) FROM ($query) q;\n", 'alone') !~ /ERROR:.*$DATA_ERROR/;
 		$self->leave_out($t);
-		$self->{count}{dropped}++;
+		$self->{count}{dropped} += @{ $t->{sets} };
 		return 1;
 	}
 	return 0;

@@ -32,7 +32,8 @@ sub run
 {
 	my ($self) = @_;
 	$self->{report}->("random oracle: seed $self->{seed}");
-	my $node = DynTest::new_node('random', 'fsync = off', 'jit = off', 'restart_after_crash = on', 'autovacuum_naptime = 60s', 'max_replication_slots = 12', 'shared_buffers = 128MB');
+	my $node = DynTest::configured_node('random', 'fsync = off', 'jit = off', 'restart_after_crash = on', 'autovacuum_naptime = 60s', 'max_replication_slots = 12', 'shared_buffers = 128MB');
+	$node->start;
 	my %pid;
 	foreach my $job (1 .. $self->{jobs})
 	{
@@ -67,7 +68,7 @@ sub work
 	while ($self->{end} ? time < $self->{end} : $oracle->{count}{definitions} < $definitions)
 	{
 		my $left = $self->{end} || $ENV{DYNTABLE_PASS} ? $self->{per_pass} : $definitions - $oracle->{count}{definitions};
-		eval { $oracle->run_pass($pass, $left > $self->{per_pass} ? $self->{per_pass} : $left); 1 } or $@ eq "CRASH ELSEWHERE\n" or die $@;
+		eval { $oracle->run_pass($pass, $left > $self->{per_pass} ? $self->{per_pass} : int($left * 3 / 4) + 1); 1 } or $@ eq "CRASH ELSEWHERE\n" or die $@;
 		$pass += $self->{jobs};
 		last if $ENV{DYNTABLE_PASS};
 	}

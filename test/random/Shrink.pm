@@ -22,9 +22,9 @@ sub new
 	my %inline;
 	$inline{$1} = $2 while $common =~ /^CREATE VIEW (\S+) (?:WITH \(security_barrier\) )?AS (.*);$/mg;
 	$inline{$1} = $2 while $common =~ /dyntable_create\('([^']+)', \$query\$(.*?)\$query\$/sg;
-	my $copy = $name =~ /\.dn_/ ? $t->{sets}[1] : undef;
-	$common .= Oracle::create_sql(@$copy, 'auto') if $copy;
-	$inline{ $copy->[0] } = $copy->[1]{sql} if $copy;
+	my $below = $name =~ /\.dn_/ ? $t->{sets}[0] : undef;
+	$common .= Oracle::create_sql(@$below, 'auto') if $below;
+	$inline{ $below->[0] } = $below->[1]{sql} if $below;
 	return bless {
 		oracle => $oracle,
 		database => "shrink_$oracle->{database}",

@@ -175,11 +175,11 @@ sub window
 	my $partition = $dice->chance(0.82) ? $self->partition($cols) : '';
 	$self->{used}{no_partition} = 1 if $partition eq '';
 	my @int = Expressions::of_type($cols, 'int');
-	my $form = $dice->weighted($may_tell ? (total => 6, rows => 5) : (), peers => 2, groups => 2, range => 2, none => 1);
+	my $form = $dice->weighted($may_tell ? (total => 6, rows => 5) : (), peers => 2, groups => 2, @int ? (range => 2) : (), none => 1);
 	return ($partition, 0) if $form eq 'none';
 	return ("$partition ORDER BY " . $dice->pick(@$cols)->{r} . $dice->pick('', ' DESC'), 0) if $form eq 'peers';
 	return ("$partition ORDER BY " . $dice->pick(@$cols)->{r} . $self->frame('GROUPS'), 0) if $form eq 'groups';
-	return ("$partition ORDER BY " . $dice->pick(@int)->{r} . $self->frame('RANGE'), 0) if $form eq 'range' && @int;
+	return ("$partition ORDER BY " . $dice->pick(@int)->{r} . $self->frame('RANGE'), 0) if $form eq 'range';
 	return ("$partition ORDER BY " . $self->total_order($input, $cols) . ($form eq 'rows' ? $self->frame('ROWS') : ''), 1);
 }
 

@@ -6,6 +6,7 @@
 #   DYNTABLE_REFRESHES    default 10 times with changes before
 #   DYNTABLE_HOURS        run for so long instead, with new passes
 #   DYNTABLE_PASS         run this pass only (a failure tells its number)
+#   DYNTABLE_DEFINITION   and of this pass only this definition, dt_<n>
 #   DYNTABLE_JOBS         default 2: passes side by side, each in its database
 #   DYNTABLE_FAILURES     directory for the scripts that repeat a failure
 #   DYNTABLE_SHRINK       how many failures are reduced to a few lines, default 3
