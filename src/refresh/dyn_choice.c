@@ -60,6 +60,13 @@
 /* How much longer than the query a delta that was begun may take. */
 #define PATIENCE		1.5
 
+/*
+ * In parts of what the query takes: deltas that took less have served, and what
+ * one that was given up among them is taken for.
+ */
+#define SERVED			0.5
+#define EXCEPTION		0.75
+
 /* What is left of a figure after each refresh that went the other way. */
 #define DELTA_AGES		0.85
 #define FULL_AGES		0.97
@@ -233,8 +240,9 @@ step_of(int64 rows)
 #define step_rows(step) ((double) (INT64CONST(4) << (2 * (step))))
 
 /*
- * What a delta of so many rows is expected to take, or -1.  The step below will
- * do, by the rows; so will, downwards only, any above.
+ * What a delta of so many rows is expected to take, or -1.  The step below tells
+ * the least, for much of what a small delta takes comes once; so will, downwards
+ * and by the rows, any above.
  */
 static double
 delta_ms(const DynPosition *position, int64 rows)
@@ -246,7 +254,7 @@ delta_ms(const DynPosition *position, int64 rows)
 		step--;
 	while (step < DYN_COST_STEPS && position->delta_ms[step] < 0)
 		step++;
-	return step < DYN_COST_STEPS ? position->delta_ms[step] * Max(rows, 1) / step_rows(step) : -1;
+	return step < DYN_COST_STEPS ? position->delta_ms[step] * Min(Max(rows, 1) / step_rows(step), 1) : -1;
 }
 
 static void
@@ -275,8 +283,13 @@ dyn_choice_learn_full(DynChoice *choice)
 	choice->position->full_ms = dyn_phases_work();
 }
 
+/* Where deltas have served, one that does not may be an exception: the next is tried. */
 void
 dyn_choice_learn_given_up(DynPosition *position, const DynGivenUp *given_up)
 {
-	set_delta_ms(position, given_up->rows, given_up->expected_ms * DELTA_AGES);
+	double		known = position->delta_ms[step_of(given_up->rows)] < 0 ? -1 : delta_ms(position, given_up->rows);
+	bool		served = known >= 0 && known < position->full_ms * SERVED;
+
+	set_delta_ms(position, given_up->rows,
+				 served ? position->full_ms * EXCEPTION : given_up->expected_ms * DELTA_AGES);
 }
