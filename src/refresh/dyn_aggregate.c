@@ -11,7 +11,7 @@
  *	 u: g joined with the state (old output, new state, and whether the group
  *		must be read again),
  *	 r: the groups to be read again, from the input's content,
- *	 f: the final state,
+ *	 f: the final state (u, where none is read again),
  * of which the delta is -old +new, and the state table takes f.  What is
  * touched is the delta, whatever the size of the groups.
  *
@@ -25,6 +25,7 @@
 #include <catalog/pg_type.h>
 #include <executor/executor.h>
 #include <utils/builtins.h>
+#include <utils/datum.h>
 #include <utils/lsyscache.h>
 
 #include "query/dyn_expr.h"
@@ -53,16 +54,18 @@ static char *has_scale(DynAgg *agg, const char *input);
 static bool keeps(DynAgg *agg, char column);
 static void add_lost(StringInfo buf, DynAgg *agg, int j, int c, Oid type);
 static char *update_statement(Groups *groups);
-static char *final_statement(Groups *groups, bool reread);
+static char *final_statement(Groups *groups);
 static void put_update(TupleTableSlot *slot, void *arg);
-static void store_state(Groups *groups);
+static void store_state(Groups *groups, const char *final);
 static void check_group(Groups *groups, TupleTableSlot *slot);
-static void emit_delta(Groups *groups, DynRows *final, DynRows *delta);
+static DynRows *make_delta(Groups *groups, DynRows *final);
+static bool outputs_changed(Groups *groups, TupleTableSlot *slot);
+static void put_output(Groups *groups, DynRows *delta, int64 weight, TupleTableSlot *slot, char which);
 static char *joined(Groups *groups, const char *select, const char *left, const char *right,
 					const char *kind);
 static bool exact_integer(DynNode *node, DynAgg *agg);
 static char *sum_type(DynNode *node, DynAgg *agg);
-static char *output_text(DynNode *node, DynAgg *agg, int j, const char *alias);
+static char *output_text(DynAgg *agg, const char *rows, const char *values, const char *sum);
 static char *aggregate_text(DynEvaluation *evaluation, DynNode *node, DynAgg *agg);
 static TupleDesc update_desc(DynNode *node, bool final);
 static void add_column(TupleDesc desc, int *i, const char *name, Oid type, int32 typmod, Oid collation);
@@ -83,7 +86,6 @@ dyn_aggregate_delta(DynEvaluation *evaluation, DynNode *node)
 	DynExecution *execution = &evaluation->execution;
 	Groups		groups = {.evaluation = evaluation, .node = node};
 	DynRows    *in = evaluation->deltas[dyn_input(node, 1)->no];
-	DynRows    *updates;
 	DynRows    *final;
 	DynRows    *delta;
 
@@ -93,11 +95,9 @@ dyn_aggregate_delta(DynEvaluation *evaluation, DynNode *node)
 	for (int i = 1; i <= node->nkeys; i++)
 		groups.nulls |= in->has_null[i];
 
-	delta = dyn_rows_begin(psprintf("d%d", node->no), dyn_delta_desc(node->ncolumns, node->columns),
-						   dyn_delta_identity(node->ncolumns, node->columns));
-	updates = groups.rows = dyn_rows_begin(psprintf("u%d", node->no), update_desc(node, false), NULL);
+	final = groups.rows = dyn_rows_begin(psprintf("u%d", node->no), update_desc(node, false), NULL);
 	dyn_execute(execution, update_statement(&groups), put_update, &groups);
-	dyn_rows_register(updates, execution->env);
+	dyn_rows_register(final, execution->env);
 
 	if (groups.reread > 0)
 	{
@@ -122,12 +122,11 @@ dyn_aggregate_delta(DynEvaluation *evaluation, DynNode *node)
 		}
 		dyn_execute_rows(execution, psprintf("r%d", node->no),
 						 reread_statement(&groups, content), update_desc(node, true), NULL);
+		final = dyn_execute_rows(execution, psprintf("f%d", node->no), final_statement(&groups),
+								 update_desc(node, false), NULL);
 	}
-	final = dyn_execute_rows(execution, psprintf("f%d", node->no),
-							 final_statement(&groups, groups.reread > 0), update_desc(node, false), NULL);
-	emit_delta(&groups, final, delta);
-	store_state(&groups);
-	dyn_rows_consolidate(delta);
+	delta = make_delta(&groups, final);
+	store_state(&groups, final->name);
 	dyn_rows_register(delta, execution->env);
 	return delta;
 }
@@ -236,7 +235,7 @@ any_holders(DynNode *node)
 	return false;
 }
 
-/* SELECT keys, had, n, m<j>, s<j>, o<k> (old output), v<k> (new output), reread */
+/* SELECT keys, had, n, m<j>, s<j>, o<j> (old output), v<j> (new output), reread */
 static char *
 update_statement(Groups *groups)
 {
@@ -283,7 +282,12 @@ update_statement(Groups *groups)
 			appendStringInfo(&select, ", s.c%d AS v%d", c, j);
 			appendStringInfoString(&reread, " OR true");
 		}
-		else if (keeps_sum(agg) && agg->minus_rereads)
+		else
+			appendStringInfo(&select, ", %s AS v%d",
+							 output_text(agg, "(coalesce(s.n, 0) + g.n)",
+										 psprintf("(coalesce(s.m%d, 0) + g.m%d)", j, j),
+										 psprintf("(coalesce(s.s%d, 0) + g.s%d)", j, j)), j);
+		if (keeps_sum(agg) && agg->minus_rereads)
 			appendStringInfoString(&reread, " OR g.minus");
 		else if (keeps_sum(agg) && strcmp(sum_type(node, agg), "pg_catalog.numeric") == 0)
 			appendStringInfo(&reread, " OR (g.minus AND s.s%d IN ('NaN', 'Infinity', '-Infinity'))", j);
@@ -318,18 +322,12 @@ add_lost(StringInfo buf, DynAgg *agg, int j, int c, Oid type)
  * ones.  Where a group was read, its rows must be as many as were counted.
  */
 static char *
-final_statement(Groups *groups, bool reread)
+final_statement(Groups *groups)
 {
 	DynNode    *node = groups->node;
 	StringInfoData select;
 	ListCell   *lc;
 
-	if (!reread)
-	{
-		initStringInfo(&select);
-		appendStringInfo(&select, "SELECT * FROM u%d", node->no);
-		return select.data;
-	}
 	initStringInfo(&select);
 	for (int i = 1; i <= node->nkeys; i++)
 		appendStringInfo(&select, "g.c%d, ", i);
@@ -348,11 +346,11 @@ final_statement(Groups *groups, bool reread)
 	{
 		DynAgg	   *agg = lfirst(lc);
 		int			j = foreach_current_index(lc) + 1;
+		bool		kept = agg->kind == DYN_AGG_EXTREMUM || agg->kind == DYN_AGG_REREAD;
 
-		appendStringInfo(&select, ", g.o%d", j);
-		if (agg->kind == DYN_AGG_EXTREMUM || agg->kind == DYN_AGG_REREAD)
-			appendStringInfo(&select, ", CASE WHEN g.reread THEN s.c%d ELSE g.v%d END AS v%d",
-							 node->nkeys + j, j, j);
+		appendStringInfo(&select, ", g.o%d, CASE WHEN g.reread THEN %s ELSE g.v%d END AS v%d", j,
+						 kept ? psprintf("s.c%d", node->nkeys + j) :
+						 output_text(agg, "s.n", psprintf("s.m%d", j), psprintf("s.s%d", j)), j, j);
 	}
 	appendStringInfoString(&select, ", g.reread");
 	return joined(groups, select.data, psprintf("u%d", node->no), psprintf("r%d", node->no), "LEFT JOIN");
@@ -440,65 +438,97 @@ check_group(Groups *groups, TupleTableSlot *slot)
 	}
 }
 
-/* The delta, −old +new for each group, and how the state table changes. */
-static void
-emit_delta(Groups *groups, DynRows *final, DynRows *delta)
+/*
+ * The delta, −old +new for each group whose output changed, and how the state
+ * table changes.  No two of its rows are the same, as no two groups are.
+ */
+static DynRows *
+make_delta(Groups *groups, DynRows *final)
 {
 	DynNode    *node = groups->node;
-	char	   *source = final->name;
-	StringInfoData old;
-	StringInfoData new;
-	ListCell   *lc;
+	DynRows    *delta = dyn_rows_begin(psprintf("d%d", node->no), dyn_delta_desc(node->ncolumns, node->columns),
+									   dyn_delta_identity(node->ncolumns, node->columns));
 	TupleTableSlot *slot = dyn_rows_slot(final);
 
 	while (dyn_rows_next(final, slot))
 	{
 		bool		had = DatumGetBool(slot->tts_values[node->nkeys]);
 		int64		n = DatumGetInt64(slot->tts_values[node->nkeys + 1]);
+		bool		has = n > 0 || (had && node->nkeys == 0);
 
 		check_group(groups, slot);
-		if (had && (n > 0 || node->nkeys == 0))
+		if (had && has)
 			groups->kept++;
 		else if (had)
 			groups->gone++;
-		else if (n > 0)
+		else if (has)
 			groups->made++;
+		if (had && has && !outputs_changed(groups, slot))
+			continue;
+		if (had)
+			put_output(groups, delta, -1, slot, 'o');
+		if (has)
+			put_output(groups, delta, 1, slot, 'v');
 	}
 	ExecDropSingleTupleTableSlot(slot);
+	return delta;
+}
 
-	initStringInfo(&old);
-	initStringInfo(&new);
-	appendStringInfo(&old, "SELECT (-1)::bigint AS w");
-	appendStringInfo(&new, "SELECT 1::bigint AS w");
-	for (int i = 1; i <= node->nkeys; i++)
-	{
-		appendStringInfo(&old, ", f.c%d", i);
-		appendStringInfo(&new, ", f.c%d", i);
-	}
-	foreach(lc, node->aggs)
-	{
-		int			j = foreach_current_index(lc) + 1;
+/* In u and f the old and the new output of an aggregate stand side by side, before the last column. */
+static int
+output_at(Groups *groups, TupleTableSlot *slot, int j, char which)
+{
+	int			naggs = list_length(groups->node->aggs);
 
-		appendStringInfo(&old, ", f.o%d", j);
-		appendStringInfo(&new, ", %s", output_text(node, lfirst(lc), j, "f"));
+	return slot->tts_tupleDescriptor->natts - 1 - 2 * (naggs - j) - (which == 'o' ? 2 : 1);
+}
+
+static bool
+outputs_changed(Groups *groups, TupleTableSlot *slot)
+{
+	for (int j = 1; j <= list_length(groups->node->aggs); j++)
+	{
+		int			old = output_at(groups, slot, j, 'o');
+		int			new = output_at(groups, slot, j, 'v');
+		Form_pg_attribute att = TupleDescAttr(slot->tts_tupleDescriptor, new);
+
+		if (slot->tts_isnull[old] != slot->tts_isnull[new] ||
+			(!slot->tts_isnull[old] &&
+			 !datum_image_eq(slot->tts_values[old], slot->tts_values[new], att->attbyval, att->attlen)))
+			return true;
 	}
-	if (groups->kept + groups->gone > 0)
-		dyn_execute(&groups->evaluation->execution,
-					psprintf("%s FROM %s f WHERE f.had", old.data, source), dyn_rows_sink, delta);
-	if (groups->kept + groups->made > 0)
-		dyn_execute(&groups->evaluation->execution,
-					psprintf("%s FROM %s f%s", new.data, source,
-							 node->nkeys ? " WHERE f.n > 0" : ""), dyn_rows_sink, delta);
+	return false;
+}
+
+/* The row of a group as it was (o) or is (v). */
+static void
+put_output(Groups *groups, DynRows *delta, int64 weight, TupleTableSlot *slot, char which)
+{
+	DynNode    *node = groups->node;
+	Datum	   *values = palloc(sizeof(Datum) * delta->desc->natts);
+	bool	   *isnull = palloc(sizeof(bool) * delta->desc->natts);
+
+	values[0] = Int64GetDatum(weight);
+	isnull[0] = false;
+	for (int i = 1; i <= node->ncolumns; i++)
+	{
+		int			from = i <= node->nkeys ? i - 1 : output_at(groups, slot, i - node->nkeys, which);
+
+		values[i] = slot->tts_values[from];
+		isnull[i] = slot->tts_isnull[from];
+	}
+	dyn_rows_put_values(delta, values, isnull);
+	pfree(values);
+	pfree(isnull);
 }
 
 /* Bring the state table up to date with f. */
 static void
-store_state(Groups *groups)
+store_state(Groups *groups, const char *final)
 {
 	DynNode    *node = groups->node;
 	DynExecution *execution = &groups->evaluation->execution;
 	char	   *state = groups->evaluation->sql.stages[node->no];
-	char	   *final = psprintf("f%d", node->no);
 	char	   *not_null = dyn_sql_not_null("g", groups->names, groups->types);
 	StringInfoData set;
 	StringInfoData names;
@@ -520,11 +550,10 @@ store_state(Groups *groups)
 	{
 		DynAgg	   *agg = lfirst(lc);
 		int			j = foreach_current_index(lc) + 1;
-		char	   *output = output_text(node, agg, j, "g");
 
-		appendStringInfo(&set, ", c%d = %s", node->nkeys + j, output);
+		appendStringInfo(&set, ", c%d = g.v%d", node->nkeys + j, j);
 		appendStringInfo(&names, ", c%d", node->nkeys + j);
-		appendStringInfo(&values, ", %s", output);
+		appendStringInfo(&values, ", g.v%d", j);
 		for (const char *column = STATE_COLUMNS; *column; column++)
 			if (keeps(agg, *column))
 			{
@@ -674,22 +703,15 @@ aggregate_text(DynEvaluation *evaluation, DynNode *node, DynAgg *agg)
 					names[agg->kind], agg->arg);
 }
 
-/* The aggregate's value from state columns. */
+/* The value of an aggregate that is counted or summed, from its state. */
 static char *
-output_text(DynNode *node, DynAgg *agg, int j, const char *alias)
+output_text(DynAgg *agg, const char *rows, const char *values, const char *sum)
 {
-	switch (agg->kind)
-	{
-		case DYN_AGG_COUNT:
-			return agg->arg ? psprintf("%s.m%d", alias, j) : psprintf("%s.n", alias);
-		case DYN_AGG_SUM:
-			return psprintf("CASE WHEN %s.m%d > 0 THEN %s.s%d END", alias, j, alias, j);
-		case DYN_AGG_AVG:
-			return psprintf("CASE WHEN %s.m%d > 0 THEN %s.s%d::pg_catalog.numeric / %s.m%d END",
-							alias, j, alias, j, alias, j);
-		default:
-			return psprintf("%s.v%d", alias, j);
-	}
+	if (agg->kind == DYN_AGG_COUNT)
+		return pstrdup(agg->arg ? values : rows);
+	if (agg->kind == DYN_AGG_SUM)
+		return psprintf("CASE WHEN %s > 0 THEN %s END", values, sum);
+	return psprintf("CASE WHEN %s > 0 THEN %s::pg_catalog.numeric / %s END", values, sum, values);
 }
 
 /* Does the sum of the argument fit a bigint, as the server's own sum of it does? */
@@ -728,7 +750,7 @@ update_desc(DynNode *node, bool fill)
 		natts++;
 		for (const char *column = STATE_COLUMNS; *column; column++)
 			natts += keeps(agg, *column);
-		if (!fill && (agg->kind == DYN_AGG_EXTREMUM || agg->kind == DYN_AGG_REREAD))
+		if (!fill)
 			natts++;
 	}
 	desc = CreateTemplateTupleDesc(natts + (fill ? 0 : 2));
@@ -752,13 +774,11 @@ update_desc(DynNode *node, bool fill)
 		return desc;
 	foreach(lc, node->aggs)
 	{
-		DynAgg	   *agg = lfirst(lc);
 		int			j = foreach_current_index(lc) + 1;
 		DynColumn  *column = output_column(node, j);
 
 		add_column(desc, &i, psprintf("o%d", j), column->type, column->typmod, column->collation);
-		if (agg->kind == DYN_AGG_EXTREMUM || agg->kind == DYN_AGG_REREAD)
-			add_column(desc, &i, psprintf("v%d", j), column->type, column->typmod, column->collation);
+		add_column(desc, &i, psprintf("v%d", j), column->type, column->typmod, column->collation);
 	}
 	add_column(desc, &i, "reread", BOOLOID, -1, InvalidOid);
 	Assert(i == desc->natts);
