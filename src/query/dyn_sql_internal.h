@@ -25,6 +25,9 @@ extern void dyn_sql_add_term(StringInfo buf, char *term);
 /* dyn_sql_order.c: the inputs (int) of a SELECT in the order in which steps join them */
 extern List *dyn_sql_join_order(DynNode *node);
 
+/* Has the input at most one row for each of those joined? */
+extern bool dyn_sql_join_at_most_one(DynNode *node, Bitmapset *joined, int input);
+
 /* dyn_sql_join.c */
 extern char *dyn_sql_join_content(DynSql *sql, DynNode *node);
 

@@ -6,7 +6,7 @@
  * find at most one row.  So a delta on its way through the steps hardly
  * becomes larger.  Of the inputs that could be next the one comes first that
  * takes away most rows for what looking them up costs, by conditions on itself
- * or on what hangs on it.
+ * or on what hangs on it, which then has to be looked up as well.
  */
 #include <postgres.h>
 
@@ -30,7 +30,7 @@
 #define SHARE_OF_OTHERS 0.33
 
 static int	next_input(DynNode *node, Bitmapset *joined);
-static double share_behind(DynNode *node, Bitmapset *joined, int input);
+static double share_behind(DynNode *node, Bitmapset *joined, int input, double *cost);
 static double share_of(DynNode *node, int input);
 static double share_of_condition(DynNode *node, Node *qual);
 static int	closeness(DynNode *node, Bitmapset *joined, int input);
@@ -52,6 +52,12 @@ dyn_sql_join_order(DynNode *node)
 		joined = bms_add_member(joined, input);
 	}
 	return order;
+}
+
+bool
+dyn_sql_join_at_most_one(DynNode *node, Bitmapset *joined, int input)
+{
+	return closeness(node, joined, input) == 2;
 }
 
 /* Of the inputs not joined yet the closest, of these the one that gains most, of these the largest. */
@@ -76,7 +82,12 @@ next_input(DynNode *node, Bitmapset *joined)
 			continue;
 		rows = input_rows(dyn_input(node, i));
 		if (close == 2)
-			gain = (1 - share_behind(node, joined, i)) / log2(rows + 2);
+		{
+			double		cost = 0;
+			double		share = share_behind(node, joined, i, &cost);
+
+			gain = (1 - share) / cost;
+		}
 		if (close > best_closeness || gain > best_gain || (gain == best_gain && rows > best_rows))
 		{
 			best = i;
@@ -91,16 +102,29 @@ next_input(DynNode *node, Bitmapset *joined)
 /*
  * Which share of the rows joined so far is left when an input is joined that
  * has at most one row for each, and with it all that has at most one for that.
+ * What looking these up costs is added to *cost.
  */
 static double
-share_behind(DynNode *node, Bitmapset *joined, int input)
+share_behind(DynNode *node, Bitmapset *joined, int input, double *cost)
 {
 	double		share = share_of(node, input);
 	Bitmapset  *with = bms_add_member(bms_copy(joined), input);
 
+	*cost += log2(input_rows(dyn_input(node, input)) + 2);
+
 	for (int i = 1; i <= list_length(node->inputs); i++)
 		if (!bms_is_member(i, with) && closeness(node, with, i) == 2 && closeness(node, joined, i) < 2)
-			share *= share_behind(node, with, i);
+		{
+			double		behind = 0;
+			double		its_share = share_behind(node, with, i, &behind);
+
+			/* for nothing but its conditions */
+			if (its_share < 1)
+			{
+				share *= its_share;
+				*cost += behind;
+			}
+		}
 	return share;
 }
 

@@ -14,7 +14,8 @@
  * delta double with each input.
  *
  * Inputs that did not change are joined with the step before which the order
- * has them (dyn_sql_order.c).
+ * has them (dyn_sql_order.c); with the one after which it has them, where they have
+ * at most one row for each of its own and so can only make it smaller.
  *
  * A single row, as of an aggregate over all rows, changes from one to another:
  * Δ = +new −old.  Where it stands in conditions only, its term is
@@ -60,6 +61,7 @@ dyn_sql_steps(DynSql *sql, DynNode *node)
 	List	   *added = NIL;
 	DynStep    *step = NULL;
 	List	   *order = dyn_sql_join_order(node);
+	Bitmapset  *joined = NULL;	/* of the order so far */
 	int			left = 0;
 	ListCell   *lc;
 
@@ -69,11 +71,13 @@ dyn_sql_steps(DynSql *sql, DynNode *node)
 	foreach(lc, order)
 	{
 		int			input = lfirst_int(lc);
+		bool		at_most_one = dyn_sql_join_at_most_one(node, joined, input);
 		DynStep    *before;
 
+		joined = bms_add_member(joined, input);
 		if (!sql->changed[dyn_input(node, input)->no])
 		{
-			if (step && left == 0)
+			if (step && (left == 0 || (steps != NIL && added == NIL && at_most_one)))
 				step->added = lappend_int(step->added, input);
 			else
 				added = lappend_int(added, input);
