@@ -86,6 +86,40 @@ RESET ROLE;
 SELECT dyntable_warehouse('wh_mine', owner => 'regress_wh_other');
 SELECT name, owner FROM dyntable.warehouses WHERE name = 'wh_mine';
 
+-- roles that own or may use one, and those for whom a source is tracked: DROP ROLE, DROP OWNED and REASSIGN OWNED know of them
+CREATE ROLE regress_wh_gone;
+GRANT CREATE ON SCHEMA public TO regress_wh_gone;
+GRANT SELECT ON wh_source TO regress_wh_gone;
+SELECT dyntable_track('wh_source', 'regress_wh_gone');
+SELECT dyntable_warehouse('wh_gone', owner => 'regress_wh_gone');
+SELECT dyntable_warehouse('wh_c', grant_to => 'regress_wh_gone');
+SET ROLE regress_wh_gone;
+SELECT dyntable_create('wh_y', 'SELECT id FROM wh_source', '1 day', warehouse => 'wh_gone');
+RESET ROLE;
+SELECT attempt('DROP ROLE regress_wh_gone');
+SET ROLE regress_wh_gone;
+SELECT dyntable_alter('wh_y', warehouse => 'default');
+SELECT dyntable_warehouse('wh_gone', grant_to => 'public');
+RESET ROLE;
+ALTER TABLE wh_y OWNER TO CURRENT_USER;
+SELECT dyntable_alter('wh_y', warehouse => 'wh_gone');
+SELECT attempt('DROP OWNED BY regress_wh_gone');
+SELECT attempt('DROP OWNED BY regress_wh_other');
+SELECT name, owner = current_user AS mine, granted_to FROM dyntable.warehouses WHERE name IN ('wh_gone', 'wh_mine', 'wh_c') ORDER BY 1;
+REASSIGN OWNED BY regress_wh_gone TO CURRENT_USER;
+SELECT name, owner = current_user AS mine FROM dyntable.warehouses WHERE name = 'wh_gone';
+-- the server warns of what others have granted
+SET client_min_messages = error;
+SET ROLE regress_wh_gone;
+DROP OWNED BY CURRENT_USER;
+RESET ROLE;
+RESET client_min_messages;
+SELECT name, granted_to FROM dyntable.warehouses WHERE name = 'wh_c';
+SELECT count(*) FROM dyntable.tracked;
+DROP OWNED BY regress_wh_gone;
+DROP ROLE regress_wh_gone;
+DROP TABLE wh_y;
+
 -- refused
 SELECT attempt($$SELECT dyntable_warehouse(NULL)$$);
 SELECT attempt($$SELECT dyntable_warehouse('')$$);

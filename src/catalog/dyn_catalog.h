@@ -396,6 +396,10 @@ extern void dyn_warehouse_resume(const char *name);
 extern List *dyn_warehouse_tables(const char *name);	/* of Oid, tables that use it */
 extern void dyn_warehouse_delete(const char *name);
 
+/* Roles that are named by warehouses and tracked sources. */
+extern void dyn_roles_revoke(Oid role); /* what was granted to it */
+extern List *dyn_roles_reassign(Oid role, Oid successor);	/* its warehouses; their names */
+
 /* snapshots */
 extern DynSnapshot *dyn_snapshot_from_text(const char *text);
 extern char *dyn_snapshot_to_text(const DynSnapshot *snapshot);

@@ -166,7 +166,7 @@ create_options(FunctionCallInfo fcinfo, DynTableOptions *options)
 		options->lag = dyn_option_lag(target_lag ? target_lag : DYN_DEFAULT_LAG);
 	options->on_schedule = initialize != NULL && dyn_option_on_schedule(initialize);
 	if (options->warehouse == NULL)
-		options->warehouse = "default";
+		options->warehouse = DYN_DEFAULT_WAREHOUSE;
 	dyn_option_check_warehouse(options->warehouse);
 	options->initial_warehouse = dyn_argument_text(fcinfo, 10);
 	options->frozen_where = dyn_argument_text(fcinfo, 11);

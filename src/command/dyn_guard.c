@@ -37,6 +37,7 @@
 #include "command/dyn_command.h"
 #include "command/dyn_cycle.h"
 #include "command/dyn_names.h"
+#include "command/dyn_owned.h"
 #include "command/dyn_region.h"
 #include "command/dyn_transaction.h"
 #include "compat/dyn_compat.h"
@@ -307,11 +308,13 @@ guard_process_utility(PlannedStmt *pstmt, const char *query_string, bool read_on
 {
 	Node	   *statement = pstmt->utilityStmt;
 	Oid			renamed;
+	List	   *owned;
 
 	dyn_origin_unmark();
 	dyn_notify_watch(statement);
 	check_utility(statement);
 	renamed = dyn_relation_to_rename(statement);
+	owned = dyn_owned_before(statement);
 	if (previous_process_utility)
 		previous_process_utility(pstmt, query_string, read_only_tree, context, params,
 								 query_env, dest, qc);
@@ -320,6 +323,7 @@ guard_process_utility(PlannedStmt *pstmt, const char *query_string, bool read_on
 								query_env, dest, qc);
 
 	dyn_stages_left_drop();
+	dyn_owned_after(statement, owned);
 
 	/* What the view reads now is known only afterwards. */
 	if (IsA(statement, ViewStmt) && ((ViewStmt *) statement)->replace)

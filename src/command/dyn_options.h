@@ -13,10 +13,14 @@
 #include "catalog/dyn_catalog.h"
 
 #define DYN_DEFAULT_LAG "1 minute"
+#define DYN_DEFAULT_WAREHOUSE "default"
 
 /* An argument of type text as a string, NULL when it is null. */
 extern char *dyn_argument_text(FunctionCallInfo fcinfo, int argno);
 extern bool dyn_argument_bool(FunctionCallInfo fcinfo, int argno, bool otherwise);
+
+/* Raises an error where dynamic tables use it. */
+extern void dyn_warehouse_drop(const char *name);
 
 /* An argument of type regclass: a dynamic table, of which the caller is the owner. */
 extern Oid	dyn_argument_owned(FunctionCallInfo fcinfo, int argno);

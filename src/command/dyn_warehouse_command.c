@@ -167,7 +167,7 @@ require_owner(const DynWarehouse *warehouse)
 static bool
 is_default(const char *name)
 {
-	return strcmp(name, "default") == 0;
+	return strcmp(name, DYN_DEFAULT_WAREHOUSE) == 0;
 }
 
 /* Arguments 1 to 6 and 10 go into columns as they are, once they are found to be good. */
@@ -308,12 +308,25 @@ users_text(const List *relids)
 	return text.data;
 }
 
+void
+dyn_warehouse_drop(const char *name)
+{
+	List	   *users = dyn_warehouse_tables(name);
+
+	if (users != NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+				 errmsg("cannot drop warehouse \"%s\" because dynamic tables use it", name),
+				 errdetail("They are %s.", users_text(users)),
+				 errhint("Give them another one with dyntable_alter().")));
+	dyn_warehouse_delete(name);
+}
+
 Datum
 dyntable_drop_warehouse(PG_FUNCTION_ARGS)
 {
 	bool		if_exists = dyn_argument_bool(fcinfo, 1, false);
 	DynWarehouse *warehouse;
-	List	   *users;
 	char	   *name;
 
 	dyn_command_check("dyntable_drop_warehouse()");
@@ -333,13 +346,6 @@ dyntable_drop_warehouse(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_RESERVED_NAME),
 				 errmsg("warehouse \"default\" cannot be dropped"),
 				 errhint("Tables that name no warehouse use it.")));
-	users = dyn_warehouse_tables(name);
-	if (users != NIL)
-		ereport(ERROR,
-				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
-				 errmsg("cannot drop warehouse \"%s\" because dynamic tables use it", name),
-				 errdetail("They are %s.", users_text(users)),
-				 errhint("Give them another one with dyntable_alter().")));
-	dyn_warehouse_delete(name);
+	dyn_warehouse_drop(name);
 	PG_RETURN_VOID();
 }

@@ -20,7 +20,6 @@ CREATE TABLE dyntable.warehouse (
     created           timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 COMMENT ON TABLE dyntable.warehouse IS 'pools of refresh workers';
-INSERT INTO dyntable.warehouse (name, grantees) VALUES ('default', '{0}');
 
 -- What a dynamic table is.  target_lag NULL with schedule NULL: downstream.
 -- schedule 'manual': refreshed by nobody but dyntable_refresh.
@@ -251,3 +250,17 @@ CREATE TABLE dyntable.feed (
     keep  interval NOT NULL
 );
 COMMENT ON TABLE dyntable.feed IS 'dynamic tables whose changes are kept for those who follow them, and for how long';
+
+-- Roles that are named here are in use, as far as DROP ROLE is concerned.
+CREATE FUNCTION dyntable.roles_changed() RETURNS trigger
+    LANGUAGE C AS 'MODULE_PATHNAME', 'dyntable_roles_changed';
+REVOKE ALL ON FUNCTION dyntable.roles_changed() FROM PUBLIC;
+COMMENT ON FUNCTION dyntable.roles_changed() IS 'tells the server which roles the rows of a table name';
+CREATE TRIGGER roles_changed AFTER INSERT OR DELETE OR UPDATE OF owner, grantees ON dyntable.warehouse
+    FOR EACH STATEMENT EXECUTE FUNCTION dyntable.roles_changed();
+CREATE TRIGGER roles_changed AFTER INSERT OR DELETE OR UPDATE ON dyntable.tracked
+    FOR EACH STATEMENT EXECUTE FUNCTION dyntable.roles_changed();
+-- A restore sets session_replication_role.
+ALTER TABLE dyntable.warehouse ENABLE ALWAYS TRIGGER roles_changed;
+ALTER TABLE dyntable.tracked ENABLE ALWAYS TRIGGER roles_changed;
+INSERT INTO dyntable.warehouse (name, grantees) VALUES ('default', '{0}');
