@@ -153,6 +153,11 @@ SELECT status FROM dyntable_exec($$CREATE DYNAMIC TABLE aside TARGET_LAG = '1 da
     AS SELECT f.id, c.total FROM DYNAMIC_TABLE_REFRESH_BOUNDARY(exec.frozen) f JOIN columns c USING (id)$$);
 SELECT source_name, boundary FROM dyntable.dependencies WHERE name = 'aside' ORDER BY source_name;
 SELECT dyntable_get_ddl('aside');
+CREATE VIEW over_frozen AS SELECT id FROM frozen;
+CREATE VIEW over_src AS SELECT id FROM src;
+SELECT status FROM dyntable_exec($$CREATE DYNAMIC TABLE aside_view TARGET_LAG = '1 day'
+    AS SELECT id FROM DYNAMIC_TABLE_REFRESH_BOUNDARY(over_frozen) JOIN DYNAMIC_TABLE_REFRESH_BOUNDARY(over_src) s USING (id)$$);
+SELECT source_name, boundary FROM dyntable.dependencies WHERE name = 'aside_view' ORDER BY source_name;
 SELECT detail -> 'name' AS name FROM dyntable_exec('ALTER DYNAMIC TABLE aside REFRESH');
 
 -- Several statements, one after the other, all or none

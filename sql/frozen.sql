@@ -141,6 +141,13 @@ SELECT scheduling_state FROM dyntable.dynamic_tables WHERE relid = 'aside'::regc
 SELECT dyntable_alter('aside', boundary => '{}');
 SELECT name FROM dyntable_refresh('aside') ORDER BY name::text;
 SELECT dyntable_alter('aside', boundary => '{event}');
+-- by the name of a view: the dynamic tables that it reads
+CREATE VIEW over_base AS SELECT b.k, b.v, h.n FROM base b LEFT JOIN (SELECT k, count(*) AS n FROM "above" a JOIN event ON true GROUP BY k) h USING (k);
+SELECT dyntable_create('by_view', 'SELECT k, v FROM over_base JOIN full_days ON v > total', target_lag => '1 minute', boundary => '{over_base}');
+SELECT source_name, boundary FROM dyntable.dependencies WHERE name = 'by_view' ORDER BY source_name;
+SELECT inputs FROM dyntable.dynamic_table_graph_history() WHERE name = 'by_view';
+CREATE VIEW over_event AS TABLE event;
+SELECT dyntable_alter('by_view', boundary => '{over_event}');
 SELECT dyntable_create('no', 'SELECT id FROM event', boundary => '{base}');
 SET client_min_messages = warning;
 DROP SCHEMA frozen CASCADE;

@@ -106,6 +106,7 @@ extern void dyn_slot_name(Oid dboid, char *name);
 /* Begin and commit a transaction in one of our processes. */
 extern void dyn_own_begin(void);
 extern void dyn_own_commit(void);
+extern bool dyn_own_latch_doubtful;	/* one has run since this was set to false */
 
 /* dyn_worker.c: a transaction of the capture worker that wrote something has ended. */
 extern void dyn_worker_committed(void);

@@ -115,6 +115,8 @@ allow_plugin(void)
 		SetConfigOption("output_plugin_libraries", PLUGIN, PGC_SUSET, PGC_S_SESSION);
 }
 
+bool		dyn_own_latch_doubtful = false;
+
 /*
  * A transaction of the process's own.  Afterwards the memory context is the
  * one that lives as long as the process, whatever the transaction left.
@@ -134,6 +136,7 @@ dyn_own_commit(void)
 	PopActiveSnapshot();
 	CommitTransactionCommand();
 	MemoryContextSwitchTo(TopMemoryContext);
+	dyn_own_latch_doubtful = true;
 	if (counts && dyn_capture_worker)
 		dyn_worker_committed();
 }

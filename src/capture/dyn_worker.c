@@ -63,6 +63,9 @@
 #define IDLE_POLL_MS		1000
 #define NO_SLOT_POLL_MS		60000
 
+/* After statements, so soon whether somebody set the latch meanwhile. */
+#define DOUBT_MS			50
+
 /* Quiet is what had nothing for so long. */
 #define QUIET_MS			5000
 
@@ -692,6 +695,14 @@ poll_interval(TimestampTz last_wal, TimestampTz last_change)
 		poll = IDLE_POLL_MS;
 	else if (TimestampDifferenceExceeds(last_change, now, QUIET_MS))
 		poll = WAL_POLL_MS;
+
+	/*
+	 * A statement may have waited for a lock or for I/O, which resets the latch:
+	 * whoever set it meanwhile, as for new settings, would not be heard.
+	 */
+	if (dyn_own_latch_doubtful)
+		poll = Min(poll, DOUBT_MS);
+	dyn_own_latch_doubtful = false;
 	return Min(poll, TimestampDifferenceMilliseconds(now, next) + 1);
 }
 
@@ -730,6 +741,7 @@ worker_loop(void)
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
 			look_wanted = true;
+			look_not_before = 0;	/* settings hold at once */
 		}
 		AcceptInvalidationMessages();
 		if (look_at_extension)

@@ -207,7 +207,7 @@ adopt_alone(void *arg)
 static void
 try_adopt(DynRestored *restored)
 {
-	ErrorData  *error = dyn_try(adopt_alone, restored);
+	ErrorData  *error = dyn_try(adopt_alone, restored, true);
 
 	if (error == NULL)
 		return;

@@ -38,6 +38,7 @@
 #include "command/dyn_transaction.h"
 #include "compat/dyn_compat.h"
 #include "query/dyn_query.h"
+#include "refresh/dyn_execute.h"
 #include "refresh/dyn_refresh.h"
 
 /* How long to wait for those who have locked a source exclusively. */
@@ -134,33 +135,11 @@ is_captured(const DynEdge *edge)
 	return source != NULL && list_difference_int(edge->columns, source->columns) == NIL;
 }
 
-/*
- * An error inside must end the subtransaction before it goes on, or the server
- * would take it for the subtransaction's alone.
- */
 void
 dyn_undone(void (*work) (void *arg), void *arg)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData  *volatile error = NULL;
+	ErrorData  *error = dyn_try(work, arg, false);
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		work(arg);
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-	}
-	PG_END_TRY();
-	RollbackAndReleaseCurrentSubTransaction();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
 	if (error != NULL)
 		ReThrowError(error);
 }

@@ -16,6 +16,7 @@
 #include "command/dyn_exec.h"
 #include "command/dyn_options.h"
 #include "command/dyn_parse.h"
+#include "command/dyn_region.h"
 #include "query/dyn_query.h"
 
 /* Names of a query's columns, NULL for those without one. */
@@ -161,12 +162,12 @@ add_boundaries(DynExec *exec, DynStatement *statement)
 
 		exec->parser.blame = name->at;
 		relid = RangeVarGetRelid(dyn_option_name(name->text), NoLock, true);
-		if (OidIsValid(relid) && dyn_is_dynamic_table(relid))
+		if (OidIsValid(relid) && dyn_boundary_tables(relid) != NIL)
 			appendStringInfo(&list, "%s%u", list.len ? "," : "", relid);
 		else if (OidIsValid(relid))
 			ereport(NOTICE,
 					(errmsg("DYNAMIC_TABLE_REFRESH_BOUNDARY(%s) has no effect", name->text),
-					 errdetail("It is not a dynamic table.")));
+					 errdetail("It is neither a dynamic table nor a view over one.")));
 	}
 	if (list.len > 0)
 		add(statement, "boundary", psprintf("{%s}", list.data));

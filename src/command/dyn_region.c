@@ -13,6 +13,7 @@
 #include <access/genam.h>
 #include <access/table.h>
 #include <access/xact.h>
+#include <catalog/pg_class.h>
 #include <catalog/pg_trigger.h>
 #include <catalog/pg_type.h>
 #include <commands/trigger.h>
@@ -30,6 +31,7 @@
 
 #include "command/dyn_region.h"
 #include "query/dyn_frozen.h"
+#include "query/dyn_query.h"
 #include "refresh/dyn_frozen_rows.h"
 #include "refresh/dyn_refresh.h"
 #include "refresh/dyn_target.h"
@@ -95,6 +97,22 @@ dyn_region_set(DynTable *table, Query *query, const char *text, bool installed)
 		drop_useless_index(table->relid, after);
 }
 
+List *
+dyn_boundary_tables(Oid boundary)
+{
+	List	   *tables = NIL;
+	Query	   *query;
+	ListCell   *lc;
+
+	if (get_rel_relkind(boundary) != RELKIND_VIEW)
+		return dyn_is_dynamic_table(boundary) ? list_make1_oid(boundary) : NIL;
+	query = dyn_query_from_text(psprintf("SELECT * FROM %s", dyn_relation_name(boundary)));
+	foreach(lc, dyn_query_sources(query))
+		if (((DynEdge *) lfirst(lc))->kind == DYN_EDGE_DYNAMIC)
+			tables = lappend_oid(tables, ((DynEdge *) lfirst(lc))->source);
+	return tables;
+}
+
 void
 dyn_boundary_set(Oid relid, FunctionCallInfo fcinfo, int argno)
 {
@@ -102,30 +120,33 @@ dyn_boundary_set(Oid relid, FunctionCallInfo fcinfo, int argno)
 	bool	   *nulls;
 	int			count;
 	List	   *sources = NIL;
-	List	   *edges = dyn_edges_of(relid);
+	List	   *read = NIL;
 	ListCell   *lc;
 
 	if (PG_ARGISNULL(argno))
 		return;
 	deconstruct_array(PG_GETARG_ARRAYTYPE_P(argno), REGCLASSOID, sizeof(Oid), true, TYPALIGN_INT,
 					  &values, &nulls, &count);
+	foreach(lc, dyn_edges_of(relid))
+		if (((DynEdge *) lfirst(lc))->kind == DYN_EDGE_DYNAMIC)
+			read = lappend_oid(read, ((DynEdge *) lfirst(lc))->source);
 	for (int i = 0; i < count; i++)
 	{
-		Oid			source = nulls[i] ? InvalidOid : DatumGetObjectId(values[i]);
-		bool		reads = false;
+		Oid			boundary = nulls[i] ? InvalidOid : DatumGetObjectId(values[i]);
+		char	   *name = OidIsValid(boundary) ? get_rel_name(boundary) : NULL;
+		List	   *others = name ? list_difference_oid(read, dyn_boundary_tables(boundary)) : read;
+		List	   *found = list_difference_oid(read, others);
 
-		foreach(lc, edges)
-			reads |= ((DynEdge *) lfirst(lc))->source == source && ((DynEdge *) lfirst(lc))->kind == DYN_EDGE_DYNAMIC;
-		if (!reads)
+		if (found == NIL)
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("\"%s\" cannot be a boundary of dynamic table \"%s\"",
-							OidIsValid(source) && get_rel_name(source) ? get_rel_name(source) : "null",
+					 errmsg("\"%s\" cannot be a boundary of dynamic table \"%s\"", name ? name : "null",
 							get_rel_name(relid)),
-					 errdetail("A boundary is a dynamic table that its query reads.")));
-		sources = lappend_oid(sources, source);
+					 errdetail("A boundary is a dynamic table that its query reads, or a view over such tables.")));
+		sources = list_concat_unique_oid(sources, found);
 	}
 	dyn_edges_set_boundary(relid, sources);
+	dyn_version_note(relid);
 }
 
 /* The columns must fit in order, as for INSERT ... SELECT. */

@@ -17,7 +17,10 @@
  */
 extern void dyn_region_set(DynTable *table, Query *query, const char *text, bool installed);
 
-/* An argument of type regclass[]: dynamic tables that this one reads; sets its boundaries. */
+/* The dynamic tables that a boundary of this name is about: itself, or those that a view reads; NIL: it can be none. */
+extern List *dyn_boundary_tables(Oid boundary);
+
+/* An argument of type regclass[]: such relations, of which this table reads some; sets its boundaries. */
 extern void dyn_boundary_set(Oid relid, FunctionCallInfo fcinfo, int argno);
 
 /* Put the rows of another table of the same columns into a table that is not yet a dynamic one; of them the frozen ones. */

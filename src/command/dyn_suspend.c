@@ -9,6 +9,8 @@
  *	UPSTREAM_USER_SUSPENDED				... a table that it reads
  *	SUSPENDED_DUE_TO_ERRORS				too many failures in a row
  *	UPSTREAM_SUSPENDED_DUE_TO_ERRORS	... of a table that it reads
+ *	CLONED_AUTO_SUSPENDED				a clone (dyn_clone.c).  Nothing reads one that was
+ *										just made, so there is no cascade of it
  *
  * Suspending cascades to all that bring the table along and are active;
  * resuming to those that were suspended for the sake of an upstream one, once

@@ -72,7 +72,10 @@ extern int64 dyn_execute_query(DynExecution *execution, Query *query, DynRowSink
 extern DynRows *dyn_execute_rows(DynExecution *execution, const char *name, const char *statement,
 								 TupleDesc desc, const bool *identity);
 
-/* Call work in a subtransaction.  NULL, or what it raised: then nothing is left of what it did. */
-extern ErrorData *dyn_try(void (*work) (void *arg), void *arg);
+/*
+ * Call work in a subtransaction.  NULL, or what it raised.  Nothing is left of what it did,
+ * locks included, if it raised something or is not to be kept.
+ */
+extern ErrorData *dyn_try(void (*work) (void *arg), void *arg, bool keep);
 
 #endif							/* DYN_EXECUTE_H */

@@ -84,7 +84,7 @@ dyn_lock_if_unread(Oid relid)
 	if (now < not_before)
 		return false;
 	not_before = TimestampTzPlusMilliseconds(now, QUEUE_AGAIN_MS);
-	error = dyn_try(queue_for_lock, &relid);
+	error = dyn_try(queue_for_lock, &relid, true);
 	if (error != NULL && error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE &&
 		error->sqlerrcode != ERRCODE_T_R_DEADLOCK_DETECTED)
 		ReThrowError(error);

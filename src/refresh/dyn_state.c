@@ -120,7 +120,7 @@ run_ddl(void *arg)
 bool
 dyn_state_try_ddl(char *command)
 {
-	ErrorData  *error = dyn_try(run_ddl, command);
+	ErrorData  *error = dyn_try(run_ddl, command, true);
 
 	if (error != NULL && error->sqlerrcode != ERRCODE_PROGRAM_LIMIT_EXCEEDED)
 		ReThrowError(error);

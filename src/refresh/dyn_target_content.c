@@ -321,7 +321,7 @@ dyn_target_apply(DynTarget *target, DynRows *delta)
 	dyn_feed_write(&target->evaluation.execution, sink, delta, target->position->refresh_no + 1, target->run->upto);
 	if (sink->outlived == NIL)
 		write_delta(&application);
-	else if ((error = dyn_try(write_delta, &application)) != NULL)
+	else if ((error = dyn_try(write_delta, &application, true)) != NULL)
 	{
 		if (!refused_by_outlived(sink, error))
 			ReThrowError(error);

@@ -235,7 +235,8 @@ SELECT t.relid::oid AS relid, c.relname AS name, n.nspname AS schema_name, t.que
        coalesce((SELECT jsonb_agg(jsonb_build_object(
                             'name', quote_ident(sn.nspname) || '.' || quote_ident(s.relname),
                             'kind', CASE WHEN e.kind = 'd' THEN 'DYNAMIC TABLE' WHEN s.relkind IN ('v', 'm') THEN 'VIEW'
-                                         ELSE 'TABLE' END) ORDER BY sn.nspname, s.relname)
+                                         ELSE 'TABLE' END) ||
+                        CASE WHEN e.boundary THEN jsonb '{"insideRefreshBoundary": true}' ELSE '{}' END ORDER BY sn.nspname, s.relname)
                    FROM dyntable.edge e JOIN pg_class s ON s.oid = e.source
                    JOIN pg_namespace sn ON sn.oid = s.relnamespace
                   WHERE e.relid = t.relid), '[]') AS inputs

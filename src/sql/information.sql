@@ -47,15 +47,25 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION dyntable.scheduling_state(text, text, text, timestamptz, timestamptz) IS 'a scheduling state as an object';
 
+CREATE FUNCTION dyntable.check_argument(wrong boolean, message text, detail text DEFAULT '') RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path = pg_catalog
+AS $argument$
+BEGIN
+    IF wrong THEN
+        RAISE EXCEPTION USING MESSAGE = message, ERRCODE = 'invalid_parameter_value', DETAIL = detail;
+    END IF;
+END
+$argument$;
+COMMENT ON FUNCTION dyntable.check_argument(boolean, text, text) IS 'raises an error about an argument that is wrong';
+
 CREATE FUNCTION dyntable.check_limit(result_limit integer) RETURNS integer
     LANGUAGE plpgsql STABLE
     SET search_path = pg_catalog
 AS $limit$
 BEGIN
-    IF result_limit NOT BETWEEN 1 AND 10000 THEN
-        RAISE EXCEPTION 'result_limit must be between 1 and 10000'
-            USING ERRCODE = 'invalid_parameter_value', DETAIL = format('It is %s.', result_limit);
-    END IF;
+    PERFORM dyntable.check_argument(result_limit NOT BETWEEN 1 AND 10000, 'result_limit must be between 1 and 10000',
+                                    format('It is %s.', result_limit));
     RETURN coalesce(result_limit, 100);
 END
 $limit$;
@@ -120,10 +130,8 @@ DECLARE
     since timestamptz := coalesce(dynamic_tables.refresh_data_timestamp_start, '-infinity');
     chosen oid[];
 BEGIN
-    IF include_connected AND (dynamic_tables.name IS NULL OR dynamic_tables.result_limit IS NOT NULL) THEN
-        RAISE EXCEPTION 'include_connected needs a name and takes no result_limit'
-            USING ERRCODE = 'invalid_parameter_value';
-    END IF;
+    PERFORM dyntable.check_argument(include_connected AND (dynamic_tables.name IS NULL OR dynamic_tables.result_limit IS NOT NULL),
+                                    'include_connected needs a name and takes no result_limit');
     chosen := ARRAY(
         SELECT t.relid::oid FROM dyntable.dynamic_tables t
         WHERE dynamic_tables.name IS NULL OR t.name = dynamic_tables.name OR
@@ -193,10 +201,7 @@ DECLARE
     older boolean;
     shown bigint;
 BEGIN
-    IF since > upto THEN
-        RAISE EXCEPTION 'data_timestamp_start must not be later than data_timestamp_end'
-            USING ERRCODE = 'invalid_parameter_value';
-    END IF;
+    PERFORM dyntable.check_argument(since > upto, 'data_timestamp_start must not be later than data_timestamp_end');
     -- those that are there; a dropped table has only its old name
     chosen := ARRAY(
         SELECT t.relid::oid FROM dyntable.dynamic_tables t
@@ -284,14 +289,10 @@ RETURNS SETOF dyntable.graph_history_row
 AS $graph$
 #variable_conflict use_column
 BEGIN
-    IF as_of IS NOT NULL AND (history_start IS NOT NULL OR history_end IS NOT NULL) THEN
-        RAISE EXCEPTION 'as_of and history_start cannot be given together'
-            USING ERRCODE = 'invalid_parameter_value';
-    END IF;
-    IF history_end IS NOT NULL AND (history_start IS NULL OR history_start > history_end) THEN
-        RAISE EXCEPTION 'history_end needs a history_start that is not later'
-            USING ERRCODE = 'invalid_parameter_value';
-    END IF;
+    PERFORM dyntable.check_argument(as_of IS NOT NULL AND (history_start IS NOT NULL OR history_end IS NOT NULL),
+                                    'as_of and history_start cannot be given together');
+    PERFORM dyntable.check_argument(history_end IS NOT NULL AND (history_start IS NULL OR history_start > history_end),
+                                    'history_end needs a history_start that is not later');
     RETURN QUERY
     SELECT v.name, v.schema_name, current_database()::text, quote_ident(v.schema_name) || '.' || quote_ident(v.name),
            v.inputs,

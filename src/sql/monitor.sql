@@ -89,6 +89,38 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION dyntable.sees_all() IS 'whether the current user may see all of dyntable''s views';
 
+-- Functions, for as parts of the view's plan these two would make it so dear that
+-- every look at it were compiled.  They tell names, which pg_class tells as well.
+CREATE FUNCTION dyntable.stopped_upstream(relid oid) RETURNS text
+    LANGUAGE SQL STABLE STRICT SECURITY DEFINER
+    SET search_path = pg_catalog
+    SET jit = off
+BEGIN ATOMIC
+    WITH RECURSIVE up (relid) AS (
+        SELECT e.source FROM dyntable.pull e WHERE e.relid = stopped_upstream.relid
+        UNION
+        SELECT e.source FROM up JOIN dyntable.pull e ON e.relid = up.relid)
+    SELECT string_agg(dyntable.qualified(u.relid), ', ' ORDER BY u.relid::oid)
+    FROM up JOIN dyntable.dynamic_table u ON u.relid = up.relid JOIN dyntable.warehouse w ON w.name = u.warehouse
+    WHERE u.state = 'SUSPENDED' OR (w.suspended AND NOT w.auto_resume);
+END;
+COMMENT ON FUNCTION dyntable.stopped_upstream(oid) IS 'the tables that keep one from being refreshed which reads them; null: none';
+
+CREATE FUNCTION dyntable.consumed(relid oid) RETURNS boolean
+    LANGUAGE SQL STABLE STRICT SECURITY DEFINER
+    SET search_path = pg_catalog
+    SET jit = off
+BEGIN ATOMIC
+    WITH RECURSIVE down (relid) AS (
+        SELECT e.relid FROM dyntable.pull e WHERE e.source = consumed.relid
+        UNION
+        SELECT e.relid FROM down JOIN dyntable.pull e ON e.source = down.relid)
+    SELECT EXISTS (
+        SELECT FROM down JOIN dyntable.dynamic_table d ON d.relid = down.relid
+        WHERE d.state = 'ACTIVE' AND (d.target_lag IS NOT NULL OR d.schedule IS NOT NULL));
+END;
+COMMENT ON FUNCTION dyntable.consumed(oid) IS 'whether an active table with a lag or a schedule reads one, also by way of others';
+
 CREATE VIEW dyntable.dynamic_tables WITH (security_barrier) AS
 SELECT c.relname AS name,
        n.nspname AS schema_name,
@@ -110,26 +142,7 @@ SELECT c.relname AS name,
        t.state AS scheduling_state,
        t.state_code AS scheduling_state_reason,
        CASE WHEN t.state = 'SUSPENDED' THEN t.suspended_on END AS suspended_on,
-       CASE WHEN t.state = 'SUSPENDED' THEN 'RESUME'
-            WHEN t.schedule = 'manual' THEN 'REFRESH'
-            WHEN EXISTS (SELECT FROM dyntable.warehouse w WHERE w.suspended AND NOT w.auto_resume AND w.name =
-                CASE WHEN p.populated AND p.reinit_reason IS NULL THEN t.warehouse
-                     ELSE coalesce(t.initialization_warehouse, t.warehouse) END) THEN 'WAREHOUSE'
-            WHEN EXISTS (
-                WITH RECURSIVE up (relid) AS (
-                    SELECT e.source FROM dyntable.pull e WHERE e.relid = t.relid
-                    UNION
-                    SELECT e.source FROM up JOIN dyntable.pull e ON e.relid = up.relid)
-                SELECT FROM up JOIN dyntable.dynamic_table u ON u.relid = up.relid JOIN dyntable.warehouse w ON w.name = u.warehouse
-                WHERE u.state = 'SUSPENDED' OR (w.suspended AND NOT w.auto_resume)) THEN 'UPSTREAM'
-            WHEN t.target_lag IS NULL AND t.schedule IS NULL AND NOT EXISTS (
-                WITH RECURSIVE down (relid) AS (
-                    SELECT e.relid FROM dyntable.pull e WHERE e.source = t.relid
-                    UNION
-                    SELECT e.relid FROM down JOIN dyntable.pull e ON e.source = down.relid)
-                SELECT FROM down JOIN dyntable.dynamic_table d ON d.relid = down.relid
-                WHERE d.state = 'ACTIVE' AND (d.target_lag IS NOT NULL OR d.schedule IS NOT NULL)) THEN 'CONSUMER'
-            WHEN p.retry_at > clock_timestamp() THEN 'RETRY' END AS waiting_for,
+       s.waiting_for,
        coalesce(p.populated, false) AS populated,
        f.data_timestamp,
        clock_timestamp() - f.data_timestamp AS age,
@@ -151,15 +164,16 @@ SELECT c.relname AS name,
            format('suspended after %s failures in a row: %s', p.failures, coalesce(h.message, 'see its history'))
        WHEN t.state_code = 'UPSTREAM_SUSPENDED_DUE_TO_ERRORS' THEN
            format('suspended because of failures of %s', coalesce(t.suspended_upstream, 'a table that it reads'))
-       WHEN t.state_code LIKE '%CLONED_AUTO_SUSPENDED' THEN 'a clone, not resumed yet'
-       WHEN t.state <> 'ACTIVE' THEN coalesce(t.state_code, 'suspended')
+       WHEN t.state_code = 'CLONED_AUTO_SUSPENDED' THEN 'a clone, not resumed yet'
+       WHEN s.waiting_for = 'RESUME' THEN coalesce(t.state_code, 'suspended')
        WHEN pg_is_in_recovery() THEN 'the server is a standby'
-       WHEN t.schedule = 'manual' THEN 'it is refreshed by dyntable_refresh() alone'
-       WHEN w.suspended AND NOT w.auto_resume THEN format('warehouse "%s" is suspended', w.name)
-       WHEN t.schedule IS NULL AND t.effective IS NULL THEN
-           'its target lag is downstream, and no table that reads it is refreshed because of a lag'
+       WHEN s.waiting_for = 'REFRESH' THEN 'it is refreshed by dyntable_refresh() alone'
+       WHEN s.waiting_for = 'WAREHOUSE' THEN format('warehouse "%s" is suspended', w.name)
+       WHEN s.waiting_for = 'UPSTREAM' THEN format('waits for %s, suspended or in a warehouse that is', dyntable.stopped_upstream(t.relid))
+       WHEN s.waiting_for = 'CONSUMER' THEN
+           'its target lag is downstream, and no table that reads it is refreshed because of a lag or schedule'
        WHEN h.state = 'UPSTREAM_FAILED' THEN 'waits for what it reads, which ' || h.message
-       WHEN p.retry_at > clock_timestamp() THEN
+       WHEN s.waiting_for = 'RETRY' THEN
            format('failed, and is tried again at %s: %s', p.retry_at, h.message)
        WHEN t.incremental AND dyntable.capture_problem() IS NOT NULL AND
             EXISTS (SELECT FROM dyntable.edge e WHERE e.relid = t.relid AND e.kind = 'b') THEN
@@ -203,7 +217,16 @@ JOIN pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN dyntable.position p ON p.relid = t.relid
 CROSS JOIN LATERAL (SELECT dyntable.freshness(t.relid, p.data_timestamp) AS data_timestamp) f
 CROSS JOIN (SELECT dyntable.sees_all() AS all_rows) m
-LEFT JOIN dyntable.warehouse w ON w.name = t.warehouse
+LEFT JOIN dyntable.warehouse w ON w.name =
+    CASE WHEN p.populated AND p.reinit_reason IS NULL THEN t.warehouse ELSE coalesce(t.initialization_warehouse, t.warehouse) END
+-- Nothing volatile here, or it would be computed for readers of other columns, too.
+CROSS JOIN LATERAL (
+    SELECT CASE WHEN t.state = 'SUSPENDED' THEN 'RESUME'
+                WHEN t.schedule = 'manual' THEN 'REFRESH'
+                WHEN w.suspended AND NOT w.auto_resume THEN 'WAREHOUSE'
+                WHEN dyntable.stopped_upstream(t.relid) IS NOT NULL THEN 'UPSTREAM'
+                WHEN t.target_lag IS NULL AND t.schedule IS NULL AND NOT dyntable.consumed(t.relid) THEN 'CONSUMER'
+                WHEN p.retry_at > statement_timestamp() THEN 'RETRY' END AS waiting_for) s
 LEFT JOIN LATERAL (
     SELECT * FROM dyntable.history l WHERE l.relid = t.relid ORDER BY l.id DESC LIMIT 1) h ON true
 WHERE m.all_rows OR has_table_privilege(c.oid, 'SELECT');
