@@ -1,6 +1,7 @@
 # dyntable: dynamic tables for PostgreSQL.
 #
 #   make demo   see it work          (installs what is missing, leaves nothing running)
+#   make dashboard                   (a page about the database that PGDATABASE names)
 #   make bench  see it measured      (bench/README.md)
 #   make test   see it proven        (the same, for all tests)
 #   make test-guide                  (only what the guide of the staging layer tells)
@@ -62,11 +63,21 @@ prepared:
 demo: prepared
 	@examples/staging/demo
 
-test: prepared
+# Beside what the demo needs: a browser, an exporter.
+tested: prepared
+	@scripts/setup test
+
+test: tested
 	@test/run
 
 test-guide: prepared
 	@test/run guide
+
+# Written whole or not at all.
+dashboard:
+	@mkdir -p build
+	@psql -XAtq -v template="$$(cat examples/monitoring/dashboard.html)" -f examples/monitoring/dashboard.sql >build/dashboard.new
+	@mv build/dashboard.new build/dashboard.html && echo build/dashboard.html
 
 test-long: prepared
 	@test/run long
@@ -81,7 +92,7 @@ test-matrix:
 test-sanitize:
 	@test/sanitize
 
-check-regress check-isolation check-pgtap check-tap: check-%: prepared
+check-regress check-isolation check-pgtap check-tap: check-%: tested
 	@test/run $*
 
-.PHONY: tree prepared demo bench test test-guide test-long test-matrix test-sanitize check-regress check-isolation check-pgtap check-tap
+.PHONY: tree prepared tested dashboard demo bench test test-guide test-long test-matrix test-sanitize check-regress check-isolation check-pgtap check-tap

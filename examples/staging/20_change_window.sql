@@ -1,0 +1,15 @@
+-- 20: another rolling window, in place.
+--
+--     psql -v days=3 -f 20_change_window.sql
+--
+-- Gives every definition that reads the landing tables the window asked for.  The
+-- tables stay the same ones, with grants, indexes and readers; the rows that leave or
+-- come in are applied as a difference by one refresh of all, at one data timestamp.
+\set ON_ERROR_STOP on
+BEGIN;
+SELECT dyntable_alter(relid, query => regexp_replace(query, $re$(ingestion_timestamp >= now\(\) - interval ')\d+( days')$re$,
+                                                     '\1' || :'days' || '\2', 'g'))
+FROM dyntable.dynamic_tables
+WHERE schema_name IN ('reference', 'staging') AND query ~ $re$ingestion_timestamp >= now\(\) - interval '\d+ days'$re$;
+SELECT name, action, rows_inserted, rows_updated, rows_deleted FROM dyntable_refresh();
+COMMIT;

@@ -1,0 +1,85 @@
+-- The guide, "Best Practices"
+
+--# 9.1 Start small: low-risk tables first, one after another
+SELECT min(created_on) < max(created_on) FROM dyntable.dynamic_tables WHERE schema_name IN ('reference', 'warehouse');
+--= t
+
+--# 9.2 Start small: validate against stored procedures (4.5 does it)
+SELECT to_regprocedure('staging.parallel_run_differences()') IS NOT NULL;
+--= t
+
+--# 9.3 Monitor: alerts for unhealthy tables
+SELECT enabled FROM monitoring.alert_rule WHERE name = 'unhealthy_table';
+--= t
+
+--# 9.4 Monitor: performance trends weekly
+SELECT count(DISTINCT table_name) >= 11 FROM monitoring.vw_performance_degradation;
+--= t
+
+--# 9.5 Monitor: costs monthly
+SELECT count(*) >= 11 FROM monitoring.cost_per_table('1 month');
+--= t
+
+--# 9.6 Optimise for incremental: the reason is recorded where it is not
+SELECT count(*) FROM dyntable.dynamic_tables WHERE refresh_mode <> 'INCREMENTAL';
+--= 0
+
+--# 9.7 Right-size the lag: different lags for different priorities, and DOWNSTREAM for what is between
+SELECT count(DISTINCT target_lag) >= 3 FROM dyntable.dynamic_tables;
+SELECT dyntable_create('guide.between', 'SELECT facility_id, capacity FROM ods_raw.ods_facilities_source', 'downstream');
+SELECT dyntable_create('guide.top', 'SELECT sum(capacity) AS capacity FROM guide.between', '1 hour');
+SELECT name, target_lag, effective_target_lag FROM dyntable.dynamic_tables WHERE name IN ('between', 'top') ORDER BY 1;
+SELECT dyntable_drop('guide.between', cascade => true);
+--= t
+--= guide."between"
+--= guide.top
+--= between|downstream|1 hour
+--= top|1 hour|1 hour
+--=
+
+--# 9.8 Document dependencies: a diagram
+SELECT dyntable.graph('dot') LIKE 'digraph%', dyntable.graph('mermaid') LIKE 'graph%' OR dyntable.graph('mermaid') LIKE 'flowchart%';
+--= t|t
+
+--# 9.9 Document dependencies: upstream and downstream consumers
+SELECT count(*) > 6 FROM monitoring.vw_downstream_consumers WHERE kind = 'VIEW';
+--= t
+
+--# 9.10 Plan changes: what others read cannot be dropped by accident
+DROP TABLE staging.dt_stg_facilities;
+ALTER TABLE ods_raw.ods_facilities_source DROP COLUMN visn_name;
+SELECT action FROM dyntable_refresh('staging.dt_stg_facilities') WHERE name = 'staging.dt_stg_facilities'::regclass;
+ALTER TABLE ods_raw.ods_facilities_source ADD COLUMN visn_name text;
+\! examples/staging/deploy -At >/dev/null
+SELECT action FROM dyntable_refresh('staging.dt_stg_facilities') WHERE name = 'staging.dt_stg_facilities'::regclass;
+--~ ^ERROR:  cannot drop table staging.dt_stg_facilities because other objects depend on it
+--~ ^ERROR:  .*visn_name
+--~ INCREMENTAL|REINITIALIZE|NO_DATA
+
+--# 9.11 Test before production: a development copy, by clone
+SELECT dyntable_clone('staging.dt_stg_facilities', 'guide.dt_stg_facilities');
+SELECT action FROM dyntable_refresh('guide.dt_stg_facilities') WHERE name = 'guide.dt_stg_facilities'::regclass;
+SELECT missing + unexpected FROM dyntable_verify('guide.dt_stg_facilities');
+DROP TABLE guide.dt_stg_facilities;
+--= guide.dt_stg_facilities
+--~ INCREMENTAL|NO_DATA
+--= 0
+
+--# 9.12 Test before production: load with volumes like production's
+SELECT count(*) FROM pg_proc WHERE pronamespace = 'generator'::regnamespace AND proname = 'fill';
+--= 1
+
+--# 9.13 Disaster recovery: procedures as a backup, a documented rollback, a tested recovery
+\! ls examples/staging/10_procedures.sql examples/staging/14_rollback.sql examples/staging/15_recovery_drill.sql | wc -l
+--= 3
+
+--# 9.14 Version control: the DDL of every table
+SELECT count(*) FROM dyntable.dynamic_tables t WHERE dyntable_get_ddl(t.relid) LIKE '%dyntable_create%';
+--= 11
+
+--# 9.15 Version control: comments track changes
+COMMENT ON TABLE staging.dt_stg_facilities IS '1.1: window of 7 days';
+SELECT comment FROM dyntable.dynamic_tables WHERE name = 'dt_stg_facilities';
+SELECT count(*) > 0 FROM dyntable.dynamic_table_graph_history(history_start => now() - interval '1 day') WHERE name = 'dt_stg_facilities';
+--= 1.1: window of 7 days
+--= t

@@ -1,0 +1,142 @@
+# The page and the metrics of examples/monitoring: in a real browser, and scraped by a
+# real exporter.  Where one of these is not installed its part is skipped.
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+use DynTest;
+use HTTP::Tiny;
+use IO::Socket::INET;
+use Test::More;
+
+my $here = "$DynTest::ROOT/examples/monitoring";
+my $node = DynTest::new_node('dashboard');
+$node->safe_psql('postgres', <<'SQL');
+CREATE TABLE orders (id int PRIMARY KEY, customer text, parts int);
+INSERT INTO orders SELECT i, 'c' || i % 5, 1 FROM generate_series(1, 50) i;
+SELECT dyntable_create('dt_orders', 'SELECT customer, count(*) AS n FROM orders GROUP BY customer', '1 hour');
+SELECT dyntable_create('"x</script><b>"', 'SELECT sum(n) AS n FROM dt_orders', 'downstream');
+SELECT dyntable_create('dt_failing', 'SELECT id, 10 / parts AS share FROM orders', '1 second');
+SELECT dyntable_create('dt_idle', 'SELECT n FROM dt_orders WHERE n > 5', '1 hour');
+SELECT dyntable_suspend('dt_idle');
+INSERT INTO orders VALUES (51, 'c1', 0);
+SQL
+$node->poll_query_until('postgres', "SELECT last_refresh_state = 'FAILED' FROM dyntable.dynamic_tables WHERE name = 'dt_failing'")
+  or die 'it does not fail';
+$node->safe_psql('postgres', q(SELECT dyntable_refresh('"x</script><b>"')));
+page();
+metrics();
+$node->stop;
+done_testing();
+
+sub page
+{
+	my $page = "$ENV{TESTDIR}/page.html";
+	my $connect = $node->connstr('postgres');
+	is(system("psql -XAtq -d '$connect' -v template=\"\$(cat '$here/dashboard.html')\" -f '$here/dashboard.sql' >'$page'"), 0, 'the page is made');
+	my $html = slurp($page);
+	unlike($html, qr{(?:src|href)\s*=|url\(|import |https?://(?!www\.w3\.org/2000/svg)|fetch\(}, 'it takes nothing from the network');
+	unlike($html, qr{x</script>}, 'a name does not end the script');
+	my ($browser) = grep { -x } '/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome';
+  SKIP:
+	{
+		skip 'no chromium', 12 unless $browser;
+		# What the page has drawn, and whether it is wider than the window.
+		(my $probing = $html) =~ s{</body>}{<script>document.documentElement.dataset.wide = document.documentElement.scrollWidth - document.documentElement.clientWidth; document.documentElement.dataset.sections = [...document.querySelectorAll("section")].map(s => s.id).join(" ");</script></body>};
+		spew("$ENV{TESTDIR}/probing.html", $probing);
+		foreach my $width (500, 1280)
+		{
+			my $dom = run_browser($browser, '--dump-dom', "--window-size=$width,2000", "file://$ENV{TESTDIR}/probing.html");
+			like($dom, qr/data-ready="yes"/, "drawn at a width of $width");
+			like($dom, qr/data-wide="0"/, 'nothing is wider than the window');
+			like($dom, qr/data-sections="alerts graph tables lag refreshes quality capture"/, 'all sections are there');
+			is(scalar(() = $dom =~ /<g class="node">/g), 5, 'the graph has the four tables and their source');
+			like($dom, qr/failed 22012/, 'what fails is said to');
+		}
+		# Light and dark differ where nothing is drawn: in the corner.
+		my @light = screenshot($browser, 'light');
+		my @dark = screenshot($browser, 'dark', '--blink-settings=preferredColorScheme=0');
+		cmp_ok($light[0], '>', 10000, 'it looks like something');
+		isnt($light[1], $dark[1], 'dark looks otherwise than light');
+	}
+}
+
+sub metrics
+{
+	my ($exporter) = grep { -x } '/usr/bin/prometheus-postgres-exporter';
+  SKIP:
+	{
+		skip 'no prometheus-postgres-exporter', 6 unless $exporter;
+		my $listening = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1') or die "no port: $!";
+		my $port = $listening->sockport;
+		close $listening;
+		$node->safe_psql('postgres', 'CREATE ROLE prometheus LOGIN; GRANT pg_monitor TO prometheus');
+		my $pid = fork // die "fork: $!";
+		if (!$pid)
+		{
+			open(STDOUT, '>', "$ENV{TESTDIR}/exporter.log");
+			open(STDERR, '>&', \*STDOUT);
+			$ENV{DATA_SOURCE_NAME} = 'host=' . $node->host . ' port=' . $node->port . ' user=prometheus dbname=postgres sslmode=disable';
+			exec $exporter, "--web.listen-address=127.0.0.1:$port", "--extend.query-path=$here/postgres_exporter.yml",
+			  '--disable-default-metrics', '--disable-settings-metrics' or die "exec: $!";
+		}
+		my $text = '';
+		foreach (1 .. 300)
+		{
+			my $answer = HTTP::Tiny->new(timeout => 20)->get("http://127.0.0.1:$port/metrics");
+			$text = $answer->{content};
+			last if $answer->{success} && $text =~ /^dyntable_capture_running/m;
+			select(undef, undef, undef, 0.1);
+		}
+		kill 'TERM', $pid;
+		waitpid $pid, 0;
+		my $labels = 'database="postgres",schema="public"';
+		like($text, qr/^dyntable_table_age_seconds\{$labels,[^}]*table="dt_orders"\} [\d.e+-]+$/m, 'the age of a table is scraped');
+		like($text, qr/^dyntable_table_target_lag_seconds\{[^}]*table="dt_orders"\} 3600$/m, 'and its target lag');
+		like($text, qr/^dyntable_table_failing\{[^}]*table="dt_failing"\} 1$/m, 'and that it fails');
+		like($text, qr/^dyntable_table_suspended\{[^}]*table="dt_idle"\} 1$/m, 'and that it is suspended');
+		like($text, qr/^dyntable_refreshes_count\{action="incremental",[^}]*table="dt_orders"\} [1-9]/m, 'and its refreshes');
+		like($text, qr/^dyntable_capture_running\{[^}]*database="postgres"[^}]*\} 1$/m, 'and capture');
+		# Each metric that the dashboard for Grafana asks for is one of these.
+		my %asked = map { $_ => 1 } slurp("$here/grafana.json") =~ /(dyntable_[a-z_]+)(?=\{|,)/g;
+		my @missing = grep { $text !~ /^$_\{/m } sort keys %asked;
+		is("@missing", '', scalar(keys %asked) . ' metrics of the dashboard are there');
+	}
+}
+
+sub run_browser
+{
+	my ($browser, @arguments) = @_;
+	my @command = ($browser, '--headless', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--hide-scrollbars', "--user-data-dir=$ENV{TESTDIR}/browser", @arguments);
+	open(my $pipe, '-|', join(' ', map { "'$_'" } @command) . " 2>>'$ENV{TESTDIR}/browser.log'") or die "$browser: $!";
+	local $/;
+	my $out = <$pipe> // '';
+	close $pipe;
+	return $out;
+}
+
+# The size of a picture of the page, and its bytes.
+sub screenshot
+{
+	my ($browser, $name, @arguments) = @_;
+	my $file = "$ENV{TESTDIR}/$name.png";
+	run_browser($browser, @arguments, '--window-size=500,1500', "--screenshot=$file", "file://$ENV{TESTDIR}/page.html");
+	return (-s $file // 0, -e $file ? slurp($file) : $name);
+}
+
+sub slurp
+{
+	my ($file) = @_;
+	open(my $handle, '<:raw', $file) or die "$file: $!";
+	local $/;
+	return <$handle>;
+}
+
+sub spew
+{
+	my ($file, $content) = @_;
+	open(my $handle, '>:raw', $file) or die "$file: $!";
+	print $handle $content;
+	close $handle;
+	return;
+}
