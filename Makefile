@@ -73,6 +73,10 @@ test: tested
 test-guide: prepared
 	@test/run guide
 
+# From the comments of the objects, on a private server.
+reference: prepared
+	@scripts/reference
+
 # Written whole or not at all.
 dashboard:
 	@mkdir -p build
@@ -95,4 +99,4 @@ test-sanitize:
 check-regress check-isolation check-pgtap check-tap: check-%: tested
 	@test/run $*
 
-.PHONY: tree prepared tested dashboard demo bench test test-guide test-long test-matrix test-sanitize check-regress check-isolation check-pgtap check-tap
+.PHONY: tree prepared tested dashboard reference demo bench test test-guide test-long test-matrix test-sanitize check-regress check-isolation check-pgtap check-tap
