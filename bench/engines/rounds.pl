@@ -76,7 +76,14 @@ sub finish
 
 sub wal { return ask($admin, q{SELECT pg_current_wal_insert_lsn() - '0/0'}) }
 
-# ---- memory ----
+# ---- memory and processor ----
+
+# The processor time of a backend so far, in ms
+sub processor
+{
+	open my $file, '<', "/proc/$_[0]{backend}/schedstat" or return 0;
+	return (split ' ', <$file>)[0] / 1e6;
+}
 
 # The peak of a backend's memory begins here.
 sub memory_begin
@@ -365,7 +372,9 @@ sub measure
 			ask($admin, 'CALL wait_for_capture()');
 			my $before = wal();
 			memory_begin($session{$engine});
+			my $processor = processor($session{$engine});
 			my ($ms, $stamp) = $refresh{$engine}->($load, \%seen);
+			push @{ $seen{$engine}{processor} }, processor($session{$engine}) - $processor;
 			push @{ $seen{$engine}{memory} }, memory_end($session{$engine});
 			push @{ $seen{$engine}{ms} }, $ms;
 			push @{ $seen{$engine}{wal} }, wal() - $before;
@@ -392,7 +401,7 @@ sub report
 	{
 		my $source = $source_of{$engine};
 		my %line = (workload => $load->{name}, rows => 0 + $rows, batch => $kind, engine => $engine,
-			refresh_ms => number(median(@{ $seen->{$engine}{ms} })), wal_bytes => number(median(@{ $seen->{$engine}{wal} })),
+			refresh_ms => number(median(@{ $seen->{$engine}{ms} })), processor_ms => number(median(@{ $seen->{$engine}{processor} })), wal_bytes => number(median(@{ $seen->{$engine}{wal} })),
 			peak_kb => number(median(@{ $seen->{$engine}{memory} })));
 		if ($kind ne 'nothing')
 		{
