@@ -190,8 +190,9 @@ extern void dyn_table_set_state(Oid relid, bool suspended, const char *code);
 /* position */
 extern void dyn_position_insert(Oid relid);
 extern DynPosition *dyn_position_get(Oid relid);
+extern int64 dyn_position_refresh_no(Oid relid);
 
-/* UPDATE … SET refresh_no = refresh_no: the first statement of a run on a table (may raise 40001) */
+/* Lock it, before anything else that a run does on a table, as an UPDATE would (may raise 40001). */
 extern void dyn_position_claim(Oid relid);
 extern List *dyn_position_bases(void);	/* of DynPosition *, with nothing but relid and basis, where there is one */
 extern void dyn_position_store(const DynPosition *position);

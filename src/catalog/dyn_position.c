@@ -70,6 +70,21 @@ dyn_position_get(Oid relid)
 	return position;
 }
 
+int64
+dyn_position_refresh_no(Oid relid)
+{
+	static DynLookup select = {"position_pkey", {"refresh_no"}};
+	DynCall		call;
+	int64		refresh_no;
+
+	dyn_lookup_begin(&call, &select, relid);
+	if (call.nrows == 0)
+		position_missing(relid);
+	refresh_no = dyn_spi_int8(0, 1);
+	dyn_lookup_end(&call);
+	return refresh_no;
+}
+
 List *
 dyn_position_bases(void)
 {

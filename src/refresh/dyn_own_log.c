@@ -17,6 +17,7 @@
 #include <access/xact.h>
 #include <storage/bufmgr.h>
 #include <storage/lmgr.h>
+#include <utils/guc.h>
 #include <utils/lsyscache.h>
 #include <utils/rel.h>
 
@@ -121,11 +122,16 @@ dyn_own_log_write(DynExecution *execution, DynSink *sink, DynRows *delta, int64 
 static void
 discard_read(DynExecution *execution, Oid relid, int64 refresh_no)
 {
+	int			level = NewGUCNestLevel();
+
+	/* a bitmap scan passes what was discarded before each time, and marks none of it as dead in the index */
+	(void) set_config_option("enable_bitmapscan", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	execution->number = dyn_edge_min_refresh_no(relid, refresh_no - 1);
 	/* without statistics a range is taken for a small part of the table, an open end for a third */
 	dyn_execute(execution,
 				psprintf("DELETE FROM %s WHERE refresh_no > 0 AND refresh_no <= $1", dyn_own_log_name(relid)),
 				NULL, NULL);
+	AtEOXact_GUC(false, level);
 }
 
 static bool

@@ -51,7 +51,7 @@ static List *fill_as_it_stands(DynRun *run, Oid relid, int64 most, List *order);
 static void visit(Oid relid, List *asked, List **order, List **path);
 static List *refresh_all(DynRun *run, bool catch_errors);
 static void lock_tables(List *order);
-static void hold_logs(DynRun *run, List *order);
+static TimestampTz hold_logs(DynRun *run);
 static void begin_run(DynRun *run, List *order);
 static void wait_for_capture(DynRun *run);
 static bool run_captures(List *order);
@@ -402,26 +402,31 @@ dyn_position_holds(const DynRun *run, const DynPosition *position)
 /*
  * A table that is going to be filled holds no log by its position.  Until its
  * new position is committed the logs of its sources are kept for this
- * transaction, from before the snapshot on.
+ * transaction, from before the snapshot on.  Returns the latest data timestamp
+ * at which one of the tables stands.
  */
-static void
-hold_logs(DynRun *run, List *order)
+static TimestampTz
+hold_logs(DynRun *run)
 {
+	TimestampTz latest = DT_NOBEGIN;
 	ListCell   *lc;
+	ListCell   *ll;
 	ListCell   *le;
 
-	foreach(lc, order)
+	forboth(lc, run->order, ll, run->edges)
 	{
 		Oid			relid = lfirst_oid(lc);
 		DynPosition *position = dyn_position_get(relid);
 
-		if (dyn_position_holds(run, position))
+		latest = Max(latest, position->data_timestamp);
+		if (run->generation == 0 || dyn_position_holds(run, position))
 			continue;
 		run->held = lappend_oid(run->held, relid);
-		foreach(le, dyn_edges_of(relid))
+		foreach(le, lfirst(ll))
 			if (((DynEdge *) lfirst(le))->kind == DYN_EDGE_BASE)
 				dyn_capture_hold(((DynEdge *) lfirst(le))->source);
 	}
+	return latest;
 }
 
 void
@@ -432,24 +437,55 @@ dyn_run_lock(List *relids)
 
 /* The snapshot may be older than the locks. */
 static void
-check_sources(DynRun *run, List *order)
+check_sources(DynRun *run)
+{
+	ListCell   *ll;
+	ListCell   *le;
+
+	foreach(ll, run->edges)
+		foreach(le, lfirst(ll))
+			if (((DynEdge *) lfirst(le))->kind == DYN_EDGE_BASE)
+				dyn_source_check_snapshot(((DynEdge *) lfirst(le))->source, run->snapshot);
+}
+
+/* What the tables read, now that nobody else changes it; what downstream tables read is logged from now on. */
+static void
+read_edges(DynRun *run)
 {
 	ListCell   *lc;
 	ListCell   *le;
 
-	foreach(lc, order)
-		foreach(le, dyn_edges_of(lfirst_oid(lc)))
-			if (((DynEdge *) lfirst(le))->kind == DYN_EDGE_BASE)
-				dyn_source_check_snapshot(((DynEdge *) lfirst(le))->source, run->snapshot);
+	foreach(lc, run->order)
+	{
+		List	   *edges = dyn_edges_of(lfirst_oid(lc));
+
+		run->edges = lappend(run->edges, edges);
+		foreach(le, edges)
+			if (((DynEdge *) lfirst(le))->kind == DYN_EDGE_DYNAMIC)
+				dyn_own_log_ensure(((DynEdge *) lfirst(le))->source);
+	}
+}
+
+List *
+dyn_run_edges(const DynRun *run, Oid relid)
+{
+	ListCell   *lc;
+	ListCell   *ll;
+
+	forboth(lc, run->order, ll, run->edges)
+		if (lfirst_oid(lc) == relid)
+			return lfirst(ll);
+	elog(ERROR, "table with OID %u is not in the run", relid);
+	return NIL;
 }
 
 static void
 begin_run(DynRun *run, List *order)
 {
-	ListCell   *lc;
 	bool		captures = run_captures(order);
 	uint64		complete = 0;
 	uint64		ended = 0;
+	TimestampTz latest_data;
 
 	/*
 	 * Before we have an xid, which a slot being made would wait for.  A
@@ -461,24 +497,14 @@ begin_run(DynRun *run, List *order)
 												 &run->no_capture);
 	lock_tables(order);
 
-	/* downstream tables read the upstream's own log: it is kept from now on */
-	foreach(lc, order)
-	{
-		ListCell   *le;
-
-		foreach(le, dyn_edges_of(lfirst_oid(lc)))
-			if (((DynEdge *) lfirst(le))->kind == DYN_EDGE_DYNAMIC)
-				dyn_own_log_ensure(((DynEdge *) lfirst(le))->source);
-	}
-
-	if (run->generation != 0)
-		hold_logs(run, order);
+	read_edges(run);
+	latest_data = hold_logs(run);
 
 	if (IsolationUsesXactSnapshot())
 	{
 		run->upto = GetCurrentTransactionStartTimestamp();
 		run->snapshot = RegisterSnapshot(GetTransactionSnapshot());
-		check_sources(run, order);
+		check_sources(run);
 	}
 	else
 	{
@@ -492,13 +518,7 @@ begin_run(DynRun *run, List *order)
 		ended = latest->snapXactCompletionCount;
 		run->snapshot = RegisterSnapshot(latest);
 	}
-	foreach(lc, order)
-	{
-		DynPosition *position = dyn_position_get(lfirst_oid(lc));
-
-		if (position->data_timestamp > run->upto)
-			run->upto = position->data_timestamp;
-	}
+	run->upto = Max(run->upto, latest_data);
 	(void) GetTopTransactionId();
 	if (dyn_progress)
 		dyn_progress->run = U64FromFullTransactionId(GetTopFullTransactionId());

@@ -82,7 +82,7 @@ dyn_target_refresh(DynRun *run, Oid relid, const DynRetry *retry, DynResult *res
 	target.table = dyn_table_get(relid, false);
 	target.position = dyn_position_get(relid);
 	target.evaluation.relid = relid;
-	target.evaluation.edges = dyn_edges_of(relid);
+	target.evaluation.edges = dyn_run_edges(run, relid);
 
 	dyn_become_owner(target.table, &identity);
 	outer_rows = dyn_rows_open();

@@ -22,10 +22,14 @@ typedef struct DynRun
 	double		waited_us;		/* for capture */
 	double		queued_ms;		/* from when it was due to its start; -1: nobody planned it */
 	List	   *order;			/* of Oid: its tables, upstream first */
+	List	   *edges;			/* of each, in the same order, a List of DynEdge, as found under the locks */
 	List	   *held;			/* of Oid: tables that were seen to need a fill, logs held for them since before the snapshot */
 	DynTrigger	trigger;
 	DynGivenUp	given_up;		/* of the table whose refresh failed with ERRCODE_DYN_DEARER */
 } DynRun;
+
+/* What a table of the run reads: a List of DynEdge. */
+extern List *dyn_run_edges(const DynRun *run, Oid relid);
 
 /* Does a stored position keep the logs that the run reads, so that nothing else has to hold them? */
 extern bool dyn_position_holds(const DynRun *run, const DynPosition *position);

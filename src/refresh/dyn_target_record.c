@@ -45,7 +45,7 @@ dyn_target_record(DynTarget *target)
 
 		if (edge->kind == DYN_EDGE_DYNAMIC)
 		{
-			int64		refresh_no = dyn_position_get(edge->source)->refresh_no;
+			int64		refresh_no = dyn_position_refresh_no(edge->source);
 
 			if (refresh_no != edge->refresh_no)
 				dyn_edge_store_refresh_no(edge->relid, edge->source, refresh_no);
