@@ -1,5 +1,5 @@
 --
--- Frozen regions, rows to begin with, and boundaries.
+-- Frozen regions (acceptance 14), rows to begin with, and boundaries.
 --
 CREATE SCHEMA frozen;
 SET search_path = frozen, public;

@@ -26,6 +26,8 @@ my $CREATE_NEW = q{SELECT dyntable_create('c', 'SELECT id, v FROM new_src WHERE 
 my $T = 'SELECT grp, count(*) AS n, sum(v) AS total FROM src GROUP BY grp';
 my $REFRESH = "SELECT name, action FROM dyntable_refresh('t'); SELECT 'differs', * FROM (($T EXCEPT ALL TABLE t) UNION ALL (TABLE t EXCEPT ALL $T)) x";
 my $WRITE = 'INSERT INTO src (grp, v) VALUES (1, 1)';
+my $ALTER = q{SELECT dyntable_alter('c', query => 'SELECT id, v FROM src WHERE v > 1')};
+my $ALTER_COLUMNS = q{SELECT dyntable_alter('c', query => 'SELECT id, v, grp FROM src WHERE v > 0')};
 my $NEW = 'CREATE TABLE new_src (id int PRIMARY KEY, v int); INSERT INTO new_src VALUES (1, 1), (2, -2)';
 
 # What a scenario is called => [ the table it is about, what it does ].  BEGIN
@@ -62,15 +64,34 @@ my %SCENARIOS = (
 	'refresh with a cursor open over the table' => [ t => "BEGIN; DECLARE c CURSOR FOR SELECT * FROM t; FETCH c; $REFRESH; FETCH ALL FROM c; COMMIT" ],
 	'write the source, refresh with a cursor open over both' => [ t => "BEGIN; $WRITE; DECLARE c CURSOR FOR SELECT * FROM t, src; FETCH c; $REFRESH; FETCH ALL FROM c; COMMIT" ],
 	'refresh with a cursor WITH HOLD over the table' => [ t => "BEGIN; DECLARE c CURSOR WITH HOLD FOR SELECT * FROM t; FETCH c; COMMIT; BEGIN; $REFRESH; COMMIT; FETCH ALL FROM c; CLOSE c" ],
+	'alter the query' => [ c => "$CREATE; BEGIN; $ALTER; COMMIT" ],
+	'alter the columns' => [ c => "$CREATE; BEGIN; $ALTER_COLUMNS; COMMIT" ],
+	'alter the columns, ROLLBACK' => [ c => "$CREATE; BEGIN; $ALTER_COLUMNS; ROLLBACK" ],
+	'write the source, alter the columns' => [ c => "$CREATE; BEGIN; $WRITE; $ALTER_COLUMNS; COMMIT" ],
+	'clone' => [ c => "BEGIN; SELECT dyntable_clone('t', 'c'); COMMIT" ],
+	'write the source, clone' => [ c => "BEGIN; $WRITE; SELECT dyntable_clone('t', 'c'); COMMIT" ],
+	'clone, ROLLBACK' => [ c => "BEGIN; SELECT dyntable_clone('t', 'c'); ROLLBACK" ],
+	'swap, swap back' => [ t => "BEGIN; SELECT dyntable_swap('t', 'w'); SELECT dyntable_swap('t', 'w'); COMMIT" ],
+	'swap, ROLLBACK' => [ t => "BEGIN; SELECT dyntable_swap('t', 'w'); ROLLBACK" ],
+	'follow, refresh' => [ t => "BEGIN; SELECT dyntable_follow('t', '1 day'); $REFRESH; SELECT count(*) FROM dyntable_changes('t'); SELECT dyntable_follow('t', NULL); COMMIT" ],
+	'suspend, refresh, resume' => [ t => "BEGIN; SELECT dyntable_suspend('t'); $REFRESH; SELECT dyntable_resume('t'); COMMIT" ],
+	'create by dyntable_exec, refresh' => [ c => "BEGIN; SELECT dyntable_exec('CREATE DYNAMIC TABLE c TARGET_LAG = DOWNSTREAM REFRESH_MODE = INCREMENTAL AS SELECT id, v FROM src'); SELECT * FROM dyntable_refresh('c'); COMMIT" ],
+	'wait' => [ t => "BEGIN; SELECT dyntable_wait('t', '2000-01-01'); COMMIT" ],
 	'verify' => [ t => "BEGIN; SELECT * FROM dyntable_verify('t'); COMMIT" ],
 	'explain' => [ t => "BEGIN; SELECT count(*) FROM dyntable_explain('t'); COMMIT" ],
 	'create, PREPARE TRANSACTION' => [ c => "BEGIN; $CREATE; PREPARE TRANSACTION 'p'" ],
 	'refresh, PREPARE TRANSACTION' => [ t => "BEGIN; $REFRESH; PREPARE TRANSACTION 'p'" ],
 	'refresh, ROLLBACK TO SAVEPOINT, PREPARE TRANSACTION' => [ t => "BEGIN; SAVEPOINT a; $REFRESH; ROLLBACK TO a; PREPARE TRANSACTION 'p'" ],
+	'alter the query, PREPARE TRANSACTION' => [ t => "BEGIN; SELECT dyntable_alter('t', query => 'SELECT grp, count(*) AS n, max(v) AS total FROM src GROUP BY grp'); PREPARE TRANSACTION 'p'" ],
+	'clone, PREPARE TRANSACTION' => [ c => "BEGIN; SELECT dyntable_clone('t', 'c'); PREPARE TRANSACTION 'p'" ],
+	'follow, PREPARE TRANSACTION' => [ t => "BEGIN; SELECT dyntable_follow('t', '1 day'); PREPARE TRANSACTION 'p'" ],
 	'explain, PREPARE TRANSACTION, COMMIT PREPARED' => [ t => "BEGIN; SELECT count(*) FROM dyntable_explain('t'); PREPARE TRANSACTION 'p'; COMMIT PREPARED 'p'" ],
 	'drop, PREPARE TRANSACTION, COMMIT PREPARED' => [ c => "$CREATE; BEGIN; SELECT dyntable_drop('c'); PREPARE TRANSACTION 'p'; COMMIT PREPARED 'p'" ],
 	'create in a READ ONLY transaction' => [ c => "BEGIN READ ONLY; $CREATE; COMMIT" ],
 	'refresh in a READ ONLY transaction' => [ t => "BEGIN READ ONLY; $REFRESH; COMMIT" ],
+	'alter in a READ ONLY transaction' => [ t => "BEGIN READ ONLY; SELECT dyntable_alter('t', target_lag => '1 day'); COMMIT" ],
+	'clone in a READ ONLY transaction' => [ c => "BEGIN READ ONLY; SELECT dyntable_clone('t', 'c'); COMMIT" ],
+	'suspend in a READ ONLY transaction' => [ t => "BEGIN READ ONLY; SELECT dyntable_suspend('t'); COMMIT" ],
 	'refresh in a READ ONLY DEFERRABLE transaction' => [ t => "BEGIN READ ONLY DEFERRABLE; $REFRESH; COMMIT" ],
 	'refresh in a DEFERRABLE transaction' => [ t => "BEGIN DEFERRABLE; $REFRESH; COMMIT" ],
 

@@ -36,7 +36,7 @@ sub contradicts
 {
 	my ($name, $what, $message, $detail) = @_;
 	my ($status, $out, $errors) = $node->psql('postgres', "UPDATE s SET v = v + 1 WHERE id = 10; SELECT action FROM dyntable_refresh('$name')");
-	is($out, 'REINITIALIZE', "$name, $what: computed anew");
+	is($out, 'REINITIALIZE', "acceptance 15: $name, $what: computed anew");
 	like($errors, $message, "$name, $what: why");
 	like($errors, qr/DETAIL:  ${detail}The run of transaction \d+ with data timestamp 20.* computes the table anew/,
 		"$name, $what: which row, which run");

@@ -92,6 +92,27 @@ is_refreshed('beside', 'INCREMENTAL', '', 'the one beside');
 run(q{SELECT dyntable_drop(n) FROM unnest(ARRAY['above', 'beside']) n; UPDATE s SET v = 0 WHERE id = 3});
 is_refreshed('healthy', 'INCREMENTAL', '', 'with nobody above');
 is(run(q{SELECT count(*) FROM dyntable.stage WHERE relid = 'healthy'::regclass AND no = 0}), '0', 'a log that nobody reads goes');
+
+# ---- a change feed that nobody reads ----
+my $followed = run(q{SELECT dyntable_refresh('healthy'); SELECT dyntable_follow('healthy', '10 days')}) =~ s/.*\n//sr;
+my $feed = run(q{SELECT stage::regclass FROM dyntable.stage WHERE relid = 'healthy'::regclass AND no <> 0});
+$largest = 0;
+for (1 .. 30)
+{
+	run(q{UPDATE s SET v = v + 1; SELECT dyntable_refresh('healthy')});
+	my $size = run("SELECT pg_relation_size('$feed')");
+	$largest = $size if $size > $largest;
+}
+cmp_ok($largest, '>', 3 * 1024 * 1024, 'a change feed grows');
+cmp_ok($largest, '<', 6 * 1024 * 1024, 'up to dyntable.max_change_log');
+my ($status, $out, $error) = $node->psql('postgres', "SELECT count(*) FROM dyntable_changes('healthy', $followed)");
+like($error, qr/ERROR:  changes of dynamic table "healthy" are not kept from so long ago\nDETAIL:  They are kept since refresh \d+ with data timestamp .*\nHINT:  Read the table again/, 'who had not read so far is told');
+my $since = run(q{SELECT refresh_no FROM dyntable.dynamic_tables WHERE name = 'healthy'});
+run(q{UPDATE s SET v = -1 WHERE id = 5; SELECT dyntable_refresh('healthy')});
+is(run("SELECT action, data ->> 'v' FROM dyntable_changes('healthy', $since) ORDER BY action DESC LIMIT 1"), 'insert|0', 'and goes on from there');
+is_refreshed('healthy', 'NO_DATA', '', 'the table itself');
+run(q{SELECT dyntable_follow('healthy', NULL)});
+is(run(q{SELECT count(*) FROM dyntable.stage WHERE relid = 'healthy'::regclass}), '0', 'a feed that is given up goes');
 setting('dyntable.max_change_log', '16GB');
 
 # ---- an idle database ----

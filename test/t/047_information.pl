@@ -123,7 +123,7 @@ $_->end foreach $gate, $session, $listener;
 
 # ---- failures in history and why a table stands still ----
 is(sql(q{SELECT DISTINCT name, state, state_code, state_message FROM dyntable.dynamic_table_refresh_history(error_only => true) WHERE name IN ('quotient', 'above') ORDER BY 1}),
-	"above|UPSTREAM_FAILED|UPSTREAM_FAILED|could not be refreshed: public.quotient\nquotient|FAILED|22012|division by zero", 'the history names the input that failed');
+	"above|UPSTREAM_FAILED|UPSTREAM_FAILED|could not be refreshed: public.quotient\nquotient|FAILED|22012|division by zero", 'acceptance 5: UPSTREAM_FAILED is a state of its own, and names the input that failed');
 is(sql(q{SELECT statistics ?& '{queuedTimeMs,compilationTimeMs,executionTimeMs}' AND NOT statistics ? 'numInsertedRows' AND data_timestamp IS NOT NULL
 	FROM dyntable.dynamic_table_refresh_history(name => 'quotient', error_only => true) LIMIT 1}), 't', 'a failed refresh has its times alone');
 is(sql(q{SELECT name, standstill FROM dyntable.dynamic_tables WHERE name IN ('quotient', 'above') ORDER BY 1}),
