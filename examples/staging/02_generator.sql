@@ -16,6 +16,8 @@
 -- the same entity under two record ids, ties of ingestion time and of event
 -- time, NULL keys, missing fields, rows that came in days after their batch,
 -- records extracted again with and without a change.
+--
+-- JIT is off in these functions: compiling their statements takes longer than they do.
 \set ON_ERROR_STOP on
 
 CREATE SCHEMA generator;
@@ -110,7 +112,7 @@ BEGIN ATOMIC
 END;
 
 CREATE FUNCTION generator.add_facilities(n integer, seed bigint, anchor timestamptz) RETURNS bigint
-    LANGUAGE plpgsql AS $$
+    LANGUAGE plpgsql SET jit = off AS $$
 DECLARE
     added bigint;
 BEGIN
@@ -153,7 +155,7 @@ END
 $$;
 
 CREATE FUNCTION generator.add_veterans(n integer, seed bigint, anchor timestamptz) RETURNS bigint
-    LANGUAGE plpgsql AS $$
+    LANGUAGE plpgsql SET jit = off AS $$
 DECLARE
     added bigint;
 BEGIN
@@ -184,7 +186,7 @@ END
 $$;
 
 CREATE FUNCTION generator.add_evaluators(n integer, seed bigint, anchor timestamptz) RETURNS bigint
-    LANGUAGE plpgsql AS $$
+    LANGUAGE plpgsql SET jit = off AS $$
 DECLARE
     added bigint;
 BEGIN
@@ -209,7 +211,7 @@ $$;
 -- a veteran whom neither system knows, some share their event time.
 CREATE FUNCTION generator.add_appointment_events(first integer, last integer, seed bigint, anchor timestamptz,
                                                  batch text DEFAULT NULL) RETURNS bigint
-    LANGUAGE plpgsql AS $$
+    LANGUAGE plpgsql SET jit = off AS $$
 DECLARE
     s     generator.state;
     added bigint;
@@ -271,7 +273,7 @@ $$;
 -- The events of quality reviews first .. last, one to four each.
 CREATE FUNCTION generator.add_qa_events(first integer, last integer, seed bigint, anchor timestamptz,
                                         batch text DEFAULT NULL) RETURNS bigint
-    LANGUAGE plpgsql AS $$
+    LANGUAGE plpgsql SET jit = off AS $$
 DECLARE
     s     generator.state;
     added bigint;
@@ -332,7 +334,7 @@ $$;
 -- Fill the landing tables; returns how many rows each got.
 CREATE FUNCTION generator.fill(scale numeric DEFAULT 1, seed bigint DEFAULT 42, anchor timestamptz DEFAULT now())
     RETURNS TABLE (landing_table text, rows_added bigint)
-    LANGUAGE plpgsql AS $$
+    LANGUAGE plpgsql SET jit = off AS $$
 DECLARE
     s generator.state;
 BEGIN

@@ -20,7 +20,7 @@ END;
 -- A new batch: new appointments and reviews with their events, new veterans,
 -- and facilities extracted again, some of them renamed or moved.
 CREATE FUNCTION generator.feed_batch(appointments integer DEFAULT 30) RETURNS text
-    LANGUAGE plpgsql AS $$
+    LANGUAGE plpgsql SET jit = off AS $$
 DECLARE
     s          generator.state := generator.next_feed();
     today      timestamptz := clock_timestamp();
@@ -68,7 +68,7 @@ $$;
 
 -- One more event of an appointment that exists.
 CREATE FUNCTION generator.feed_event() RETURNS text
-    LANGUAGE plpgsql AS $$
+    LANGUAGE plpgsql SET jit = off AS $$
 DECLARE
     s           generator.state := generator.next_feed();
     appointment bigint := 1 + floor(generator.draw(s.seed, 'feed appointment', s.events_fed) * s.appointments);
@@ -90,7 +90,7 @@ $$;
 
 -- Corrections in place, of facts, of what decides "latest", and of keys.
 CREATE FUNCTION generator.correct(n integer DEFAULT 10) RETURNS text
-    LANGUAGE plpgsql AS $$
+    LANGUAGE plpgsql SET jit = off AS $$
 DECLARE
     s          generator.state := generator.next_feed();
     events     bigint;
@@ -125,7 +125,7 @@ $$;
 
 -- Rows taken back: events of an appointment, a review, a veteran in one system.
 CREATE FUNCTION generator.remove(n integer DEFAULT 5) RETURNS text
-    LANGUAGE plpgsql AS $$
+    LANGUAGE plpgsql SET jit = off AS $$
 DECLARE
     s        generator.state := generator.next_feed();
     events   bigint;

@@ -100,7 +100,7 @@ ORDER BY qa_event_id, staging_processed_timestamp DESC, batch_id DESC;
 -- Crosswalks
 ---------------------------------------------------------------------------
 CREATE PROCEDURE reference.sp_build_crosswalk_facilities(p_batch_id varchar)
-    LANGUAGE plpgsql AS $$
+    LANGUAGE plpgsql SET jit = off AS $$
 BEGIN
     DELETE FROM reference.ref_entity_crosswalk_facilities WHERE batch_id = p_batch_id;
 
@@ -124,7 +124,7 @@ END
 $$;
 
 CREATE PROCEDURE reference.sp_build_crosswalk_veterans(p_batch_id varchar)
-    LANGUAGE plpgsql AS $$
+    LANGUAGE plpgsql SET jit = off AS $$
 BEGIN
     DELETE FROM reference.ref_entity_crosswalk_veterans WHERE batch_id = p_batch_id;
 
@@ -148,7 +148,7 @@ END
 $$;
 
 CREATE PROCEDURE reference.sp_build_crosswalk_evaluators(p_batch_id varchar)
-    LANGUAGE plpgsql AS $$
+    LANGUAGE plpgsql SET jit = off AS $$
 BEGIN
     DELETE FROM reference.ref_entity_crosswalk_evaluators WHERE batch_id = p_batch_id;
 
@@ -175,7 +175,7 @@ $$;
 -- Facilities.  Touched by a batch: by facility id, and by either record.
 ---------------------------------------------------------------------------
 CREATE PROCEDURE staging.sp_merge_facilities_to_staging(p_batch_id varchar)
-    LANGUAGE plpgsql AS $$
+    LANGUAGE plpgsql SET jit = off AS $$
 BEGIN
     DELETE FROM staging.stg_facilities WHERE batch_id = p_batch_id;
     DELETE FROM reference.ref_reconciliation_log WHERE batch_id = p_batch_id AND entity_type = 'FACILITY';
@@ -249,7 +249,7 @@ $$;
 -- appointments (whose numbers change), and events of entities that came with it.
 ---------------------------------------------------------------------------
 CREATE PROCEDURE staging.sp_merge_appointment_events_to_staging(p_batch_id varchar)
-    LANGUAGE plpgsql AS $$
+    LANGUAGE plpgsql SET jit = off AS $$
 BEGIN
     DELETE FROM staging.stg_fact_appointment_events WHERE batch_id = p_batch_id;
 
@@ -296,7 +296,7 @@ END
 $$;
 
 CREATE PROCEDURE staging.sp_merge_qa_events_to_staging(p_batch_id varchar)
-    LANGUAGE plpgsql AS $$
+    LANGUAGE plpgsql SET jit = off AS $$
 BEGIN
     DELETE FROM staging.stg_fact_qa_events WHERE batch_id = p_batch_id;
 
@@ -343,7 +343,7 @@ $$;
 -- All of them in order, for a batch, and for all batches of the window
 ---------------------------------------------------------------------------
 CREATE PROCEDURE staging.sp_staging_layer_master(p_batch_id varchar)
-    LANGUAGE plpgsql AS $$
+    LANGUAGE plpgsql SET jit = off AS $$
 BEGIN
     CALL reference.sp_build_crosswalk_facilities(p_batch_id);
     CALL reference.sp_build_crosswalk_veterans(p_batch_id);

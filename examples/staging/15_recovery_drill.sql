@@ -7,6 +7,9 @@
 -- found; the first that is not as it should be ends the drill with an error.
 \set ON_ERROR_STOP on
 \set QUIET on
+-- Refreshes that are under way are waited for, and none is due soon afterwards: the next one, under the
+-- snapshot that all is compared under, must not meet another (40001).
+SELECT count(*) AS refreshed FROM dyntable_refresh() \gset
 -- One snapshot from the first refresh on: so the window does not move while the drill compares.
 BEGIN ISOLATION LEVEL REPEATABLE READ;
 SELECT count(*) AS refreshed FROM dyntable_refresh() \gset

@@ -8,6 +8,9 @@
 -- fixtures times before it, and the window is where you want it.
 \set ON_ERROR_STOP on
 \set QUIET on
+-- Refreshes that are under way are waited for, and none is due soon afterwards: the next one, under the
+-- snapshot that all is compared under, must not meet another (40001).
+SELECT count(*) AS refreshed FROM dyntable_refresh() \gset
 BEGIN ISOLATION LEVEL REPEATABLE READ;
 SET LOCAL client_min_messages = warning;
 SELECT plan(7);
