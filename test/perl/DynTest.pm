@@ -67,6 +67,7 @@ max_worker_processes = 24
 max_prepared_transactions = 20
 max_connections = 60
 autovacuum_naptime = 5s
+jit = off
 log_line_prefix = '%m [%p] %b '
 CONF
 	$node->append_conf('postgresql.conf', join("\n", @conf, ''));

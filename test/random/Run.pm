@@ -68,7 +68,8 @@ sub work
 	while ($self->{end} ? time < $self->{end} : $oracle->{count}{definitions} < $definitions)
 	{
 		my $left = $self->{end} || $ENV{DYNTABLE_PASS} ? $self->{per_pass} : $definitions - $oracle->{count}{definitions};
-		eval { $oracle->run_pass($pass, $left > $self->{per_pass} ? $self->{per_pass} : int($left * 3 / 4) + 1); 1 } or $@ eq "CRASH ELSEWHERE\n" or die $@;
+		eval { $oracle->run_pass($pass, $left > $self->{per_pass} ? $self->{per_pass} : int($left * 3 / 4) + 1); 1 } or $oracle->gave_up($@);
+		last if $oracle->{given_up} >= 5;
 		$pass += $self->{jobs};
 		last if $ENV{DYNTABLE_PASS};
 	}

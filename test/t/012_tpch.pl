@@ -8,6 +8,7 @@ use strict;
 use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/../perl";
+use DynScript;
 use DynTest;
 use Test::More;
 
@@ -20,6 +21,8 @@ my $node = DynTest::new_node('tpch', 'fsync = off', 'autovacuum = off');
 script("-v sf=$sf", 'schema.sql', 'load.sql');
 DynTest::wait_capture($node);
 
+# one for all batches, as of a refresh worker: it keeps its plans
+my $session = DynScript->new($node);
 my %query;
 foreach my $file (sort glob("$dir/queries/q*.sql"))
 {
@@ -64,7 +67,7 @@ sub compare
 	$sql .= "WITH query AS MATERIALIZED ($query{$_}\n) SELECT 'compared', '$_', (SELECT count(*) FROM (TABLE query EXCEPT ALL TABLE $_) x),"
 	  . " (SELECT count(*) FROM (TABLE $_ EXCEPT ALL TABLE query) x), (SELECT count(*) FROM query), (SELECT md5(string_agg(md5(t::text), '' ORDER BY t::text)) FROM $_ t);\n"
 	  foreach @names;
-	my $output = DynTest::run_script($node, "${sql}COMMIT;\n", 'compare');
+	my $output = $session->run("${sql}COMMIT;\n", 'compare');
 	my (@wrong, %seen);
 	foreach my $line (split /\n/, $output)
 	{
