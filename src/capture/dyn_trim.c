@@ -125,6 +125,13 @@ dyn_trim_forget(Oid relid)
 	touched = true;
 }
 
+static void
+set_lock_timeout(long ms)
+{
+	(void) set_config_option("lock_timeout", psprintf("%ld", ms), PGC_SUSET, PGC_S_OVERRIDE,
+							 GUC_ACTION_LOCAL, true, 0, false);
+}
+
 /* Lock a relation and its partitions, with this long a wait for all of them together. */
 static void
 lock_to_release(Oid relid)
@@ -136,12 +143,14 @@ lock_to_release(Oid relid)
 	{
 		long		rest = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until);
 
-		(void) set_config_option("lock_timeout", psprintf("%ld", Max(rest, 1)), PGC_SUSET, PGC_S_OVERRIDE,
-								 GUC_ACTION_LOCAL, true, 0, false);
+		set_lock_timeout(Max(rest, 1));
 		LockRelationOid(list_nth_oid(relations, i), ShareRowExclusiveLock);
 		if (i == 0)
 			relations = list_concat_unique_oid(relations, dyn_source_relations(relid, NoLock));
 	}
+	/* a timeout in the moment in which the last lock was got is one of this wait, not of what comes after the commit */
+	set_lock_timeout(0);
+	CHECK_FOR_INTERRUPTS();
 }
 
 /* Take a source out of capture; raises ERRCODE_LOCK_NOT_AVAILABLE when it is not to be had. */
