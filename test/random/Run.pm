@@ -31,7 +31,6 @@ sub is_counted
 sub run
 {
 	my ($self) = @_;
-	$self->{report}->("random oracle: seed $self->{seed}");
 	my $node = DynTest::configured_node('random', 'fsync = off', 'jit = off', 'restart_after_crash = on', 'autovacuum_naptime = 60s', 'max_replication_slots = 12', 'shared_buffers = 128MB');
 	$node->start;
 	my %pid;

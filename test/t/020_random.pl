@@ -21,6 +21,8 @@ use Test::More;
 
 my $definitions = $ENV{DYNTABLE_DEFINITIONS} || 1000;
 my $run = Run->new(definitions => $definitions, report => sub { diag $_[0] });
+# not by diag: until the next line on its output the harness would start nothing beside it
+note "random oracle: seed $run->{seed}";
 my $result = $run->run;
 my $count = $result->{count};
 my $actions = $result->{actions};
