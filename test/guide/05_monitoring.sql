@@ -36,14 +36,15 @@ FROM monitoring.vw_dynamic_table_health WHERE table_name = 'dt_shares';
 --# 5.6 freshness_status STALE: older than its target lag; and FRESH again
 CALL guide.wait_for($$SELECT freshness_status = 'STALE' FROM monitoring.vw_dynamic_table_health WHERE table_name = 'dt_shares'$$);
 SELECT freshness_status, data_age_seconds > 1 FROM monitoring.vw_dynamic_table_health WHERE table_name = 'dt_shares';
-UPDATE guide.invoices SET parts = 1 WHERE id = 2;
 SELECT state FROM dyntable.refresh_history WHERE name = 'dt_shares' ORDER BY id DESC LIMIT 1;
-SELECT action FROM dyntable_refresh('guide.dt_shares');
-SELECT health_status, freshness_status FROM monitoring.vw_dynamic_table_health WHERE table_name = 'dt_shares';
+UPDATE guide.invoices SET parts = 1 WHERE id = 2;
+SELECT count(*) FROM dyntable_refresh('guide.dt_shares');
+SELECT refresh_action FROM dyntable.refresh_history WHERE name = 'dt_shares' AND refresh_action <> 'NO_DATA' ORDER BY id DESC LIMIT 1;
+CALL guide.wait_for($$SELECT health_status = 'HEALTHY' AND freshness_status = 'FRESH' FROM monitoring.vw_dynamic_table_health WHERE table_name = 'dt_shares'$$);
 --= STALE|t
 --= FAILED
+--= 1
 --= INCREMENTAL
---= HEALTHY|FRESH
 
 --# 5.7 Metric data_age_seconds
 SELECT data_age_seconds >= 0 FROM monitoring.vw_dynamic_table_health WHERE table_name = 'dt_stg_facilities';

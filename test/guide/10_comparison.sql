@@ -21,8 +21,11 @@ SELECT source_name FROM dyntable.dependencies WHERE name = 'dt';
 
 --# 10.4 Incremental logic: built in
 UPDATE guide.src SET v = 0 WHERE id = 1;
-SELECT action, rows_updated FROM dyntable_refresh('guide.dt');
+SELECT count(*) FROM dyntable_refresh('guide.dt');
+SELECT refresh_action, rows_updated FROM dyntable.refresh_history
+WHERE relid = 'guide.dt'::regclass AND refresh_action <> 'NO_DATA' ORDER BY id DESC LIMIT 1;
 DROP TABLE guide.dt;
+--= 1
 --= INCREMENTAL|1
 
 --# 10.5 Batch tracking: by timestamp
