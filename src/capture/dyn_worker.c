@@ -807,6 +807,8 @@ dyntable_capture_main(Datum main_arg)
 	BackgroundWorkerInitializeConnectionByOid(dboid, InvalidOid, 0);
 	dyn_settings_of_process();
 	SetConfigOption("synchronous_commit", "off", PGC_SUSET, PGC_S_OVERRIDE);
+	/* shorter than that of commands, which must not be those that give way */
+	SetConfigOption("deadlock_timeout", "200ms", PGC_SUSET, PGC_S_OVERRIDE);
 	/* a transaction larger than it would end capture again and again */
 	SetConfigOption("temp_file_limit", "-1", PGC_SUSET, PGC_S_OVERRIDE);
 	dyn_capture_worker = true;
