@@ -70,6 +70,9 @@ autovacuum_naptime = 5s
 jit = off
 log_line_prefix = '%m [%p] %b '
 CONF
+	# from 18 on origins have a limit of their own, of 10
+	my ($slots) = map { /^max_replication_slots = (\d+)$/ ? $1 : () } @conf;
+	unshift @conf, "max_active_replication_origins = $slots" if ($slots // 0) > 10 && $node->pg_version >= 18;
 	$node->append_conf('postgresql.conf', join("\n", @conf, ''));
 	return $node;
 }
