@@ -153,25 +153,12 @@ dyn_identity_forget(Oid relid)
 	dyn_spi_run(&delete, values, NULL);
 }
 
-static List *
-identities(DynStatement *select)
-{
-	DynCall		call;
-	List	   *relids = NIL;
-
-	dyn_spi_begin(&call, select, NULL, NULL);
-	for (uint64 row = 0; row < call.nrows; row++)
-		relids = lappend_oid(relids, dyn_spi_oid(row, 1));
-	dyn_spi_end(&call);
-	return relids;
-}
-
 List *
 dyn_identities_all(void)
 {
 	static DynStatement select = {"SELECT relid FROM dyntable.identity ORDER BY relid", 0, {0}};
 
-	return identities(&select);
+	return dyn_spi_oids(&select, NULL);
 }
 
 List *
@@ -184,7 +171,7 @@ dyn_identities_left(void)
 		"ORDER BY i.relid", 0, {0}
 	};
 
-	return identities(&select);
+	return dyn_spi_oids(&select, NULL);
 }
 
 bool
@@ -243,14 +230,8 @@ dyn_sources_unread(void)
 		"SELECT FROM dyntable.tracked t JOIN pg_class c ON c.oid = t.source WHERE t.source = s.relid) "
 		"ORDER BY s.relid", 0, {0}
 	};
-	DynCall		call;
-	List	   *sources = NIL;
 
-	dyn_spi_begin(&call, &select, NULL, NULL);
-	for (uint64 row = 0; row < call.nrows; row++)
-		sources = lappend_oid(sources, dyn_spi_oid(row, 1));
-	dyn_spi_end(&call);
-	return sources;
+	return dyn_spi_oids(&select, NULL);
 }
 
 List *

@@ -38,6 +38,9 @@ typedef struct DynSnapshot
 /* The schedule of a table that nobody refreshes but by dyntable_refresh. */
 #define DYN_MANUAL "manual"
 
+/* The warehouse of tables that name none. */
+#define DYN_DEFAULT_WAREHOUSE "default"
+
 /* One row of dyntable.dynamic_table. */
 typedef struct DynTable
 {

@@ -81,7 +81,7 @@ by_hand(Oid relid)
 	if (call.nrows > 0)
 	{
 		schedule = dyn_spi_text(0, 1);
-		result = schedule != NULL && strcmp(schedule, "manual") == 0;
+		result = schedule != NULL && strcmp(schedule, DYN_MANUAL) == 0;
 	}
 	dyn_lookup_end(&call);
 	return result;
@@ -111,14 +111,8 @@ dyn_pullers_of(Oid relid)
 		"SELECT relid FROM dyntable.pull WHERE source = $1 ORDER BY 1", 1, {OIDOID}
 	};
 	Datum		values[] = {ObjectIdGetDatum(relid)};
-	DynCall		call;
-	List	   *relids = NIL;
 
-	dyn_spi_begin(&call, &select, values, NULL);
-	for (uint64 row = 0; row < call.nrows; row++)
-		relids = lappend_oid(relids, dyn_spi_oid(row, 1));
-	dyn_spi_end(&call);
-	return relids;
+	return dyn_spi_oids(&select, values);
 }
 
 void
@@ -297,14 +291,8 @@ dyn_stages_of(Oid relid)
 		"SELECT stage FROM dyntable.stage WHERE relid = $1 ORDER BY no", 1, {OIDOID}
 	};
 	Datum		values[] = {ObjectIdGetDatum(relid)};
-	DynCall		call;
-	List	   *relids = NIL;
 
-	dyn_spi_begin(&call, &select, values, NULL);
-	for (uint64 row = 0; row < call.nrows; row++)
-		relids = lappend_oid(relids, dyn_spi_oid(row, 1));
-	dyn_spi_end(&call);
-	return relids;
+	return dyn_spi_oids(&select, values);
 }
 
 /* A state table of more blocks is not read to count its rows. */

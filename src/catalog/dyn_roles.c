@@ -27,16 +27,13 @@ PG_FUNCTION_INFO_V1(dyntable_roles_changed);
 static int
 oids(DynStatement *select, Datum *values, Oid **result)
 {
-	DynCall		call;
-	int			count;
+	List	   *found = dyn_spi_oids(select, values);
+	ListCell   *lc;
 
-	dyn_spi_begin(&call, select, values, NULL);
-	count = (int) call.nrows;
-	*result = palloc(sizeof(Oid) * (count + 1));
-	for (int i = 0; i < count; i++)
-		(*result)[i] = dyn_spi_oid(i, 1);
-	dyn_spi_end(&call);
-	return count;
+	*result = palloc(sizeof(Oid) * (list_length(found) + 1));
+	foreach(lc, found)
+		(*result)[foreach_current_index(lc)] = lfirst_oid(lc);
+	return list_length(found);
 }
 
 Datum

@@ -234,15 +234,9 @@ dyn_table_suspend_failed(Oid relid)
 		" FROM down d WHERE t.relid = d.relid AND t.state = 'ACTIVE' RETURNING t.relid::oid", 1, {OIDOID}
 	};
 	Datum		values[] = {ObjectIdGetDatum(relid)};
-	DynCall		call;
-	List	   *suspended = NIL;
 	ListCell   *cell;
 
-	dyn_spi_begin(&call, &update, values, NULL);
-	for (uint64 i = 0; i < call.nrows; i++)
-		suspended = lappend_oid(suspended, dyn_spi_oid(i, 1));
-	dyn_spi_end(&call);
-	foreach(cell, suspended)
+	foreach(cell, dyn_spi_oids(&update, values))
 	{
 		dyn_version_note(lfirst_oid(cell));
 		dyn_notify("suspended", lfirst_oid(cell),

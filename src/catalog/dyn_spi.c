@@ -74,6 +74,19 @@ dyn_spi_run(DynStatement *statement, Datum *values, const char *nulls)
 	return call.nrows;
 }
 
+List *
+dyn_spi_oids(DynStatement *statement, Datum *values)
+{
+	DynCall		call;
+	List	   *oids = NIL;
+
+	dyn_spi_begin(&call, statement, values, NULL);
+	for (uint64 row = 0; row < call.nrows; row++)
+		oids = lappend_oid(oids, dyn_spi_oid(row, 1));
+	dyn_spi_end(&call);
+	return oids;
+}
+
 Datum
 dyn_spi_datum(uint64 row, int column, bool *isnull)
 {

@@ -113,6 +113,9 @@ extern void dyn_spi_end(DynCall *call);
 /* Both in one, for statements whose rows nobody reads.  Returns their number. */
 extern uint64 dyn_spi_run(DynStatement *statement, Datum *values, const char *nulls);
 
+/* Both in one, for statements of whose rows only an OID is read, their first column. */
+extern List *dyn_spi_oids(DynStatement *statement, Datum *values);
+
 /* Columns of the result, counted from 0 and 1; allocated in the current context. */
 extern Datum dyn_spi_datum(uint64 row, int column, bool *isnull);	/* by value or in SPI's memory */
 extern char *dyn_spi_text(uint64 row, int column);	/* NULL when null; column of type text */

@@ -507,16 +507,10 @@ dyn_table_all(void)
 	static DynStatement select = {
 		"SELECT relid::oid FROM dyntable.dynamic_table ORDER BY relid::oid", 0
 	};
-	DynCall		call;
-	List	   *relids = NIL;
 
 	if (!OidIsValid(dyn_extension_oid()))
 		return NIL;
-	dyn_spi_begin(&call, &select, NULL, NULL);
-	for (uint64 row = 0; row < call.nrows; row++)
-		relids = lappend_oid(relids, dyn_spi_oid(row, 1));
-	dyn_spi_end(&call);
-	return relids;
+	return dyn_spi_oids(&select, NULL);
 }
 
 #define TABLE_NARGS 18
@@ -543,7 +537,7 @@ table_to_values(const DynTable *table, Datum *values, char *nulls)
 	values[10] = dyn_text_value(table->reason_code, &nulls[10]);
 	values[11] = dyn_text_value(table->reason, &nulls[11]);
 	values[12] = dyn_text_value(table->on_schedule ? "on_schedule" : "on_create", &nulls[12]);
-	values[13] = dyn_text_value(table->warehouse ? table->warehouse : "default", &nulls[13]);
+	values[13] = dyn_text_value(table->warehouse ? table->warehouse : DYN_DEFAULT_WAREHOUSE, &nulls[13]);
 	values[14] = dyn_text_value(table->suspended ? "SUSPENDED" : "ACTIVE", &nulls[14]);
 	values[15] = dyn_text_value(table->state_code, &nulls[15]);
 	values[16] = dyn_text_value(table->initial_warehouse, &nulls[16]);

@@ -41,14 +41,8 @@ dyn_tracked_grantees(Oid source)
 		"SELECT grantee FROM dyntable.tracked WHERE source = $1 ORDER BY 1", 1, {OIDOID}
 	};
 	Datum		values[] = {ObjectIdGetDatum(source)};
-	DynCall		call;
-	List	   *grantees = NIL;
 
-	dyn_spi_begin(&call, &select, values, NULL);
-	for (uint64 row = 0; row < call.nrows; row++)
-		grantees = lappend_oid(grantees, dyn_spi_oid(row, 1));
-	dyn_spi_end(&call);
-	return grantees;
+	return dyn_spi_oids(&select, values);
 }
 
 bool

@@ -147,14 +147,8 @@ dyn_warehouse_tables(const char *name)
 		" WHERE $1 IN (warehouse, initialization_warehouse) ORDER BY 1", 1, {TEXTOID}
 	};
 	Datum		values[] = {CStringGetTextDatum(name)};
-	DynCall		call;
-	List	   *relids = NIL;
 
-	dyn_spi_begin(&call, &select, values, NULL);
-	for (uint64 row = 0; row < call.nrows; row++)
-		relids = lappend_oid(relids, dyn_spi_oid(row, 1));
-	dyn_spi_end(&call);
-	return relids;
+	return dyn_spi_oids(&select, values);
 }
 
 void

@@ -277,7 +277,7 @@ alter_to(DynExec *exec, DynStatement *statement, Oid relid)
 	if (dyn_find_argument(statement, "schedule") == NULL)
 		add_default(statement, "target_lag", DYN_DEFAULT_LAG);
 	add_default(statement, "refresh_mode", "auto");
-	add_default(statement, "warehouse", "default");
+	add_default(statement, "warehouse", DYN_DEFAULT_WAREHOUSE);
 	add_default(statement, "initialization_warehouse", "");
 	add_default(statement, "frozen_where", "");
 	add_default(statement, "boundary", "{}");

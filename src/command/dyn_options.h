@@ -13,7 +13,6 @@
 #include "catalog/dyn_catalog.h"
 
 #define DYN_DEFAULT_LAG "1 minute"
-#define DYN_DEFAULT_WAREHOUSE "default"
 
 /* An argument of type text as a string, NULL when it is null. */
 extern char *dyn_argument_text(FunctionCallInfo fcinfo, int argno);

@@ -89,7 +89,7 @@ take_scheduler(DynParser *parser, DynStatement *statement, const Parameter *para
 					 errmsg("SCHEDULER = DISABLE and TARGET_LAG cannot be given together"),
 					 errhint("Leave out one of them."),
 					 dyn_word_position(parser, parser->next - 1)));
-		dyn_add_argument(parser, statement, "schedule", "manual", parser->next - 1);
+		dyn_add_argument(parser, statement, "schedule", DYN_MANUAL, parser->next - 1);
 	}
 	else if (!dyn_take(parser, "enable") && !dyn_take(parser, "'ENABLE'"))
 		dyn_unexpected(parser, "ENABLE or DISABLE", NULL);
@@ -232,7 +232,7 @@ static const Parameter parameters[] = {
 	{"target_lag", take_lag, "target_lag", ALTERABLE, "1 minute"},
 	{"schedule", take_schedule, "schedule", DYN_IN_CREATE | DYN_IN_SET},
 	{"scheduler", take_scheduler, "schedule", DYN_IN_CREATE | DYN_IN_SET},
-	{"warehouse", take_warehouse, "warehouse", ALTERABLE, "default"},
+	{"warehouse", take_warehouse, "warehouse", ALTERABLE, DYN_DEFAULT_WAREHOUSE},
 	{"initialization_warehouse", take_warehouse, "initialization_warehouse", ALTERABLE, ""},
 	{"refresh_mode", take_mode, "refresh_mode", ALTERABLE, "auto"},
 	{"initialize", take_initialize, "initialize", DYN_IN_CREATE},

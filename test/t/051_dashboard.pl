@@ -34,7 +34,7 @@ sub page
 	my $page = "$ENV{TESTDIR}/page.html";
 	my $connect = $node->connstr('postgres');
 	is(system("psql -XAtq -d '$connect' -v template=\"\$(cat '$here/dashboard.html')\" -f '$here/dashboard.sql' >'$page'"), 0, 'the page is made');
-	my $html = slurp($page);
+	my $html = PostgreSQL::Test::Utils::slurp_file($page);
 	unlike($html, qr{(?:src|href)\s*=|url\(|import |https?://(?!www\.w3\.org/2000/svg)|fetch\(}, 'it takes nothing from the network');
 	unlike($html, qr{x</script>}, 'a name does not end the script');
 	my ($browser) = grep { -x } '/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome';
@@ -43,7 +43,7 @@ sub page
 		skip 'no chromium', 12 unless $browser;
 		# What the page has drawn, and whether it is wider than the window.
 		(my $probing = $html) =~ s{</body>}{<script>document.documentElement.dataset.wide = document.documentElement.scrollWidth - document.documentElement.clientWidth; document.documentElement.dataset.sections = [...document.querySelectorAll("section")].map(s => s.id).join(" ");</script></body>};
-		spew("$ENV{TESTDIR}/probing.html", $probing);
+		DynTest::write_script("$ENV{TESTDIR}/probing.html", $probing);
 		foreach my $width (500, 1280)
 		{
 			my $dom = run_browser($browser, '--dump-dom', "--window-size=$width,2000", "file://$ENV{TESTDIR}/probing.html");
@@ -98,7 +98,7 @@ sub metrics
 		like($text, qr/^dyntable_refreshes_count\{action="incremental",[^}]*table="dt_orders"\} [1-9]/m, 'and its refreshes');
 		like($text, qr/^dyntable_capture_running\{[^}]*database="postgres"[^}]*\} 1$/m, 'and capture');
 		# Each metric that the dashboard for Grafana asks for is one of these.
-		my %asked = map { $_ => 1 } slurp("$here/grafana.json") =~ /(dyntable_[a-z_]+)(?=\{|,)/g;
+		my %asked = map { $_ => 1 } PostgreSQL::Test::Utils::slurp_file("$here/grafana.json") =~ /(dyntable_[a-z_]+)(?=\{|,)/g;
 		my @missing = grep { $text !~ /^$_\{/m } sort keys %asked;
 		is("@missing", '', scalar(keys %asked) . ' metrics of the dashboard are there');
 	}
@@ -121,22 +121,5 @@ sub screenshot
 	my ($browser, $name, @arguments) = @_;
 	my $file = "$ENV{TESTDIR}/$name.png";
 	run_browser($browser, @arguments, '--window-size=500,1500', "--screenshot=$file", "file://$ENV{TESTDIR}/page.html");
-	return (-s $file // 0, -e $file ? slurp($file) : $name);
-}
-
-sub slurp
-{
-	my ($file) = @_;
-	open(my $handle, '<:raw', $file) or die "$file: $!";
-	local $/;
-	return <$handle>;
-}
-
-sub spew
-{
-	my ($file, $content) = @_;
-	open(my $handle, '>:raw', $file) or die "$file: $!";
-	print $handle $content;
-	close $handle;
-	return;
+	return (-s $file // 0, -e $file ? PostgreSQL::Test::Utils::slurp_file($file) : $name);
 }
