@@ -18,7 +18,6 @@
 #include <utils/snapmgr.h>
 #include <utils/timestamp.h>
 
-#include "base/dyn_freshness.h"
 #include "capture/dyn_capture_internal.h"
 
 /* One transaction with the whole batch, or with the events that stand for it. */
@@ -89,7 +88,7 @@ dyn_batch_write(XLogRecPtr upto)
 
 		if (OidIsValid(tracked->written_storage))
 			dyn_changelog_mark(tracked);
-		dyn_changes_add(tracked->relid, tracked->nrows);
+		dyn_worker_count(tracked->relid, tracked->nrows);
 	}
 	dyn_batch_clear();
 	return end;

@@ -111,6 +111,9 @@ extern bool dyn_own_latch_doubtful;	/* one has run since this was set to false *
 /* dyn_worker.c: a transaction of the capture worker that wrote something has ended. */
 extern void dyn_worker_committed(void);
 
+/* So many changes of a source are in its log, or were lost with it. */
+extern void dyn_worker_count(Oid relid, int64 changes);
+
 /* dyn_source.c */
 extern List *dyn_source_relations(Oid relid, LOCKMODE lockmode);	/* itself and its partitions */
 extern char dyn_identity_now(Oid relid);

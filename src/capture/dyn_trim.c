@@ -96,7 +96,6 @@ forget_source(const DynSource *source)
 	Oid			logs[] = {source->log, source->other_log};
 
 	dyn_source_forget(source->relid);
-	dyn_changes_forget(source->relid);
 	for (int i = 0; i < lengthof(logs); i++)
 		if (SearchSysCacheExists1(RELOID, ObjectIdGetDatum(logs[i])))
 			dyn_changelog_drop(logs[i]);
@@ -122,6 +121,8 @@ dyn_trim_forget(Oid relid)
 				 errdetail("Incremental dynamic tables that read it will be initialised again.")));
 	}
 	dyn_own_commit();
+	/* its readers must not rest as if nothing had happened to it */
+	dyn_worker_count(relid, 1);
 	touched = true;
 }
 
@@ -180,6 +181,7 @@ release_source(Oid relid)
 		(void) dyn_tracked_forget(relid);
 	}
 	forget_source(source);
+	dyn_changes_forget(relid);
 }
 
 /* Partitions that were detached or dropped since. */

@@ -45,6 +45,7 @@
 #include <utils/timestamp.h>
 #include <utils/wait_event.h>
 
+#include "base/dyn_freshness.h"
 #include "base/dyn_queue.h"
 #include "base/dyn_settings.h"
 #include "capture/dyn_capture_internal.h"
@@ -351,12 +352,16 @@ wake_scheduler(void)
 static void
 write_batch(XLogRecPtr upto)
 {
-	int64		rows = dyn_batch_rows();
+	if (dyn_batch_rows() > 0)
+		last_commit_end = dyn_batch_write(upto);
+}
 
-	if (rows == 0)
-		return;
-	last_commit_end = dyn_batch_write(upto);
-	pg_atomic_fetch_add_u64(&my_database->changes, rows);
+/* Whoever finds the count of all moved finds those of the sources moved, too. */
+void
+dyn_worker_count(Oid relid, int64 changes)
+{
+	dyn_changes_add(relid, changes);
+	pg_atomic_fetch_add_u64(&my_database->changes, changes);
 }
 
 /*

@@ -49,7 +49,8 @@ typedef struct DynNode
 	int64		generation;		/* of capture's slot, and its process, then */
 	int			capture_pid;
 	uint64		changes;
-	uint64		changes_dispatched; /* counted at the last dispatch */
+	TimestampTz dispatched;		/* the last run given away under this definition; 0: none */
+	uint64		changes_dispatched; /* counted then */
 	bool		altered;		/* perhaps, since the last dispatch: dyn_altered.c */
 
 	/* how long a run takes from dispatch to commit, in microseconds */

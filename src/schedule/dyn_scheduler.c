@@ -10,15 +10,18 @@
  * that changed a definition (through a trigger on dyntable's own tables), a
  * worker that finished, the postmaster whose worker ended.
  *
- * Tables to which nothing happened.  After a run that settled a table it has
- * seen every change of its sources that capture had counted.  Later, at some
- * moment t, the scheduler notes the WAL insert position; when capture has
- * passed it and still counts no more changes, then no transaction visible at
- * t changed what the table reads, and t is its data timestamp; nor was its
- * definition altered, see dyn_altered.c.  That costs a
- * few reads of shared memory for all tables together.  It holds for tables
- * that depend on captured sources alone (DynNode.still); the others are
- * refreshed each time, and find out that nothing happened by a NO_DATA run.
+ * Tables to which nothing happened.  A table's data timestamp becomes t
+ * without a run only if no transaction visible at t has changed what the table
+ * reads, directly or by way of other dynamic tables, since its position.  A run
+ * settles a table when it has seen every change that capture had counted of
+ * its sources and of its upstream's when it was given away, and no more was
+ * counted until it ended.  Later, at some moment t, the scheduler notes the WAL
+ * insert position; when capture has passed it and still counts no more changes, then
+ * t is the table's data timestamp; nor was its definition altered, see
+ * dyn_altered.c.  That costs a few reads of shared memory for all tables together.
+ * It holds for tables that depend on captured sources alone (DynNode.still); the
+ * others are refreshed each time, and find out that nothing happened by a
+ * NO_DATA run.
  *
  * Memory: the graph lives until the next reload; everything else until the
  * end of the tick.
@@ -267,7 +270,6 @@ carry_over(const DynGraph *old)
 		node->last_run = known->last_run;
 		node->due_shown = known->due_shown;
 		node->ready = known->ready;
-		node->changes_dispatched = known->changes_dispatched;
 		node->altered = known->altered;
 
 		/* A table stays settled if neither it nor any upstream was redefined. */
@@ -281,6 +283,8 @@ carry_over(const DynGraph *old)
 		node->generation = known->generation;
 		node->capture_pid = known->capture_pid;
 		node->changes = known->changes;
+		node->dispatched = known->dispatched;
+		node->changes_dispatched = known->changes_dispatched;
 	}
 	pfree(same);
 }
@@ -336,6 +340,25 @@ read_positions(const Bitmapset *set)
 	commit_transaction();
 }
 
+/*
+ * Whether a run that succeeded settled a table: it saw all that was counted
+ * when it was given away, and that is still all.  What was counted while it was
+ * under way has to be looked for here, since check_settled may have taken note of it
+ * already.  What was counted when it was given away is not known of a table that
+ * was redefined since, or when another scheduler gave it away.
+ */
+static bool
+run_settled(const DynNode *node, const DynTask *task)
+{
+	if (!task->settled || !node->still || node->altered || node->dispatched != task->dispatched ||
+		dyn_changes_sum(node->sources, node->nsources) != node->changes_dispatched)
+		return false;
+	for (int i = -1; (i = bms_next_member(node->closure, i)) >= 0;)
+		if (self.graph->nodes[i].reinitialise || !TIMESTAMP_IS_NOBEGIN(self.graph->nodes[i].retry_at))
+			return false;
+	return true;
+}
+
 /* What a run that ended says of one of its tables. */
 static void
 digest_table(DynNode *node, const Finished *entry, bool was_populated)
@@ -344,9 +367,7 @@ digest_table(DynNode *node, const Finished *entry, bool was_populated)
 	bool		succeeded = node->populated && node->data_timestamp >= task->dispatched;
 
 	node->last_run = task->dispatched;
-	node->settled = succeeded && task->settled && node->still && !node->altered;
-	for (int i = -1; node->settled && (i = bms_next_member(node->closure, i)) >= 0;)
-		node->settled = !self.graph->nodes[i].reinitialise;
+	node->settled = succeeded && run_settled(node, task);
 	node->generation = task->generation;
 	node->capture_pid = task->capture_pid;
 	node->changes = node->changes_dispatched;
@@ -526,6 +547,7 @@ build_task(const DynPlannedRun *run, TimestampTz now, DynTask *task)
 	{
 		DynNode    *node = &self.graph->nodes[i];
 
+		node->dispatched = now;
 		node->changes_dispatched = dyn_changes_sum(node->sources, node->nsources);
 	}
 }
