@@ -83,6 +83,9 @@ INSERT INTO definition (name, query) VALUES
         CYCLE a, b SET is_cycle USING path SELECT a, b, is_cycle FROM r'),
     ('d_depth_first', 'WITH RECURSIVE r AS (SELECT id, boss FROM employee WHERE boss IS NULL UNION ALL SELECT e.id, e.boss FROM r JOIN employee e ON e.boss = r.id)
         SEARCH DEPTH FIRST BY id SET o SELECT id, boss FROM r ORDER BY o'),
+    ('d_cycle_beside', 'WITH RECURSIVE g(a, b) AS (SELECT a, b FROM edge WHERE w >= 1), top AS (SELECT max(a) AS a FROM g),
+        r AS (SELECT a, b FROM g UNION ALL SELECT g.a, g.b FROM r JOIN g ON g.a = r.b, top WHERE g.a <= top.a)
+        CYCLE a, b SET is_cycle USING path SELECT a, b, is_cycle FROM r'),
     ('d_breadth_first', 'WITH RECURSIVE r AS (SELECT id, boss FROM employee WHERE boss IS NULL UNION ALL SELECT e.id, e.boss FROM r JOIN employee e ON e.boss = r.id)
         SEARCH BREADTH FIRST BY id SET o CYCLE id SET c USING p SELECT r.id, r.boss, r.c, b.name FROM r LEFT JOIN employee b ON b.id = r.boss'),
     ('d_first_only', 'WITH RECURSIVE r AS (SELECT a AS x, 1 AS n FROM start UNION ALL

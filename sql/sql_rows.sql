@@ -57,6 +57,13 @@ INSERT INTO definition (name, query) VALUES
     ('in_list_over_join', 'SELECT unnest(r.c5) AS tag, r.c6 FROM (SELECT a.c4 AS c5, a.c5 || b.c5 AS c6 FROM (SELECT nums AS c3, tags AS c4, grp::text AS c5, id AS c7 FROM doc) a
         JOIN (SELECT grp::text AS c5 FROM doc) b ON a.c5 = b.c5 WHERE NOT EXISTS (SELECT FROM (SELECT n AS c2 FROM bag) c WHERE c.c2 = a.c7 + 2)) r'),
     ('no_reference', 'SELECT b.n, g FROM bag b, LATERAL generate_series(1, 2) g'),
+    ('hidden_set', 'SELECT id, tags FROM doc ORDER BY id, unnest(nums) DESC'),
+    ('hidden_below', 'SELECT s.grp, count(*) AS n FROM (SELECT grp FROM doc ORDER BY generate_series(1, grp), unnest(nums)) s GROUP BY grp'),
+    ('set_in_cube', 'SELECT grp, unnest(nums) AS n, count(*) AS c, sum(id) AS s FROM doc GROUP BY CUBE (grp, n)'),
+    ('sets_in_sets', 'SELECT generate_series(1, grp) AS a, unnest(nums) AS b, grouping(grp) AS g, count(*) AS c FROM doc GROUP BY GROUPING SETS ((a, grp), (b), (grp), ())'),
+    ('first_then_set', 'SELECT DISTINCT ON (grp) grp, id, unnest(nums) AS n, tags || ''x''::text AS t FROM doc ORDER BY grp, id DESC'),
+    ('first_set_limit', 'SELECT DISTINCT ON (grp) unnest(nums) + id AS n, grp FROM doc ORDER BY grp, id DESC LIMIT 50'),
+    ('set_then_first', 'SELECT DISTINCT ON (grp) grp, unnest(nums) AS n, id FROM doc ORDER BY grp, n DESC, id'),
     ('constants', 'SELECT b.n, v.name FROM bag b JOIN (VALUES (1, ''one''), (2, ''two'')) v(n, name) ON v.n = b.n');
 CALL create_all();
 

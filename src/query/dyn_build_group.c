@@ -37,7 +37,7 @@ static void find_grouping(DynUpper *upper, Grouping *grouping);
 static bool ungrouped_vars_walker(Node *node, void *context);
 static bool aggregates_walker(Node *node, void *context);
 static bool grouping_refused(DynUpper *upper, Grouping *grouping);
-static bool share_input(DynUpper *upper);
+static bool share_input(DynUpper *upper, Grouping *grouping);
 static DynNode *build_sets(DynUpper *upper, Grouping *grouping);
 static DynNode *build_set(DynUpper *upper, Grouping *grouping, List *set);
 static int	mask_of(GroupingFunc *function, List *set);
@@ -57,7 +57,7 @@ dyn_build_aggregate(DynUpper *upper)
 		return false;
 	if (upper->query->groupingSets || dyn_needs_branches(grouping.aggs))
 	{
-		if (!share_input(upper))
+		if (!share_input(upper, &grouping))
 			return false;
 		grouping = (Grouping) {NIL};
 		find_grouping(upper, &grouping);
@@ -193,19 +193,27 @@ grouping_refused(DynUpper *upper, Grouping *grouping)
 	return !dyn_check_written_at(upper->ctx, (Node *) list_concat(read, grouping->aggs), upper->inputs);
 }
 
-/* Make one node of the level's rows, which several nodes above may read. */
+/*
+ * Make one node of the level's rows, which several nodes above may read.  Keys
+ * that return sets are columns of it: there are as many rows of a group in a
+ * grouping set without such a key as in one with it.
+ */
 static bool
-share_input(DynUpper *upper)
+share_input(DynUpper *upper, Grouping *grouping)
 {
 	DynExprColumns columns = {NIL};
 	DynNode    *node;
+	ListCell   *lc;
 
-	if (list_length(upper->inputs) == 1 && upper->quals == NIL)
+	foreach(lc, grouping->keys)
+		if (expression_returns_set(lfirst(lc)))
+			columns.exprs = lappend(columns.exprs, lfirst(lc));
+	if (list_length(upper->inputs) == 1 && upper->quals == NIL && columns.exprs == NIL)
 	{
 		((DynNode *) linitial(upper->inputs))->shared = true;
 		return true;
 	}
-	columns.exprs = dyn_vars_of((Node *) list_make2(upper->tlist, upper->having));
+	columns.exprs = list_concat(columns.exprs, dyn_vars_of((Node *) list_make2(upper->tlist, upper->having)));
 	node = dyn_make_select(upper->ctx, upper->inputs, upper->quals, copyObject(columns.exprs));
 	if (node == NULL)
 		return false;

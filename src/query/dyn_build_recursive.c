@@ -165,6 +165,7 @@ build_whole(DynLevel *owner, CommonTableExpr *cte)
 {
 	DynNode    *node = node_of(DYN_NODE_RECURSIVE, cte);
 	Reading		reading = {.siblings = owner->query->cteList, .ctes = list_make1(cte)};
+	List	   *ctes = NIL;
 	ListCell   *lc;
 
 	/* the list grows as queries are found that the ones before read */
@@ -182,7 +183,11 @@ build_whole(DynLevel *owner, CommonTableExpr *cte)
 			return NULL;
 		node->inputs = list_append_unique_ptr(node->inputs, scan);
 	}
-	node->whole = whole_query(cte, reading.ctes, node);
+	/* in the order in which they stand: the server plans one after those that it reads */
+	foreach(lc, reading.siblings)
+		if (list_member_ptr(reading.ctes, lfirst(lc)))
+			ctes = lappend(ctes, lfirst(lc));
+	node->whole = whole_query(cte, ctes, node);
 	return node;
 }
 

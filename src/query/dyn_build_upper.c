@@ -29,7 +29,10 @@ typedef struct Replacement
 static bool attach_below_groups(DynLevel *level, DynUpper *upper);
 static bool asking_aggregates(Node *node, void *context);
 static Node *replace_mutator(Node *node, void *context);
+static bool orders_by_sets(Query *query);
+static bool expands_last(Query *query);
 static DynNode *build_ordered(DynLevel *level, DynUpper *upper);
+static DynNode *build_distinct_on(DynUpper *upper, List *tlist);
 
 DynNode *
 dyn_build_select(DynLevel *level)
@@ -63,7 +66,7 @@ dyn_build_select(DynLevel *level)
 		return NULL;
 	if (query->hasWindowFuncs && !dyn_build_windows(&upper))
 		return NULL;
-	if (query->hasDistinctOn || (dyn_limits(query) && query->distinctClause == NIL))
+	if (query->hasDistinctOn || orders_by_sets(query) || (dyn_limits(query) && query->distinctClause == NIL))
 		return build_ordered(level, &upper);
 	foreach(lc, upper.tlist)
 		if (!lfirst_node(TargetEntry, lc)->resjunk)
@@ -146,6 +149,19 @@ dyn_build_distinct(DynContext *ctx, DynNode *input)
 	return input ? dyn_make_groups(ctx, input, input->ncolumns) : NULL;
 }
 
+/* Whether ORDER BY has sets that are not in the select list: the rows are as many all the same. */
+static bool
+orders_by_sets(Query *query)
+{
+	ListCell   *lc;
+
+	foreach(lc, query->targetList)
+		if (lfirst_node(TargetEntry, lc)->resjunk &&
+			expression_returns_set((Node *) lfirst_node(TargetEntry, lc)->expr))
+			return true;
+	return false;
+}
+
 /*
  * DISTINCT ON and LIMIT may order by what is not in the select list: columns
  * of a SELECT below them, which the one above leaves out.
@@ -169,18 +185,73 @@ build_ordered(DynLevel *level, DynUpper *upper)
 		tlist = lappend(tlist, entry);
 		all = lappend(all, entry->expr);
 	}
-	node = dyn_make_select(upper->ctx, upper->inputs, upper->quals, all);
+	if (upper->query->hasDistinctOn)
+		node = build_distinct_on(upper, tlist);
+	else
+		node = dyn_make_select(upper->ctx, upper->inputs, upper->quals, all);
 	if (node == NULL)
 		return NULL;
 	foreach(lc, dyn_column_vars(node, 1))
 		if (!list_nth_node(TargetEntry, tlist, foreach_current_index(lc))->resjunk)
 			targets = lappend(targets, lfirst(lc));
-	if (upper->query->hasDistinctOn)
-		node = dyn_build_distinct_on(upper->ctx, node, upper->query, tlist);
 	node = dyn_build_limit(level, node, tlist);
 	if (node == NULL)
 		return NULL;
 	return dyn_make_select(upper->ctx, list_make1(node), NIL, targets);
+}
+
+/*
+ * DISTINCT ON over the columns of a target list.  Sets that are to be expanded
+ * after it wait for the SELECT above it, and what they read passes through.
+ */
+static DynNode *
+build_distinct_on(DynUpper *upper, List *tlist)
+{
+	bool		last = expands_last(upper->query);
+	DynExprColumns columns = {NIL};
+	List	   *below = NIL;
+	List	   *waiting = NIL;
+	List	   *targets = NIL;
+	DynNode    *node;
+	ListCell   *lc;
+
+	foreach(lc, tlist)
+	{
+		TargetEntry *entry = lfirst_node(TargetEntry, lc);
+
+		if (last && expression_returns_set((Node *) entry->expr))
+			waiting = lappend(waiting, entry->expr);
+		else
+			below = lappend(below, entry);
+	}
+	foreach(lc, dyn_vars_of((Node *) waiting))
+		below = lappend(below, makeTargetEntry(lfirst(lc), list_length(below) + 1, NULL, true));
+	foreach(lc, below)
+		columns.exprs = lappend(columns.exprs, lfirst_node(TargetEntry, lc)->expr);
+	node = dyn_make_select(upper->ctx, upper->inputs, upper->quals, copyObject(columns.exprs));
+	if (node)
+		node = dyn_build_distinct_on(upper->ctx, node, upper->query, below);
+	if (node == NULL || waiting == NIL)
+		return node;
+	foreach(lc, tlist)
+		targets = lappend(targets, dyn_as_columns((Node *) lfirst_node(TargetEntry, lc)->expr, &columns));
+	return dyn_make_select(upper->ctx, list_make1(node), NIL, targets);
+}
+
+/*
+ * The server expands sets after DISTINCT ON where there is an ORDER BY and
+ * neither names one of them: see its make_sort_input_target().
+ */
+static bool
+expands_last(Query *query)
+{
+	ListCell   *lc;
+
+	foreach(lc, query->targetList)
+		if (lfirst_node(TargetEntry, lc)->ressortgroupref != 0 &&
+			expression_returns_set((Node *) lfirst_node(TargetEntry, lc)->expr))
+			return false;
+	return query->sortClause != NIL;
 }
 
 /* ------------------------------------------------------------------------
