@@ -1,9 +1,9 @@
 -- 23: bad data in a source.
 --
 -- A value that an expression cannot take fails the refresh: the rows stay as they were,
--- the error's code begins with 22, and its CONTEXT shows the statement with the expression.
--- Two ways out: find the rows and mend them, or define the table so that bad
--- values become NULL and are counted.
+-- the error's code begins with 22, and its CONTEXT (state_message in dyntable.refresh_history)
+-- names the expression, the table and the row's key.  Two ways out: find the rows and mend
+-- them, or define the table so that bad values become NULL and are counted.
 --
 -- For both: casts that return NULL instead of failing.  They are IMMUTABLE, as text to
 -- numeric or integer is; text to date depends on DateStyle, so that one takes ISO dates only.

@@ -3,13 +3,17 @@
  *	  Definition of dyntable's settings.
  *
  * What bounds the whole server is set in postgresql.conf and taken over by a
- * reload; only the time a session waits for capture is the session's own.
+ * reload; how long a session waits for capture, and at which data timestamp its
+ * tests refresh, is the session's own.
  */
 #include <postgres.h>
 
 #include <limits.h>
 
+#include <access/xact.h>
+#include <utils/builtins.h>
 #include <utils/guc.h>
+#include <utils/timestamp.h>
 
 #include "base/dyn_settings.h"
 
@@ -21,6 +25,17 @@ int			dyn_history_retention = 7 * 24 * 60;
 int			dyn_max_retained_wal = 16 * 1024;
 int			dyn_max_change_log = 16 * 1024;
 int			dyn_capture_timeout = 60 * 1000;
+char	   *dyn_data_timestamp = NULL;
+
+/* What is no timestamp is refused by SET already; a role's or database's setting can be read only later. */
+static bool
+check_data_timestamp(char **value, void **extra, GucSource source)
+{
+	if (*value && (*value)[0] && IsTransactionState())
+		(void) DirectFunctionCall3(timestamptz_in, CStringGetDatum(*value), ObjectIdGetDatum(InvalidOid),
+								   Int32GetDatum(-1));
+	return true;
+}
 
 void
 dyn_settings_define(void)
@@ -68,6 +83,13 @@ dyn_settings_define(void)
 							NULL,
 							&dyn_capture_timeout, 60 * 1000, 1, INT_MAX,
 							PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomStringVariable("dyntable.data_timestamp",
+							   "Sets the data timestamp of refreshes by hand, for tests.",
+							   "A transaction that has refreshed at it can only be rolled back. "
+							   "Empty means the time of the refresh.",
+							   &dyn_data_timestamp, "",
+							   PGC_USERSET, GUC_DISALLOW_IN_FILE | GUC_NOT_IN_SAMPLE,
+							   check_data_timestamp, NULL, NULL);
 	MarkGUCPrefixReserved("dyntable");
 }
 

@@ -13,6 +13,7 @@ extern int	dyn_history_retention;	/* minutes */
 extern int	dyn_max_retained_wal;	/* megabytes; -1: no bound */
 extern int	dyn_max_change_log;		/* megabytes; -1: no bound */
 extern int	dyn_capture_timeout;	/* milliseconds a refresh waits for capture */
+extern char *dyn_data_timestamp;	/* text; empty: the clock's (dyn_moment.c) */
 
 extern void dyn_settings_define(void);
 

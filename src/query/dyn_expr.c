@@ -193,14 +193,13 @@ dyn_expr_show_cast(Node *expr)
 }
 
 /*
- * dyn_expr_text prints the expression with the server's own deparser: as the
+ * text_over prints the expression with the server's own deparser: as the
  * WHERE clause of a query without columns whose FROM is WITH entries of our
  * naming.  What stands behind
  * the first WHERE is the text, as the names before it are ours.
  */
-char *
-dyn_expr_text(Node *expr, const char *prefix, int ninputs, const int *ncolumns,
-			  List *windows, List *window_tlist)
+static char *
+text_over(Node *expr, int ninputs, char **names, List **columns, List *windows, List *window_tlist)
 {
 	Query	   *query = makeNode(Query);
 	FromExpr   *from = makeNode(FromExpr);
@@ -211,23 +210,20 @@ dyn_expr_text(Node *expr, const char *prefix, int ninputs, const int *ncolumns,
 	query->canSetTag = true;
 
 	/* one entry more than is referenced, so that columns print qualified */
-	for (int i = 1; i <= ninputs + 1; i++)
+	for (int i = 0; i <= ninputs; i++)
 	{
 		RangeTblEntry *rte = makeNode(RangeTblEntry);
-		List	   *names = NIL;
 
-		for (int c = 1; i <= ninputs && c <= ncolumns[i - 1]; c++)
-			names = lappend(names, makeString(psprintf("c%d", c)));
 		rte->rtekind = RTE_CTE;
-		rte->ctename = i <= ninputs ? psprintf("%s%d", prefix, i) : "dyn_none";
-		rte->eref = makeAlias(rte->ctename, names);
+		rte->ctename = i < ninputs ? names[i] : "dyn_none";
+		rte->eref = makeAlias(rte->ctename, i < ninputs ? columns[i] : NIL);
 		rte->inFromCl = true;
 		query->rtable = lappend(query->rtable, rte);
-		if (i <= ninputs)
+		if (i < ninputs)
 		{
 			RangeTblRef *ref = makeNode(RangeTblRef);
 
-			ref->rtindex = i;
+			ref->rtindex = i + 1;
 			from->fromlist = lappend(from->fromlist, ref);
 		}
 	}
@@ -243,4 +239,28 @@ dyn_expr_text(Node *expr, const char *prefix, int ninputs, const int *ncolumns,
 	if (where == NULL)
 		elog(ERROR, "could not find the condition in \"%s\"", text);
 	return where + strlen(" WHERE");
+}
+
+char *
+dyn_expr_text(Node *expr, const char *prefix, int ninputs, const int *ncolumns,
+			  List *windows, List *window_tlist)
+{
+	char	  **names = palloc(sizeof(char *) * Max(ninputs, 1));
+	List	  **columns = palloc0(sizeof(List *) * Max(ninputs, 1));
+
+	for (int i = 0; i < ninputs; i++)
+	{
+		names[i] = psprintf("%s%d", prefix, i + 1);
+		for (int c = 1; c <= ncolumns[i]; c++)
+			columns[i] = lappend(columns[i], makeString(psprintf("c%d", c)));
+	}
+	return text_over(expr, ninputs, names, columns, windows, window_tlist);
+}
+
+char *
+dyn_expr_text_of(Node *expr, int ninputs, char **names, List **columns)
+{
+	char	   *text = text_over(expr, ninputs, names, columns, NIL, NIL);
+
+	return text + strspn(text, " \n");
 }

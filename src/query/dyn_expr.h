@@ -63,4 +63,7 @@ extern Node *dyn_expr_printable(Node *node);
 extern char *dyn_expr_text(Node *expr, const char *prefix, int ninputs, const int *ncolumns,
 						   List *windows, List *window_tlist);
 
+/* The same with names that are given, also of columns (by input, a List of String). */
+extern char *dyn_expr_text_of(Node *expr, int ninputs, char **names, List **columns);
+
 #endif							/* DYN_EXPR_H */

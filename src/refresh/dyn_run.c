@@ -36,6 +36,8 @@
 #include "base/dyn_progress.h"
 #include "base/dyn_settings.h"
 #include "capture/dyn_capture.h"
+#include "refresh/dyn_blame.h"
+#include "refresh/dyn_moment.h"
 #include "refresh/dyn_own_log.h"
 #include "refresh/dyn_phases.h"
 #include "refresh/dyn_target.h"
@@ -152,13 +154,19 @@ dyn_run_keeping(List *relids, const DynRunOptions *options, Snapshot *snapshot)
 	DynRun		run = {.trigger = options->trigger,.queued_ms = -1};
 	List	   *order = dyn_run_order(relids);
 	List	   *volatile results = NIL;
+	TimestampTz asked = DT_NOEND;
 
 	dyn_run_check("dyntable_refresh()");
 	run.order = order;
 	if (options->due != 0)
 		run.queued_ms = Max(GetCurrentTimestamp() - options->due, 0) / 1000.0;
-	if (options->reuse > 0 && reusable(linitial_oid(relids), options->reuse) != DT_NOEND)
+	if (run.trigger != DYN_TRIGGER_SCHEDULED)
+		asked = dyn_moment_asked();
+	if (asked != DT_NOEND)
+		dyn_moment_taken();
+	else if (options->reuse > 0 && reusable(linitial_oid(relids), options->reuse) != DT_NOEND)
 		order = run.order = fill_as_it_stands(&run, linitial_oid(relids), options->reuse, order);
+	run.asked = asked;
 	dyn_progress_begin(options->trigger, options->due, order);
 	PG_TRY();
 	{
@@ -518,7 +526,7 @@ begin_run(DynRun *run, List *order)
 		ended = latest->snapXactCompletionCount;
 		run->snapshot = RegisterSnapshot(latest);
 	}
-	run->upto = Max(run->upto, latest_data);
+	run->upto = run->asked != DT_NOEND ? run->asked : Max(run->upto, latest_data);
 	(void) GetTopTransactionId();
 	if (dyn_progress)
 		dyn_progress->run = U64FromFullTransactionId(GetTopFullTransactionId());
@@ -572,6 +580,7 @@ refresh_one(DynRun *run, Oid relid, bool catch_errors)
 	DynResult  *result = palloc0(sizeof(DynResult));
 	DynRetry	retry = {0};
 	ErrorData  *error = NULL;
+	char	   *blame;
 
 	if (try_refresh(run, list_make1_oid(relid), NULL, result, &error))
 		return result;
@@ -619,13 +628,16 @@ refresh_one(DynRun *run, Oid relid, bool catch_errors)
 		if (try_refresh(run, list_make1_oid(relid), &retry, result, &error))
 			return result;
 	}
+	blame = dyn_blame(run, relid, error);
+	if (blame)
+		error->context = error->context ? psprintf("%s\n%s", blame, error->context) : blame;
 	if (!catch_errors)
 		ThrowErrorData(error);
 	result->relid = relid;
 	result->failed = true;
 	result->sqlstate = pstrdup(unpack_sql_state(error->sqlerrcode));
-	result->message = error->detail ? psprintf("%s: %s", error->message, error->detail) :
-		pstrdup(error->message);
+	result->message = psprintf("%s%s%s%s%s", error->message, error->detail ? ": " : "",
+							   error->detail ? error->detail : "", blame ? ": " : "", blame ? blame : "");
 	result->data_timestamp = run->upto;
 	result->phases = dyn_phases_text();
 	result->queued_ms = run->queued_ms;

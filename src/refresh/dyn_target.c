@@ -416,6 +416,8 @@ reinit_reason(DynTarget *target)
 		reason = "the server was upgraded";
 	else if (target->retyped)
 		reason = "a column that the query reads changed its type";
+	else if (target->run->upto < position->data_timestamp)
+		reason = "the data timestamp goes back";
 	else if ((reason = dyn_basis_changed(position->basis, target->basis)) != NULL)
 		;
 	else if (position->plan_hash != target->plan_hash)

@@ -17,6 +17,7 @@ typedef struct DynRun
 	Snapshot	snapshot;		/* registered */
 	DynSnapshot *position;		/* the same, storable */
 	TimestampTz upto;			/* data timestamp; 0: not yet known */
+	TimestampTz asked;			/* what the session asked for it to be; DT_NOEND: nothing */
 	int64		generation;		/* of the slot; 0: capture is not ready */
 	char	   *no_capture;		/* why not */
 	double		waited_us;		/* for capture */

@@ -37,7 +37,7 @@ ORDER BY refresh_start_time DESC
 LIMIT 1;
 --= guide.dt_visits
 --= guide.dt_total
---= FAILED|22P02|invalid input syntax for type integer: "half an hour"
+--~ ^FAILED\|22P02\|invalid input syntax for type integer: "half an hour": expression 
 
 --# 8.5 Issue 1, solution: force a refresh
 --: ALTER DYNAMIC TABLE STAGING.dt_stg_facilities REFRESH;
@@ -115,9 +115,15 @@ WHERE name = 'dt_visits'
 ORDER BY refresh_start_time DESC LIMIT 1;
 --= dt_visits|FAILED|t|t
 
---# 8.13 Issue 3, cause: source data (NULL keys, type mismatches): SQLSTATE class 22
-SELECT last_refresh_code FROM dyntable.dynamic_tables WHERE name = 'dt_visits';
---= 22P02
+--# 8.13 Issue 3, cause: source data (NULL keys, type mismatches): SQLSTATE class 22, and CONTEXT names expression, row and table
+SELECT last_refresh_code, last_refresh_message FROM dyntable.dynamic_tables WHERE name = 'dt_visits';
+\set VERBOSITY default
+SELECT dyntable_refresh('guide.dt_visits');
+\set VERBOSITY terse
+--= 22P02|invalid input syntax for type integer: "half an hour": expression (visits.minutes)::integer for row (id)=(2) of table guide.visits, in the refresh of dynamic table guide.dt_visits
+--= ERROR:  invalid input syntax for type integer: "half an hour"
+--= CONTEXT:  expression (visits.minutes)::integer for row (id)=(2) of table guide.visits, in the refresh of dynamic table guide.dt_visits
+--~ ^refresh statement "SELECT 
 
 --# 8.14 Issue 3, cause: dependency failure
 SELECT last_refresh_state, last_refresh_code, last_refresh_message ~ 'dt_visits' FROM dyntable.dynamic_tables WHERE name = 'dt_total';
@@ -258,10 +264,10 @@ SELECT count(*) FROM staging.dt_stg_facilities WHERE county = 'Debugged';
 --= next refresh: INCREMENTAL, 0 rows inserted, 1 updated, 0 deleted
 --= 0
 
---# 8.28 Recipe: testing in isolation
+--# 8.28 Recipe: testing in isolation, at data timestamps of the test's choice
 \! psql -XAtq -c 'CREATE EXTENSION IF NOT EXISTS pgtap' 2>/dev/null; psql -XAt -f examples/staging/25_test_in_isolation.sql | grep -c '^ok'
 SELECT count(*) FROM ods_raw.ods_facilities_source WHERE batch_id = 'TEST_1';
---= 7
+--= 9
 --= 0
 
 --# 8.29 Recipe: which batch is in

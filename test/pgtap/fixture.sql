@@ -2,7 +2,7 @@
 -- transaction that is rolled back.  Create and refresh in a transaction that
 -- has itself written the source see what it has written.
 BEGIN;
-SELECT plan(25);
+SELECT plan(30);
 
 CREATE SCHEMA fixture;
 SET LOCAL search_path = fixture, public;
@@ -41,6 +41,17 @@ SELECT is_empty('TABLE totals', 'nothing is left');
 ROLLBACK TO before;
 SELECT results_eq('SELECT count(*) FROM totals', 'VALUES (2::bigint)', 'the refresh is undone with it');
 SELECT results_eq($$SELECT * FROM dyntable_verify('totals')$$, 'VALUES (0::bigint, 0::bigint)', 'and the next one is right');
+
+-- what a definition says of now() is tested at moments of the test's choice
+UPDATE orders SET at = timestamptz '2030-01-01 00:00+00' + id * interval '1 hour';
+SET LOCAL dyntable.data_timestamp = '2030-01-01 03:00+00';
+SELECT lives_ok($$SELECT dyntable_create('recent', 'SELECT id FROM orders WHERE at > now() - interval ''2 hours'' AND at <= now()', 'downstream')$$, 'create at a moment');
+SELECT results_eq('SELECT id FROM recent ORDER BY id', 'VALUES (2), (3)', 'filled as of it');
+SET LOCAL dyntable.data_timestamp = '2030-01-01 05:00+00';
+SELECT results_eq($$SELECT data_timestamp FROM dyntable_refresh('recent')$$, $$VALUES (timestamptz '2030-01-01 05:00+00')$$, 'refreshed two hours later');
+SELECT results_eq('SELECT id FROM recent ORDER BY id', 'VALUES (5)', 'the window has moved by itself');
+RESET dyntable.data_timestamp;
+SELECT lives_ok($$SELECT dyntable_drop('recent')$$, 'dropped');
 
 -- the views see what this transaction sees
 SELECT results_eq($$SELECT source_relid::regclass::text FROM dyntable.dependencies WHERE relid = 'large'::regclass$$, $$VALUES ('totals')$$, 'the dependency is recorded');

@@ -133,7 +133,8 @@ becomes("SELECT scheduling_state = 'SUSPENDED' AND scheduling_state_reason = 'SU
 is(sql("SELECT scheduling_state_reason, consecutive_failures FROM dyntable.dynamic_tables WHERE name = 'below'"),
 	'UPSTREAM_SUSPENDED_DUE_TO_ERRORS|0', 'and its downstream with it');
 is(sql("SELECT DISTINCT state, state_code, state_message FROM dyntable.refresh_history WHERE name = 'quotient' AND state <> 'SUCCEEDED'"),
-	'FAILED|22012|division by zero', 'history says why');
+	'FAILED|22012|division by zero: expression (10 / divisor.v) for row (id)=(1) of table public.divisor, in the refresh of dynamic table public.quotient',
+	'history says why, and which row of which table');
 is(sql("SELECT DISTINCT state FROM dyntable.refresh_history WHERE name = 'below' AND state <> 'SUCCEEDED'"),
 	'UPSTREAM_FAILED', 'downstream failed because of upstream');
 is(sql('SELECT q FROM quotient'), '10', 'its rows are still there');

@@ -47,6 +47,8 @@ my %SCENARIOS = (
 	'create, alter the query, refresh' => [ c => "BEGIN; $CREATE; SELECT dyntable_alter('c', query => 'SELECT id, v FROM src WHERE v > 1'); SELECT * FROM dyntable_refresh('c'); COMMIT" ],
 	'refresh' => [ t => "BEGIN; $REFRESH; COMMIT" ],
 	'refresh, ROLLBACK' => [ t => "BEGIN; $REFRESH; ROLLBACK" ],
+	'refresh at a data timestamp of its choice' => [ t => "BEGIN; SET LOCAL dyntable.data_timestamp = 'tomorrow'; $REFRESH; COMMIT" ],
+	'refresh at a data timestamp of its choice, ROLLBACK' => [ t => "BEGIN; SET LOCAL dyntable.data_timestamp = 'tomorrow'; $REFRESH; ROLLBACK" ],
 	'refresh, write the source' => [ t => "BEGIN; $REFRESH; $WRITE; COMMIT" ],
 	'write the source, refresh' => [ t => "BEGIN; $WRITE; $REFRESH; COMMIT" ],
 	'write the source, refresh, ROLLBACK' => [ t => "BEGIN; $WRITE; $REFRESH; ROLLBACK" ],

@@ -122,12 +122,13 @@ $listener->do('UNLISTEN *');
 $_->end foreach $gate, $session, $listener;
 
 # ---- failures in history and why a table stands still ----
+my $where = 'expression (10 / plain.d) for row (id)=(9) of table public.plain, in the refresh of dynamic table public.quotient';
 is(sql(q{SELECT DISTINCT name, state, state_code, state_message FROM dyntable.dynamic_table_refresh_history(error_only => true) WHERE name IN ('quotient', 'above') ORDER BY 1}),
-	"above|UPSTREAM_FAILED|UPSTREAM_FAILED|could not be refreshed: public.quotient\nquotient|FAILED|22012|division by zero", 'acceptance 5: UPSTREAM_FAILED is a state of its own, and names the input that failed');
+	"above|UPSTREAM_FAILED|UPSTREAM_FAILED|could not be refreshed: public.quotient\nquotient|FAILED|22012|division by zero: $where", 'acceptance 5: UPSTREAM_FAILED is a state of its own, and names the input that failed');
 is(sql(q{SELECT statistics ?& '{queuedTimeMs,compilationTimeMs,executionTimeMs}' AND NOT statistics ? 'numInsertedRows' AND data_timestamp IS NOT NULL
 	FROM dyntable.dynamic_table_refresh_history(name => 'quotient', error_only => true) LIMIT 1}), 't', 'a failed refresh has its times alone');
 is(sql(q{SELECT name, standstill FROM dyntable.dynamic_tables WHERE name IN ('quotient', 'above') ORDER BY 1}),
-	"above|suspended because of failures of public.quotient\nquotient|suspended after 2 failures in a row: division by zero", 'both stand still, and why');
+	"above|suspended because of failures of public.quotient\nquotient|suspended after 2 failures in a row: division by zero: $where", 'both stand still, and why');
 is(sql(q{SELECT scheduling_state - 'suspended_on' FROM dyntable.dynamic_tables(name => 'above')}),
 	'{"state": "SUSPENDED", "reason_code": "UPSTREAM_SUSPENDED_DUE_TO_ERRORS", "reason_message": "suspended because of failures of public.quotient"}', 'as an object, too');
 sql(q{DELETE FROM plain WHERE d = 0; SELECT dyntable_resume('quotient')});
