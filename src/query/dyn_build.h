@@ -145,6 +145,15 @@ typedef struct DynDependent
 	Node	   *kept;
 } DynDependent;
 
+/* How one value of the rows outside meets a carried column. */
+typedef struct DynPair
+{
+	Expr	   *outside;		/* over Var(1, c) */
+	Expr	   *inside;			/* over the subquery's own Vars */
+	Oid			operator;		/* outside operator inside; InvalidOid: equal, and NULL equals NULL */
+	Oid			collation;
+} DynPair;
+
 /*
  * The subquery's Vars of the level outside (varlevelsup 1) are columns of the
  * node outside.  False when refused.
@@ -168,6 +177,12 @@ extern Node *dyn_when_true(Node *condition, Node *value);
 
 /* Add the relations of the level above to *rels; true when there are others still further up (dyn_build_apply.c). */
 extern bool dyn_refers_beyond(Query *query, Relids *rels);
+
+/*
+ * dyn_build_narrow.c: where the node is groups, by its columns from carried on,
+ * leave out those that no row outside can ask for, if few are left (changes the node).
+ */
+extern void dyn_narrow_groups(DynContext *ctx, DynNode *outside, DynNode *node, int carried, List *pairs);
 
 /* dyn_build_lateral.c */
 extern bool dyn_build_lateral(DynLevel *level, int rti, DynBlock *block, bool keeps, List *on);

@@ -23,6 +23,7 @@
 #include <postgres.h>
 
 #include <access/htup_details.h>
+#include <access/transam.h>
 #include <catalog/pg_aggregate.h>
 #include <catalog/pg_operator.h>
 #include <catalog/pg_type.h>
@@ -41,22 +42,13 @@
 #include "query/dyn_expr.h"
 #include "query/dyn_make.h"
 
-/* How one value of the rows outside meets a carried column. */
-typedef struct Pair
-{
-	Expr	   *outside;		/* over Var(1, c) */
-	Expr	   *inside;			/* over the subquery's own Vars */
-	Oid			operator;		/* outside operator inside; InvalidOid: equal, and NULL equals NULL */
-	Oid			collation;
-} Pair;
-
 static bool has_empty_set(Query *query);
 static bool can_be_empty(GroupingSet *set);
 static void hoist_inner_joins(Query *query);
 static bool split_conditions(Query *query, List **dependent);
-static bool match_equality(Node *condition, Pair *pair);
+static bool match_equality(Node *condition, DynPair *pair);
 static bool build_joined(DynLevel *level, Query *query, List *conditions, DynDependent *result);
-static bool build_paired(DynLevel *level, Query *query, List *pairs, DynDependent *result);
+static bool build_paired(DynLevel *level, DynNode *outside, Query *query, List *pairs, DynDependent *result);
 static bool build_distinct_outside(DynLevel *level, DynNode *outside, Query *query, DynDependent *result);
 static Node *when_null(Node *mark, Node *empty, Node *value);
 static Node *null_var(Var *var, void *arg);
@@ -110,13 +102,13 @@ dyn_build_dependent(DynLevel *level, DynNode *outside, Query *query, DynDependen
 		return build_joined(level, query, dependent, result);
 	foreach(lc, dependent)
 	{
-		Pair	   *pair = palloc0(sizeof(Pair));
+		DynPair    *pair = palloc0(sizeof(DynPair));
 
 		equalities &= match_equality(lfirst(lc), pair);
 		pairs = lappend(pairs, pair);
 	}
 	if (equalities)
-		return build_paired(level, query, pairs, result);
+		return build_paired(level, outside, query, pairs, result);
 	query->jointree->quals = (Node *) make_ands_explicit(list_concat(make_ands_implicit((Expr *) query->jointree->quals),
 																	 dependent));
 	return build_distinct_outside(level, outside, query, result);
@@ -255,7 +247,7 @@ outside_var(Var *var, void *arg)
 
 /* outside = inside, by an operator and a collation that group like the inner side's type does */
 static bool
-match_equality(Node *condition, Pair *pair)
+match_equality(Node *condition, DynPair *pair)
 {
 	OpExpr	   *op = (OpExpr *) condition;
 
@@ -331,7 +323,7 @@ build_joined(DynLevel *level, Query *query, List *conditions, DynDependent *resu
 
 /* The condition outside = carried column. */
 static Node *
-pair_condition(Pair *pair, Var *column)
+pair_condition(DynPair *pair, Var *column)
 {
 	RowExpr    *rows[2];
 
@@ -354,20 +346,21 @@ pair_condition(Pair *pair, Var *column)
 
 /* The subquery for each value of the inner sides of equalities. */
 static bool
-build_paired(DynLevel *level, Query *query, List *pairs, DynDependent *result)
+build_paired(DynLevel *level, DynNode *outside, Query *query, List *pairs, DynDependent *result)
 {
 	List	   *exprs = NIL;
 	ListCell   *lc;
 
 	foreach(lc, pairs)
-		exprs = lappend(exprs, ((Pair *) lfirst(lc))->inside);
+		exprs = lappend(exprs, ((DynPair *) lfirst(lc))->inside);
 	dyn_carry(query, exprs);
 	result->node = dyn_build_query(level->ctx, query, level, list_length(pairs));
 	if (result->node == NULL)
 		return false;
+	dyn_narrow_groups(level->ctx, outside, result->node, result->nvisible + 1, pairs);
 	foreach(lc, pairs)
 	{
-		Pair	   *pair = lfirst(lc);
+		DynPair    *pair = lfirst(lc);
 
 		result->quals = lappend(result->quals,
 								pair_condition(pair,
@@ -425,7 +418,7 @@ build_distinct_outside(DynLevel *level, DynNode *outside, Query *query, DynDepen
 		Var		   *var = lfirst_node(Var, lc);
 		bool		never_null = !given->columns[foreach_current_index(lc)].nullable ||
 			list_member_int(strict, foreach_current_index(lc));
-		Pair		pair = {.outside = (Expr *) var, .collation = var->varcollid};
+		DynPair		pair = {.outside = (Expr *) var, .collation = var->varcollid};
 
 		if (never_null)
 			pair.operator = lookup_type_cache(var->vartype, TYPECACHE_EQ_OPR)->eq_opr;
@@ -570,6 +563,14 @@ is_true(Node *condition)
 	return dyn_make_boolean_test(copyObject(condition), IS_TRUE);
 }
 
+/* Of the server's own aggregates all but those that count are NULL where there is no row. */
+static bool
+is_null_of_none(Aggref *ref)
+{
+	return ref->aggfnoid < FirstGenbkiObjectId && ref->aggkind != AGGKIND_HYPOTHETICAL &&
+		ref->aggfnoid != F_COUNT_ && ref->aggfnoid != F_COUNT_ANY && ref->aggfnoid != F_REGR_COUNT;
+}
+
 /* The aggregate's value over no rows: a constant, or a subquery that computes it. */
 static Node *
 aggregate_of_none(Aggref *ref)
@@ -585,7 +586,7 @@ aggregate_of_none(Aggref *ref)
 	if (ref->aggfnoid == F_COUNT_ || ref->aggfnoid == F_COUNT_ANY)
 		return (Node *) makeConst(INT8OID, -1, InvalidOid, sizeof(int64), Int64GetDatum(0), false,
 								  FLOAT8PASSBYVAL);
-	if (null && (!OidIsValid(final) || func_strict(final)))
+	if ((null && (!OidIsValid(final) || func_strict(final))) || is_null_of_none(ref))
 		return (Node *) makeNullConst(ref->aggtype, -1, ref->aggcollid);
 
 	query = makeNode(Query);

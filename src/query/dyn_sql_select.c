@@ -22,7 +22,8 @@
  *	 P' × ([conditions with new] − [conditions with old]),
  * so that P' is read once and only rows come out that are on one side now and
  * were on the other.  Where a condition compares a column with it, they lie
- * between the two, which an index may find.
+ * between the two: an index may find them, and where there is none two
+ * comparisons with constants leave few rows for all that costs more.
  */
 #include <postgres.h>
 
@@ -32,7 +33,6 @@
 #include <utils/lsyscache.h>
 #include <utils/typcache.h>
 
-#include "query/dyn_advice.h"
 #include "query/dyn_expr.h"
 #include "query/dyn_sql_internal.h"
 #include "query/dyn_vars.h"
@@ -43,7 +43,8 @@ static char *step_term(DynSql *sql, DynNode *node, DynStep *step, bool of_before
 static List *crossing_quals(DynSql *sql, DynNode *node, DynStep *step, List *quals);
 static char *crossing_text(DynSql *sql, DynNode *node, DynStep *step, DynStep *before, List *quals, bool old);
 static char *crossing_term(DynSql *sql, DynNode *node, DynStep *step, DynStep *before, List *quals, const char *term);
-static bool is_bounded(DynNode *node, DynStep *step, Node *qual, Node **column, Node **bound, Oid *above, Oid *below);
+static char *changed_from(DynNode *node, DynStep *step);
+static bool is_bounded(DynStep *step, Node *qual, Node **column, Node **bound, Oid *above, Oid *below);
 static char *step_expr(DynSql *sql, DynNode *node, DynStep *step, DynStep *before, Node *expr);
 
 /* Behind the inputs stand the rows of the step before, and the row that a single one was. */
@@ -215,8 +216,7 @@ step_term(DynSql *sql, DynNode *node, DynStep *step, bool of_before, bool of_del
 		if (input != step->changed || !of_delta)
 			appendStringInfo(&buf, "(%s) i%d, ", dyn_sql_content(sql, dyn_input(node, input)), input);
 		else if (crossing)
-			appendStringInfo(&buf, "(SELECT * FROM %s WHERE w > 0) i%d, (SELECT * FROM %s WHERE w < 0) i%d, ",
-							 delta, input, delta, alias_old(node));
+			appendStringInfo(&buf, "%s, ", changed_from(node, step));
 		else
 			appendStringInfo(&buf, "%s i%d, ", delta, input);
 	}
@@ -278,8 +278,8 @@ crossing_text(DynSql *sql, DynNode *node, DynStep *step, DynStep *before, List *
 
 /*
  * The term so far, and that the conditions are true with one of the two rows only.
- * Where a column is compared that an index orders, it lies between what
- * it is compared with, unless one of these is NULL: two terms then.
+ * Where a column is compared, it lies between what it is compared with, unless one of
+ * these is NULL: two terms then.  The bounds are subqueries, so that a scan tests them.
  */
 static char *
 crossing_term(DynSql *sql, DynNode *node, DynStep *step, DynStep *before, List *quals, const char *term)
@@ -293,28 +293,40 @@ crossing_term(DynSql *sql, DynNode *node, DynStep *step, DynStep *before, List *
 	char	   *text;
 	char	   *now;
 	char	   *was;
+	char	   *from;
 
-	if (before || list_length(quals) != 1 || !is_bounded(node, step, linitial(quals), &column, &bound, &above, &below))
+	if (before || list_length(quals) != 1 || !is_bounded(step, linitial(quals), &column, &bound, &above, &below))
 		return crossed;
 	text = step_expr(sql, node, step, before, column);
 	now = step_expr(sql, node, step, before, bound);
 	was = step_expr(sql, node, step, before, dyn_renumber_input(bound, step->changed, alias_old(node)));
-	return psprintf("%s AND (%s) %s least(%s, %s) AND (%s) %s greatest(%s, %s) AND (%s) IS NOT NULL AND (%s) IS NOT NULL"
-					" UNION ALL %s AND ((%s) IS NULL OR (%s) IS NULL)",
-					crossed, text, dyn_sql_operator(above), now, was, text, dyn_sql_operator(below), now, was, now, was,
+	from = changed_from(node, step);
+	return psprintf("%s AND (%s) %s (SELECT least(%s, %s) FROM %s) AND (%s) %s (SELECT greatest(%s, %s) FROM %s)"
+					" AND (%s) IS NOT NULL AND (%s) IS NOT NULL UNION ALL %s AND ((%s) IS NULL OR (%s) IS NULL)",
+					crossed, text, dyn_sql_operator(above), now, was, from,
+					text, dyn_sql_operator(below), now, was, from, now, was,
 					crossed, now, was);
 }
 
-/* Does the condition compare a column that has an index with something of the changed input, by the type's own order? */
+/* The changed input's row as it is now and as it was. */
+static char *
+changed_from(DynNode *node, DynStep *step)
+{
+	int			no = dyn_input(node, step->changed)->no;
+
+	return psprintf("(SELECT * FROM d%d WHERE w > 0) i%d, (SELECT * FROM d%d WHERE w < 0) i%d",
+					no, step->changed, no, alias_old(node));
+}
+
+/* Does the condition compare a column with something of the changed input, by the type's own order? */
 static bool
-is_bounded(DynNode *node, DynStep *step, Node *qual, Node **column, Node **bound, Oid *above, Oid *below)
+is_bounded(DynStep *step, Node *qual, Node **column, Node **bound, Oid *above, Oid *below)
 {
 	OpExpr	   *op = (OpExpr *) qual;
 	Oid			opno;
 	Oid			opfamily;
 	Oid			left;
 	Oid			right;
-	int			input;
 
 	if (!IsA(op, OpExpr) || list_length(op->args) != 2 || OidIsValid(op->inputcollid))
 		return false;
@@ -326,9 +338,6 @@ is_bounded(DynNode *node, DynStep *step, Node *qual, Node **column, Node **bound
 		if (!OidIsValid(opno) || !IsA(*column, Var) || castNode(Var, *column)->varno == step->changed ||
 			!bms_equal(dyn_expr_relations(*bound), bms_make_singleton(step->changed)))
 			continue;
-		input = castNode(Var, *column)->varno;
-		if (!dyn_node_indexed(node, input, list_make1(dyn_renumber_input(*column, input, 1))))
-			return false;
 		opfamily = lookup_type_cache(exprType(*bound), TYPECACHE_BTREE_OPFAMILY)->btree_opf;
 		if (!OidIsValid(opfamily) || get_op_opfamily_strategy(opno, opfamily) == 0)
 			return false;
