@@ -143,4 +143,16 @@ CALL ex_reads('ex_set', 0, 'SELECT shop, product FROM ex_sale UNION SELECT shop,
 CALL ex_reads('ex_scalar', 80, 'SELECT id, (SELECT sum(n) FROM ex_stock k WHERE k.shop = s.shop AND k.product = s.product) AS n FROM ex_sale s');
 CALL ex_reads('ex_recent', 20, 'SELECT id, amount FROM ex_sale WHERE now() - at < interval ''20 days''');
 
+-- of small tables that were never analysed the values are counted: where all are equal a join is dearer
+CREATE TABLE ex_alike (v text);
+CREATE TABLE ex_unlike (v text);
+SELECT dyntable_create('ex_pairs_alike', 'SELECT a.v FROM ex_alike a JOIN ex_alike b ON a.v = b.v', '1 day');
+SELECT dyntable_create('ex_pairs_unlike', 'SELECT a.v FROM ex_unlike a JOIN ex_unlike b ON a.v = b.v', '1 day');
+INSERT INTO ex_alike SELECT 'x' FROM generate_series(1, 40);
+INSERT INTO ex_unlike SELECT 'x' || i FROM generate_series(1, 40) i;
+SELECT max(cost) FILTER (WHERE name = 'ex_pairs_alike') > 3 * max(cost) FILTER (WHERE name = 'ex_pairs_unlike') AS dearer
+FROM (SELECT name, (regexp_match(line, '^estimated cost: (\d+)'))[1]::int AS cost
+      FROM (VALUES ('ex_pairs_alike'), ('ex_pairs_unlike')) t(name), dyntable_explain(name::regclass) e(line)) c;
+
+DROP TABLE ex_alike, ex_unlike CASCADE;
 DROP TABLE ex_order, ex_customer, ex_sale, ex_stock, ex_shop CASCADE;

@@ -4,8 +4,9 @@
  *
  * The planner has no statistics of the columns of a UNION ALL, and would take
  * each lookup in one for half a percent of its tables.  While it plans a statement of
- * ours, it is told those of the first table, and of rows that no table holds
- * what dyn_statistics.c finds out.
+ * ours, it is told those of the first table, and of rows that no table holds, and
+ * of small tables that were not analysed, what is found out by counting
+ * (dyn_statistics.c, dyn_small_tables.c).
  */
 #include <postgres.h>
 
@@ -20,6 +21,7 @@
 
 static bool statistics(PlannerInfo *root, RangeTblEntry *rte, AttrNumber attnum, VariableStatData *vardata);
 static bool rows_statistics(RangeTblEntry *rte, AttrNumber attnum, VariableStatData *vardata);
+static bool table_statistics(RangeTblEntry *rte, AttrNumber attnum, VariableStatData *vardata);
 static bool union_statistics(PlannerInfo *root, RangeTblEntry *rte, AttrNumber attnum,
 							 VariableStatData *vardata);
 static Var *first_column(PlannerInfo *root, RangeTblEntry *rte, AttrNumber attnum);
@@ -55,6 +57,8 @@ statistics(PlannerInfo *root, RangeTblEntry *rte, AttrNumber attnum, VariableSta
 		return true;
 	if (rte->rtekind == RTE_NAMEDTUPLESTORE)
 		return rows_statistics(rte, attnum, vardata);
+	if (rte->rtekind == RTE_RELATION)
+		return table_statistics(rte, attnum, vardata);
 	return union_statistics(root, rte, attnum, vardata);
 }
 
@@ -72,6 +76,18 @@ rows_statistics(RangeTblEntry *rte, AttrNumber attnum, VariableStatData *vardata
 	if (rows == NULL || attnum <= 0 || attnum > rows->desc->natts)
 		return false;
 	vardata->statsTuple = dyn_rows_statistics(rows, attnum - 1);
+	vardata->freefunc = free_nothing;
+	vardata->acl_ok = false;
+	return vardata->statsTuple != NULL;
+}
+
+static bool
+table_statistics(RangeTblEntry *rte, AttrNumber attnum, VariableStatData *vardata)
+{
+	if (rte->inh || attnum <= 0 ||
+		SearchSysCacheExists3(STATRELATTINH, ObjectIdGetDatum(rte->relid), Int16GetDatum(attnum), BoolGetDatum(false)))
+		return false;
+	vardata->statsTuple = dyn_table_statistics(rte->relid, attnum);
 	vardata->freefunc = free_nothing;
 	vardata->acl_ok = false;
 	return vardata->statsTuple != NULL;

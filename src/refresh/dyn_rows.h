@@ -117,6 +117,10 @@ extern DynRows *dyn_rows_registered(QueryEnvironment *env, const char *name);
 
 /* dyn_statistics.c: what is known of a column (from 0) as a row of pg_statistic; NULL: nothing. */
 extern HeapTuple dyn_rows_statistics(DynRows *rows, int column);
+
+/* dyn_small_tables.c: the same of a column (from 1) of a small table that is locked; it lasts as long as the transaction. */
+extern HeapTuple dyn_table_statistics(Oid relid, AttrNumber attnum);
+
 extern void dyn_rows_end(DynRows *rows);
 
 /* Image hash of one value, and of the chosen columns of a row. */
