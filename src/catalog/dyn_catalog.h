@@ -349,6 +349,7 @@ extern List *dyn_schedule_edges(void);	/* of DynScheduleEdge * */
 
 /* Failure accounting: returns the counted failures in a row. */
 extern int	dyn_position_failed(Oid relid, bool counted);
+extern TimestampTz dyn_position_retry_at(Oid relid);
 extern void dyn_position_retry(Oid relid, TimestampTz retry_at);
 extern void dyn_table_suspend_failed(Oid relid);
 extern uint64 dyn_history_purge(TimestampTz before);

@@ -192,6 +192,15 @@ dyn_schedule_edges(void)
 	return edges;
 }
 
+/* DT_NOBEGIN: at any time. */
+TimestampTz
+dyn_position_retry_at(Oid relid)
+{
+	List	   *rows = dyn_schedule_positions(list_make1_oid(relid));
+
+	return rows == NIL ? DT_NOBEGIN : ((DynScheduleRow *) linitial(rows))->retry_at;
+}
+
 int
 dyn_position_failed(Oid relid, bool counted)
 {

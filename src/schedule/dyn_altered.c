@@ -11,6 +11,11 @@
  *
  * Which functions and types a table rests on is in its position
  * (query/dyn_basis.c).  Queries over views are never settled.
+ *
+ * A table that fails may be repaired by more than that: what it had not come to
+ * when it failed, a function that a function calls, a view.  So whatever
+ * function, type or view was altered, it is tried again, and an attempt in vain
+ * is not held against it (dyn_failures.c).
  */
 #include <postgres.h>
 
@@ -18,6 +23,7 @@
 #include <utils/inval.h>
 #include <utils/lsyscache.h>
 #include <utils/syscache.h>
+#include <utils/timestamp.h>
 
 #include "catalog/dyn_catalog.h"
 #include "schedule/dyn_altered.h"
@@ -132,20 +138,34 @@ apply_bases(DynGraph *graph)
 	}
 }
 
+/* It has failed, or does so perhaps in this moment. */
+static bool
+may_need_repair(const DynNode *node)
+{
+	return node->busy || !TIMESTAMP_IS_NOBEGIN(node->retry_at);
+}
+
 void
 dyn_altered_apply(DynGraph *graph)
 {
 	bool		bases = heard.labels || heard.nfunctions > 0;
+	bool		views = false;
 
-	for (int i = 0; i < heard.nrelations && !bases; i++)
-		bases = get_rel_relkind(heard.relations[i]) == RELKIND_COMPOSITE_TYPE;
+	for (int i = 0; i < heard.nrelations; i++)
+	{
+		char		kind = get_rel_relkind(heard.relations[i]);
+
+		bases |= kind == RELKIND_COMPOSITE_TYPE;
+		views |= kind == RELKIND_VIEW;
+	}
 	if (bases)
 		apply_bases(graph);
 	for (int i = 0; i < graph->nnodes; i++)
 	{
 		DynNode    *node = &graph->nodes[i];
 
-		node->altered |= heard.all || heard_relation(node->relid);
+		node->altered |= heard.all || heard_relation(node->relid) ||
+			((bases || views) && may_need_repair(node));
 		for (int j = 0; j < node->nsources && !node->altered; j++)
 			node->altered = heard_relation(node->sources[j]);
 		for (int j = -1; !node->altered && (j = bms_next_member(node->closure, j)) >= 0;)

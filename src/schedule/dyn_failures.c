@@ -11,8 +11,10 @@
  * server during the refresh.  What nobody's query is to blame for does not:
  * deadlocked, waiting for a lock or for capture in vain, out of memory or disk,
  * a worker that was ended.  These are tried again for as long as it takes, one
- * lag apart.  A table that did not run because of its upstream has no failure
- * of its own; it waits for the upstream's next attempt.
+ * lag apart.  Nor does an attempt that was made before its time because something was
+ * altered (dyn_altered.c): it leaves all as it was.  A table that did not run because
+ * of its upstream has no failure of its own; it waits for the upstream's next
+ * attempt.
  */
 #include <postgres.h>
 
@@ -44,9 +46,10 @@ failure_counts(const char *sqlstate)
 }
 
 static void
-record_failure(Oid relid, const char *sqlstate, const char *message)
+record_failure(Oid relid, TimestampTz started, const char *sqlstate, const char *message)
 {
 	DynTable   *table = dyn_table_get(relid, true);
+	bool		early;
 	int			failures;
 
 	if (table == NULL)
@@ -54,9 +57,11 @@ record_failure(Oid relid, const char *sqlstate, const char *message)
 	ereport(LOG,
 			(errmsg("could not refresh dynamic table \"%s\": %s",
 					get_rel_name(relid), message ? message : "unknown error")));
-	failures = dyn_position_failed(relid, failure_counts(sqlstate));
-	dyn_position_retry(relid, GetCurrentTimestamp() +
-					   dyn_due_backoff(dyn_lag_microseconds(table), failures));
+	early = dyn_position_retry_at(relid) > started;
+	failures = dyn_position_failed(relid, !early && failure_counts(sqlstate));
+	if (!early)
+		dyn_position_retry(relid, GetCurrentTimestamp() +
+						   dyn_due_backoff(dyn_lag_microseconds(table), failures));
 	dyn_notify("failed", relid, psprintf(", \"code\": \"%s\", \"failures\": %d",
 										 sqlstate ? sqlstate : "XX000", failures));
 	if (dyn_max_consecutive_failures > 0 && failures >= dyn_max_consecutive_failures &&
@@ -108,7 +113,7 @@ dyn_failures_record(const List *results, bool timed_out)
 		if (result->failed)
 			record_history(result, timed_out);
 		if (result->failed && !result->upstream_failed)
-			record_failure(result->relid, result->sqlstate, result->message);
+			record_failure(result->relid, result->started, result->sqlstate, result->message);
 	}
 }
 
@@ -128,6 +133,6 @@ dyn_failures_record_run(const DynTask *task, const char *sqlstate, const char *m
 		if (!dyn_is_dynamic_table(task->tables[i]))
 			continue;
 		record_history(&result, timed_out);
-		record_failure(task->tables[i], sqlstate, message);
+		record_failure(task->tables[i], task->dispatched, sqlstate, message);
 	}
 }

@@ -53,5 +53,73 @@ foreach my $table ('gated', 'below')
 	is(sql("SELECT count(*) FROM $table"), '2', "$table: and the row is there");
 }
 
+# ---- a function that is replaced before the scheduler has read of the table ----
+my $scheduler = sql("SELECT pid FROM pg_stat_activity WHERE backend_type = 'dyntable scheduler'");
+kill 'STOP', $scheduler;
+sql(q{CREATE FUNCTION grade(i int) RETURNS text LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN ''low''; END'});
+sql(q{SELECT dyntable_create('graded', 'SELECT id, grade(id) AS g FROM behind', '2 s')});
+sql(q{CREATE OR REPLACE FUNCTION grade(i int) RETURNS text LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN ''high''; END'});
+my $replaced = sql('SELECT clock_timestamp()');
+kill 'CONT', $scheduler;
+becomes("SELECT data_timestamp > '$replaced' FROM dyntable.dynamic_tables WHERE name = 'graded'",
+	'replaced unheard: the data timestamp passes it');
+is(sql('SELECT DISTINCT g FROM graded'), 'high', 'replaced unheard: the rows are those of the new function');
+
+# ---- what failed is tried again when it was repaired ----
+# Fails, and waits for the backoff; then nothing but the repair happens.
+sub is_repaired
+{
+	my ($what, $table, $repair) = @_;
+	becomes("SELECT waiting_for = 'RETRY' AND next_refresh_time > clock_timestamp() + interval '8 s' FROM dyntable.dynamic_tables WHERE name = '$table'",
+		"$what: waits for its backoff");
+	my $over = sql("SELECT next_refresh_time FROM dyntable.dynamic_tables WHERE name = '$table'");
+	sql($repair);
+	becomes("SELECT last_refresh_state = 'SUCCEEDED' FROM dyntable.dynamic_tables WHERE name = '$table'", "$what: is refreshed");
+	is(sql("SELECT last_refresh_end_time < '$over', (SELECT count(*) > 0 FROM $table) FROM dyntable.dynamic_tables WHERE name = '$table'"),
+		't|t', "$what: repaired before its backoff is over");
+	return;
+}
+my $raises = q{LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RAISE EXCEPTION ''broken''; END'};
+my $returns = q{LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN i; END'};
+# two that were filled, and fail when their lag is over, and three that were not
+sql(qq{
+CREATE FUNCTION broken(i int) RETURNS int $raises;
+CREATE FUNCTION inner_one(i int) RETURNS int $raises;
+CREATE FUNCTION outer_one(i int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN public.inner_one(i); END';
+CREATE FUNCTION whole(i int) RETURNS int $returns;
+CREATE VIEW seen AS SELECT id, broken(id) AS b FROM behind;
+SELECT dyntable_create('never', 'SELECT broken(id) AS id FROM behind', '1 hour', initialize => 'on_schedule');
+SELECT dyntable_create('called', 'SELECT outer_one(id) AS id FROM behind', '1 hour', initialize => 'on_schedule');
+SELECT dyntable_create('viewed', 'SELECT id, b FROM seen', '1 hour', initialize => 'on_schedule');
+SELECT dyntable_create('filled', 'SELECT whole(id) AS id FROM behind', '15 s');
+CREATE ROLE owner; GRANT ALL ON SCHEMA public TO owner;
+CREATE TABLE granted (id int PRIMARY KEY); INSERT INTO granted VALUES (1); ALTER TABLE granted OWNER TO owner;
+SET ROLE owner; SELECT dyntable_create('grants', 'SELECT id FROM granted', '15 s'); RESET ROLE;
+ALTER TABLE granted OWNER TO CURRENT_USER;
+CREATE OR REPLACE FUNCTION whole(i int) RETURNS int $raises;
+});
+is_repaired('a view', 'viewed', 'CREATE OR REPLACE VIEW seen AS SELECT id, id AS b FROM behind');
+is_repaired('a function', 'never', "CREATE OR REPLACE FUNCTION broken(i int) RETURNS int $returns");
+becomes("SELECT count(*) > 1 FROM dyntable.refresh_history WHERE name = 'called' AND state = 'FAILED'", 'other repairs are tried in vain');
+is(sql("SELECT consecutive_failures FROM dyntable.dynamic_tables WHERE name = 'called'"), '1', 'which does not count');
+is_repaired('a function within a function', 'called', "CREATE OR REPLACE FUNCTION inner_one(i int) RETURNS int $returns");
+is_repaired('a function of a table that had been filled', 'filled', "CREATE OR REPLACE FUNCTION whole(i int) RETURNS int $returns");
+
+# Repaired while the refresh that fails is still under way.
+sql(q{
+CREATE FUNCTION late(i int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS
+	'BEGIN PERFORM pg_advisory_lock_shared(2); PERFORM pg_advisory_unlock_shared(2); RAISE EXCEPTION ''broken''; END';
+});
+$gate->do('SELECT pg_advisory_lock(2)');
+sql(q{SELECT dyntable_create('lately', 'SELECT late(id) AS id FROM behind', '1 hour', initialize => 'on_schedule')});
+becomes("SELECT count(*) = 1 FROM pg_stat_activity WHERE query LIKE 'dyntable: refresh lately%' AND wait_event = 'advisory'", 'a refresh that is going to fail');
+sql("CREATE OR REPLACE FUNCTION late(i int) RETURNS int $returns");
+$gate->do('SELECT pg_advisory_unlock(2)');
+becomes("SELECT last_refresh_state = 'SUCCEEDED' FROM dyntable.dynamic_tables WHERE name = 'lately'", 'repaired while it fails: is refreshed');
+is(sql("SELECT count(*) FROM dyntable.refresh_history WHERE name = 'lately' AND state = 'FAILED' AND refresh_end_time > clock_timestamp() - interval '4 minutes'"),
+	'1', 'repaired while it fails: after one failure, before its backoff is over');
+
+is_repaired('a right', 'grants', 'GRANT SELECT ON granted TO owner');
+
 $node->stop;
 done_testing();
