@@ -88,7 +88,7 @@ dyn_batch_write(XLogRecPtr upto)
 
 		if (OidIsValid(tracked->written_storage))
 			dyn_changelog_mark(tracked);
-		dyn_worker_count(tracked->relid, tracked->nrows);
+		dyn_captured_count(tracked->relid, tracked->nrows);
 	}
 	dyn_batch_clear();
 	return end;

@@ -108,14 +108,35 @@ extern void dyn_own_begin(void);
 extern void dyn_own_commit(void);
 extern bool dyn_own_latch_doubtful;	/* one has run since this was set to false */
 
-/* dyn_worker.c: a transaction of the capture worker that wrote something has ended. */
-extern void dyn_worker_committed(void);
+/* dyn_captured.c: what the capture worker tells others */
+extern DynDatabase *dyn_captured_database;	/* that this worker serves */
+
+/* Be the worker of a database.  False when it has another one, or nobody shall be that for now. */
+extern bool dyn_captured_attach(Oid dboid);
+
+/* The slot that is decoded from now on, and up to where its changes are in the logs; NULL: none. */
+extern void dyn_captured_slot(const DynSlot *slot, XLogRecPtr captured);
+
+/* Write what was collected up to a position; also tell those who wait; at_end: no more WAL is flushed. */
+extern void dyn_captured_write(XLogRecPtr upto);
+extern void dyn_captured_publish(XLogRecPtr upto, bool at_end);
+extern void dyn_captured_flush(void);	/* what was written is on disk */
+
+/* A transaction of the worker that wrote something has ended. */
+extern void dyn_captured_committed(void);
 
 /* So many changes of a source are in its log, or were lost with it. */
-extern void dyn_worker_count(Oid relid, int64 changes);
+extern void dyn_captured_count(Oid relid, int64 changes);
 
 /* dyn_source.c */
 extern List *dyn_source_relations(Oid relid, LOCKMODE lockmode);	/* itself and its partitions */
+
+/*
+ * Keep writers out of a source and its partitions until the transaction ends, with so long a
+ * wait for all of them; what it locks from then on has to be there within the rest.  Raises
+ * ERRCODE_LOCK_NOT_AVAILABLE.
+ */
+extern void dyn_source_lock(Oid relid, int budget_ms);
 extern char dyn_identity_now(Oid relid);
 extern void dyn_identity_give_back(Oid relid, char identity);	/* relation locked */
 extern bool dyn_identity_require(Oid relid);	/* itself and partitions, locked; whether any was not FULL */

@@ -343,48 +343,6 @@ live_columns(Relation rel, List *columns)
 	return live;
 }
 
-/* What is left of the time for locks becomes the lock timeout. */
-static void
-limit_lock_waits(TimestampTz until)
-{
-	long		rest = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until);
-
-	SetConfigOption("lock_timeout", psprintf("%ld", Max(rest, 1)), PGC_SUSET, PGC_S_OVERRIDE);
-}
-
-/*
- * Lock the table and its partitions.  While one is waited for, writers queue at
- * those before it: hence one time limit for all.
- */
-static void
-lock_source(Oid relid)
-{
-	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), LOCK_BUDGET_MS);
-	List	   *locked = NIL;
-	bool		complete;
-
-	limit_lock_waits(until);
-	LockRelationOid(relid, ShareRowExclusiveLock);
-	locked = lappend_oid(locked, relid);
-	do
-	{
-		ListCell   *lc;
-
-		/* a partition that has partitions may get another one before it is locked */
-		complete = true;
-		foreach(lc, dyn_source_relations(relid, NoLock))
-		{
-			if (list_member_oid(locked, lfirst_oid(lc)))
-				continue;
-			limit_lock_waits(until);
-			LockRelationOid(lfirst_oid(lc), ShareRowExclusiveLock);
-			locked = lappend_oid(locked, lfirst_oid(lc));
-			complete = false;
-		}
-	} while (!complete);
-	limit_lock_waits(until);
-}
-
 /* Everything of one attempt; the transaction's locks last until its commit is visible. */
 static void
 register_source(Oid relid, List *columns)
@@ -395,7 +353,7 @@ register_source(Oid relid, List *columns)
 	char	   *detail;
 	bool		known = false;
 
-	lock_source(relid);
+	dyn_source_lock(relid, LOCK_BUDGET_MS);
 	rel = try_table_open(relid, NoLock);
 	if (rel == NULL)
 		ereport(ERROR,

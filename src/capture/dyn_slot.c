@@ -138,7 +138,7 @@ dyn_own_commit(void)
 	MemoryContextSwitchTo(TopMemoryContext);
 	dyn_own_latch_doubtful = true;
 	if (counts && dyn_capture_worker)
-		dyn_worker_committed();
+		dyn_captured_committed();
 }
 
 static int64

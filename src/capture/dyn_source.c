@@ -20,6 +20,7 @@
 #include <storage/lmgr.h>
 #include <utils/builtins.h>
 #include <utils/fmgroids.h>
+#include <utils/guc.h>
 #include <utils/inval.h>
 #include <utils/lsyscache.h>
 #include <utils/rel.h>
@@ -40,6 +41,39 @@ dyn_source_relations(Oid relid, LOCKMODE lockmode)
 	if (get_rel_relkind(relid) != RELKIND_PARTITIONED_TABLE)
 		return list_make1_oid(relid);
 	return find_all_inheritors(relid, lockmode, NULL);
+}
+
+/* What is left of the time for locks becomes the lock timeout of this transaction. */
+static void
+limit_lock_waits(TimestampTz until)
+{
+	long		rest = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until);
+
+	(void) set_config_option("lock_timeout", psprintf("%ld", Max(rest, 1)), PGC_SUSET, PGC_S_OVERRIDE,
+							 GUC_ACTION_LOCAL, true, 0, false);
+}
+
+/*
+ * While one of them is waited for, writers queue at those before it: hence one
+ * time limit for all.
+ */
+void
+dyn_source_lock(Oid relid, int budget_ms)
+{
+	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), budget_ms);
+	List	   *wanted = list_make1_oid(relid);
+
+	for (int i = 0; i < list_length(wanted); i++)
+	{
+		limit_lock_waits(until);
+		LockRelationOid(list_nth_oid(wanted, i), ShareRowExclusiveLock);
+		/* a partition that has partitions may have got another one before it was locked */
+		if (i == list_length(wanted) - 1)
+			wanted = list_concat_unique_oid(wanted, dyn_source_relations(relid, NoLock));
+	}
+	/* a timeout in the moment in which the last lock was got is one of this wait, not of what comes after */
+	CHECK_FOR_INTERRUPTS();
+	limit_lock_waits(until);
 }
 
 static bool

@@ -30,7 +30,6 @@
 #include <miscadmin.h>
 #include <storage/bufmgr.h>
 #include <storage/lmgr.h>
-#include <utils/guc.h>
 #include <utils/hsearch.h>
 #include <utils/inval.h>
 #include <utils/lsyscache.h>
@@ -122,36 +121,8 @@ dyn_trim_forget(Oid relid)
 	}
 	dyn_own_commit();
 	/* its readers must not rest as if nothing had happened to it */
-	dyn_worker_count(relid, 1);
+	dyn_captured_count(relid, 1);
 	touched = true;
-}
-
-static void
-set_lock_timeout(long ms)
-{
-	(void) set_config_option("lock_timeout", psprintf("%ld", ms), PGC_SUSET, PGC_S_OVERRIDE,
-							 GUC_ACTION_LOCAL, true, 0, false);
-}
-
-/* Lock a relation and its partitions, with this long a wait for all of them together. */
-static void
-lock_to_release(Oid relid)
-{
-	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RELEASE_LOCK_MS);
-	List	   *relations = list_make1_oid(relid);
-
-	for (int i = 0; i < list_length(relations); i++)
-	{
-		long		rest = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until);
-
-		set_lock_timeout(Max(rest, 1));
-		LockRelationOid(list_nth_oid(relations, i), ShareRowExclusiveLock);
-		if (i == 0)
-			relations = list_concat_unique_oid(relations, dyn_source_relations(relid, NoLock));
-	}
-	/* a timeout in the moment in which the last lock was got is one of this wait, not of what comes after the commit */
-	set_lock_timeout(0);
-	CHECK_FOR_INTERRUPTS();
 }
 
 /* Take a source out of capture; raises ERRCODE_LOCK_NOT_AVAILABLE when it is not to be had. */
@@ -167,7 +138,7 @@ release_source(Oid relid)
 		(exists && dyn_source_wanted(relid)))
 		return;
 	if (exists)
-		lock_to_release(relid);
+		dyn_source_lock(relid, RELEASE_LOCK_MS);
 	if (!lock_logs(source))
 		ereport(ERROR,
 				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),

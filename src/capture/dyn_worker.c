@@ -45,8 +45,6 @@
 #include <utils/timestamp.h>
 #include <utils/wait_event.h>
 
-#include "base/dyn_freshness.h"
-#include "base/dyn_queue.h"
 #include "base/dyn_settings.h"
 #include "capture/dyn_capture_internal.h"
 #include "compat/dyn_compat.h"
@@ -88,14 +86,9 @@
 
 extern PGDLLEXPORT void dyntable_capture_main(Datum main_arg);
 
-static DynDatabase *my_database = NULL;
-
-/* Transactions of ours that had an xid. */
-static uint64 own_commits = 0;
 static DynSlot my_slot;
 static LogicalDecodingContext *decoder = NULL;
 static ReadLocalXLogPageNoWaitPrivate page_state;
-static XLogRecPtr last_commit_end = InvalidXLogRecPtr;	/* of a batch */
 static XLogRecPtr confirmed = InvalidXLogRecPtr;
 static XLogRecPtr decoding = InvalidXLogRecPtr; /* the record that is being decoded */
 static uint64 known_registrations = 0;
@@ -107,66 +100,6 @@ static Oid	my_extension = InvalidOid;
 static bool look_wanted = true;
 static TimestampTz look_at = 0;
 static TimestampTz look_not_before = 0;
-
-/* ---- being known ---- */
-
-static void
-worker_detach(int code, Datum arg)
-{
-	LWLockAcquire(dyn_shmem->lock, LW_EXCLUSIVE);
-	if (my_database->capture_pid == MyProcPid)
-	{
-		my_database->capture_pid = 0;
-		my_database->capture_latch = NULL;
-		if (my_database->state != DYN_CAPTURE_UNABLE && my_database->state != DYN_CAPTURE_FAILED)
-			my_database->state = DYN_CAPTURE_OFF;
-		if (code == 0)
-			my_database->generation = 0;
-	}
-	LWLockRelease(dyn_shmem->lock);
-	ConditionVariableBroadcast(&my_database->progress);
-	dyn_shmem_wake_launcher();
-}
-
-/* False when another worker serves this database, or nobody shall for now. */
-static bool
-worker_attach(Oid dboid)
-{
-	bool		mine;
-
-	LWLockAcquire(dyn_shmem->lock, LW_EXCLUSIVE);
-	my_database = dyn_shmem_database_add(dboid);
-	mine = my_database && my_database->capture_pid == 0 &&
-		my_database->paused_until < GetCurrentTimestamp();
-	if (mine)
-	{
-		my_database->capture_pid = MyProcPid;
-		my_database->capture_latch = MyLatch;
-	}
-	LWLockRelease(dyn_shmem->lock);
-	if (mine)
-		before_shmem_exit(worker_detach, (Datum) 0);
-	return mine;
-}
-
-/*
- * The generation is published last: whoever sees it may rely on everything
- * committed from now on being captured.
- */
-static void
-publish_slot(int64 generation, XLogRecPtr captured)
-{
-	LWLockAcquire(dyn_shmem->lock, LW_EXCLUSIVE);
-	if (generation == 0)
-		my_database->generation = 0;
-	pg_atomic_write_u64(&my_database->captured_lsn, captured);
-	pg_atomic_write_u64(&my_database->complete, 0);
-	my_database->origin = dyn_capture_origin;
-	my_database->generation = generation;
-	strlcpy(my_database->slot_name, generation ? my_slot.name : "", NAMEDATALEN);
-	LWLockRelease(dyn_shmem->lock);
-	ConditionVariableBroadcast(&my_database->progress);
-}
 
 /* ---- the extension ---- */
 
@@ -198,9 +131,9 @@ serve_extension(Oid extension)
 {
 	my_extension = extension;
 	LWLockAcquire(dyn_shmem->lock, LW_EXCLUSIVE);
-	if (my_database->extension != extension)
-		my_database->generation = 0;
-	my_database->extension = extension;
+	if (dyn_captured_database->extension != extension)
+		dyn_captured_database->generation = 0;
+	dyn_captured_database->extension = extension;
 	LWLockRelease(dyn_shmem->lock);
 }
 
@@ -208,13 +141,13 @@ serve_extension(Oid extension)
 static void
 leave_for_good(void)
 {
-	publish_slot(0, InvalidXLogRecPtr);
+	dyn_captured_slot(NULL, InvalidXLogRecPtr);
 	if (dyn_slot_exists())
 		dyn_slot_discard();
 	LWLockAcquire(dyn_shmem->lock, LW_EXCLUSIVE);
-	my_database->dropped = true;
-	my_database->confirmed = false;
-	my_database->reason[0] = '\0';
+	dyn_captured_database->dropped = true;
+	dyn_captured_database->confirmed = false;
+	dyn_captured_database->reason[0] = '\0';
 	LWLockRelease(dyn_shmem->lock);
 	proc_exit(0);
 }
@@ -251,7 +184,7 @@ decoder_close(void)
 	if (decoder)
 		FreeDecodingContext(decoder);
 	decoder = NULL;
-	publish_slot(0, InvalidXLogRecPtr);
+	dyn_captured_slot(NULL, InvalidXLogRecPtr);
 	dyn_slot_discard();
 }
 
@@ -261,7 +194,7 @@ slot_given_up(void)
 	bool		given_up;
 
 	LWLockAcquire(dyn_shmem->lock, LW_SHARED);
-	given_up = my_database->slot_given_up;
+	given_up = dyn_captured_database->slot_given_up;
 	LWLockRelease(dyn_shmem->lock);
 	return given_up;
 }
@@ -270,7 +203,7 @@ static void
 set_slot_given_up(bool given_up)
 {
 	LWLockAcquire(dyn_shmem->lock, LW_EXCLUSIVE);
-	my_database->slot_given_up = given_up;
+	dyn_captured_database->slot_given_up = given_up;
 	LWLockRelease(dyn_shmem->lock);
 }
 
@@ -300,10 +233,10 @@ begin_capture(void)
 
 	if (hopeless || !dyn_slot_open(&my_slot, &progress))
 	{
-		publish_slot(0, InvalidXLogRecPtr);
+		dyn_captured_slot(NULL, InvalidXLogRecPtr);
 		if (!dyn_slot_room())
 		{
-			dyn_capture_report(my_database, DYN_CAPTURE_FAILED,
+			dyn_capture_report(dyn_captured_database, DYN_CAPTURE_FAILED,
 							   "all replication slots are in use; increase max_replication_slots");
 			look_wanted = false;
 			look_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), LOOK_AGAIN_MS);
@@ -314,11 +247,11 @@ begin_capture(void)
 		if (slot_given_up())
 		{
 			my_slot.cause = "the replication slot held back more WAL than dyntable.max_retained_wal";
-			dyn_capture_report(my_database, DYN_CAPTURE_CREATING,
+			dyn_capture_report(dyn_captured_database, DYN_CAPTURE_CREATING,
 							   "the replication slot held back more WAL than dyntable.max_retained_wal; it will be made anew when the transactions in progress have ended");
 			wait_for_old_transactions();
 		}
-		dyn_capture_report(my_database, DYN_CAPTURE_CREATING,
+		dyn_capture_report(dyn_captured_database, DYN_CAPTURE_CREATING,
 						   "the replication slot is being made, which waits for transactions in progress");
 		pgstat_report_activity(STATE_RUNNING, "making the replication slot");
 		dyn_slot_make(&my_slot);
@@ -330,85 +263,12 @@ begin_capture(void)
 	decoder_open(progress);
 
 	/* whoever sees the generation may wait for us, which is in vain in any other state */
-	dyn_capture_report(my_database, DYN_CAPTURE_RUNNING, NULL);
-	publish_slot(my_slot.generation, progress);
+	dyn_capture_report(dyn_captured_database, DYN_CAPTURE_RUNNING, NULL);
+	dyn_captured_slot(&my_slot, progress);
 	pgstat_report_activity(STATE_IDLE, NULL);
 }
 
-/* ---- batches ---- */
-
-static void
-wake_scheduler(void)
-{
-	DynScheduler *scheduler;
-
-	LWLockAcquire(&dyn_queue->lock, LW_SHARED);
-	scheduler = dyn_queue_scheduler(MyDatabaseId);
-	if (scheduler && scheduler->latch)
-		SetLatch(scheduler->latch);
-	LWLockRelease(&dyn_queue->lock);
-}
-
-static void
-write_batch(XLogRecPtr upto)
-{
-	if (dyn_batch_rows() > 0)
-		last_commit_end = dyn_batch_write(upto);
-}
-
-/* Whoever finds the count of all moved finds those of the sources moved, too. */
-void
-dyn_worker_count(Oid relid, int64 changes)
-{
-	dyn_changes_add(relid, changes);
-	pg_atomic_fetch_add_u64(&my_database->changes, changes);
-}
-
-/*
- * How many transactions have ended on this server, all of which were read when
- * the decoder has come to upto; 0, when one may have ended behind that.  They
- * are counted when their commits are in the WAL.
- */
-static uint64
-ended_before(XLogRecPtr upto)
-{
-	uint64		ended;
-
-	LWLockAcquire(ProcArrayLock, LW_SHARED);
-	ended = dyn_ended_transactions();
-	LWLockRelease(ProcArrayLock);
-	return dyn_wal_position() <= upto ? ended : 0;
-}
-
-/* Where it stands behind others that were not read, no snapshot counts as many. */
-void
-dyn_worker_committed(void)
-{
-	own_commits++;
-	if (pg_atomic_read_u64(&my_database->complete) != 0)
-		pg_atomic_fetch_add_u64(&my_database->complete, 1);
-}
-
-/* Tell those who wait how far the log is complete; at_end: of the WAL that was flushed. */
-static void
-publish_progress(XLogRecPtr upto, bool at_end)
-{
-	uint64		before = pg_atomic_read_u64(&my_database->captured_lsn);
-	bool		wrote = dyn_batch_rows() > 0;
-	uint64		own_before = own_commits;
-	uint64		ended = at_end ? ended_before(upto) : 0;
-
-	write_batch(upto);
-	if (ended != 0)
-		pg_atomic_write_u64(&my_database->complete, ended + (own_commits - own_before));
-	if (upto > before)
-	{
-		pg_atomic_write_u64(&my_database->captured_lsn, upto);
-		ConditionVariableBroadcast(&my_database->progress);
-	}
-	if (wrote)
-		wake_scheduler();
-}
+/* ---- decoding ---- */
 
 /*
  * Read the sources again when a registrar has committed.  The counter moves
@@ -419,11 +279,11 @@ publish_progress(XLogRecPtr upto, bool at_end)
 static void
 follow_registrations(XLogRecPtr upto)
 {
-	uint64		now = pg_atomic_read_u64(&my_database->registrations);
+	uint64		now = pg_atomic_read_u64(&dyn_captured_database->registrations);
 
 	if (sources_loaded && now == known_registrations)
 		return;
-	write_batch(upto);
+	dyn_captured_write(upto);
 	pg_memory_barrier();
 	dyn_own_begin();
 	dyn_batch_reload();
@@ -453,7 +313,7 @@ drain(TimestampTz until)
 				 LSN_FORMAT_ARGS(decoder->reader->EndRecPtr), error);
 		if (record == NULL)
 		{
-			publish_progress(done, true);
+			dyn_captured_publish(done, true);
 			return true;
 		}
 		follow_registrations(done);
@@ -463,13 +323,13 @@ drain(TimestampTz until)
 		MemoryContextSwitchTo(TopMemoryContext);
 		done = decoder->reader->EndRecPtr;
 		if (dyn_batch_rows() >= BATCH_ROWS)
-			publish_progress(done, false);
+			dyn_captured_publish(done, false);
 		if (n % 1024 == 0)
 		{
 			CHECK_FOR_INTERRUPTS();
 			if (GetCurrentTimestamp() >= until)
 			{
-				publish_progress(done, false);
+				dyn_captured_publish(done, false);
 				return false;
 			}
 		}
@@ -482,12 +342,11 @@ drain(TimestampTz until)
 static void
 confirm(void)
 {
-	XLogRecPtr	done = pg_atomic_read_u64(&my_database->captured_lsn);
+	XLogRecPtr	done = pg_atomic_read_u64(&dyn_captured_database->captured_lsn);
 
 	if (done <= confirmed)
 		return;
-	if (!XLogRecPtrIsInvalid(last_commit_end))
-		XLogFlush(last_commit_end);
+	dyn_captured_flush();
 	dyn_slot_note_confirmed(done);
 	LogicalConfirmReceivedLocation(done);
 	confirmed = done;
@@ -544,8 +403,8 @@ slot_needed(TimestampTz now)
 	bool		needed;
 
 	LWLockAcquire(dyn_shmem->lock, LW_EXCLUSIVE);
-	needed = my_database->slot_wanted;
-	my_database->slot_wanted = false;
+	needed = dyn_captured_database->slot_wanted;
+	dyn_captured_database->slot_wanted = false;
 	LWLockRelease(dyn_shmem->lock);
 	if (!needed)
 	{
@@ -588,7 +447,7 @@ look(void)
 static void
 report_idle(void)
 {
-	dyn_capture_report(my_database, DYN_CAPTURE_IDLE,
+	dyn_capture_report(dyn_captured_database, DYN_CAPTURE_IDLE,
 					   dyn_capture_enabled ? NULL : "dyntable.capture is off");
 }
 
@@ -615,8 +474,8 @@ static void
 trim(TimestampTz now)
 {
 	static uint64 changes_seen = 0;
-	uint64		changes = pg_atomic_read_u64(&my_database->changes);
-	uint64		before = pg_atomic_read_u64(&my_database->log_bytes);
+	uint64		changes = pg_atomic_read_u64(&dyn_captured_database->changes);
+	uint64		before = pg_atomic_read_u64(&dyn_captured_database->log_bytes);
 	int64		after;
 
 	if (changes != changes_seen)
@@ -624,7 +483,7 @@ trim(TimestampTz now)
 	changes_seen = changes;
 	if (dyn_trim_logs(my_slot.generation, &after))
 		trim_pause = after < before ? CHORE_MS : Min(2 * trim_pause, LONGEST_TRIM_PAUSE_MS);
-	pg_atomic_write_u64(&my_database->log_bytes, after);
+	pg_atomic_write_u64(&dyn_captured_database->log_bytes, after);
 	trim_at = TimestampTzPlusMilliseconds(now, trim_pause);
 }
 
@@ -667,7 +526,7 @@ follow_extension(void)
 		leave_for_good();
 	serve_extension(extension);
 	decoder_close();
-	dyn_capture_report(my_database, DYN_CAPTURE_IDLE, NULL);
+	dyn_capture_report(dyn_captured_database, DYN_CAPTURE_IDLE, NULL);
 	look_wanted = true;
 }
 
@@ -680,8 +539,8 @@ housekeeping_asked(void)
 	bool		asked;
 
 	LWLockAcquire(dyn_shmem->lock, LW_EXCLUSIVE);
-	asked = my_database->housekeeping || (decoder == NULL && my_database->slot_wanted);
-	my_database->housekeeping = false;
+	asked = dyn_captured_database->housekeeping || (decoder == NULL && dyn_captured_database->slot_wanted);
+	dyn_captured_database->housekeeping = false;
 	LWLockRelease(dyn_shmem->lock);
 	return asked;
 }
@@ -721,10 +580,10 @@ decode(TimestampTz now, TimestampTz *last_wal, TimestampTz *last_change)
 
 	if (decoder->reader->EndRecPtr != end)
 		*last_wal = now;
-	if (pg_atomic_read_u64(&my_database->changes) != changes)
+	if (pg_atomic_read_u64(&dyn_captured_database->changes) != changes)
 		*last_change = now;
 	end = decoder->reader->EndRecPtr;
-	changes = pg_atomic_read_u64(&my_database->changes);
+	changes = pg_atomic_read_u64(&dyn_captured_database->changes);
 	return at_end;
 }
 
@@ -792,7 +651,7 @@ worker_loop_reporting(void)
 		length = strlen(reason);
 		if (length > 0 && reason[length - 1] == '.')
 			reason[length - 1] = '\0';
-		dyn_capture_report(my_database, DYN_CAPTURE_FAILED, reason);
+		dyn_capture_report(dyn_captured_database, DYN_CAPTURE_FAILED, reason);
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
@@ -806,9 +665,9 @@ dyntable_capture_main(Datum main_arg)
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
-	if (!worker_attach(dboid))
+	if (!dyn_captured_attach(dboid))
 		proc_exit(0);
-	dyn_capture_report(my_database, DYN_CAPTURE_STARTING, NULL);
+	dyn_capture_report(dyn_captured_database, DYN_CAPTURE_STARTING, NULL);
 	BackgroundWorkerInitializeConnectionByOid(dboid, InvalidOid, 0);
 	dyn_settings_of_process();
 	SetConfigOption("synchronous_commit", "off", PGC_SUSET, PGC_S_OVERRIDE);
@@ -821,14 +680,14 @@ dyntable_capture_main(Datum main_arg)
 	if (!OidIsValid(my_extension))
 		leave_for_good();
 	LWLockAcquire(dyn_shmem->lock, LW_EXCLUSIVE);
-	my_database->confirmed = true;
+	dyn_captured_database->confirmed = true;
 	LWLockRelease(dyn_shmem->lock);
 	dyn_shmem_wake_launcher();
 	if (MyBgworkerEntry->bgw_extra[0])
 		proc_exit(0);			/* there is no place for us to stay */
 	if (wal_level < WAL_LEVEL_LOGICAL)
 	{
-		dyn_capture_report(my_database, DYN_CAPTURE_UNABLE, "wal_level is not logical");
+		dyn_capture_report(dyn_captured_database, DYN_CAPTURE_UNABLE, "wal_level is not logical");
 		proc_exit(0);
 	}
 	dyn_batch_init();

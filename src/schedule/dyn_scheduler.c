@@ -10,19 +10,6 @@
  * that changed a definition (through a trigger on dyntable's own tables), a
  * worker that finished, the postmaster whose worker ended.
  *
- * Tables to which nothing happened.  A table's data timestamp becomes t
- * without a run only if no transaction visible at t has changed what the table
- * reads, directly or by way of other dynamic tables, since its position.  A run
- * settles a table when it has seen every change that capture had counted of
- * its sources and of its upstream's when it was given away, and no more was
- * counted until it ended.  Later, at some moment t, the scheduler notes the WAL
- * insert position; when capture has passed it and still counts no more changes, then
- * t is the table's data timestamp; nor was its definition altered, see
- * dyn_altered.c.  That costs a few reads of shared memory for all tables together.
- * It holds for tables that depend on captured sources alone (DynNode.still); the
- * others are refreshed each time, and find out that nothing happened by a
- * NO_DATA run.
- *
  * Memory: the graph lives until the next reload; everything else until the
  * end of the tick.
  */
@@ -44,8 +31,6 @@
 #include "base/dyn_freshness.h"
 #include "base/dyn_queue.h"
 #include "base/dyn_settings.h"
-#include "base/dyn_shmem.h"
-#include "capture/dyn_capture.h"
 #include "catalog/dyn_catalog.h"
 #include "schedule/dyn_altered.h"
 #include "schedule/dyn_due.h"
@@ -53,6 +38,7 @@
 #include "schedule/dyn_graph.h"
 #include "schedule/dyn_marks.h"
 #include "schedule/dyn_pool.h"
+#include "schedule/dyn_settled.h"
 
 PGDLLEXPORT void dyntable_scheduler_main(Datum arg);
 
@@ -63,12 +49,6 @@ PGDLLEXPORT void dyntable_scheduler_main(Datum arg);
 
 /* After statements, so soon whether somebody set the latch meanwhile. */
 #define DOUBT_MS 50
-
-/* While waiting for capture to come to the noted position. */
-#define PROBE_INTERVAL (10 * INT64CONST(1000))
-
-/* However still a table is, refresh it for real this often. */
-#define STILL_LIMIT (600 * SECOND)
 
 /* Old rows of history are dropped this often. */
 #define PURGE_INTERVAL (3600 * SECOND)
@@ -91,46 +71,10 @@ static struct
 	bool		wanting;		/* as dyn_pool_want was told */
 	bool		reload;			/* definitions changed */
 	TimestampTz reload_at;		/* but are not read again before */
-	uint64		changes_seen;	/* capture's count at the last look */
 	TimestampTz look_at;		/* whether the extension is still there */
 	TimestampTz purge_at;
 
-	/* the position that capture is to pass */
-	bool		probing;
-	TimestampTz probe_time;
-	XLogRecPtr	probe_lsn;
 }			self;
-
-/* What capture has done so far, in the order in which it must be read. */
-typedef struct CaptureState
-{
-	int64		generation;		/* 0: not capturing */
-	int			pid;
-	XLogRecPtr	captured;
-	uint64		changes;
-} CaptureState;
-
-static CaptureState
-capture_state(bool wake)
-{
-	CaptureState state = {0};
-	DynDatabase *db;
-
-	LWLockAcquire(dyn_shmem->lock, LW_SHARED);
-	db = dyn_shmem_database(MyDatabaseId);
-	if (db != NULL && db->state == DYN_CAPTURE_RUNNING)
-	{
-		state.generation = db->generation;
-		state.pid = db->capture_pid;
-		state.captured = pg_atomic_read_u64(&db->captured_lsn);
-		pg_read_barrier();
-		state.changes = pg_atomic_read_u64(&db->changes);
-		if (wake && db->capture_latch != NULL)
-			SetLatch(db->capture_latch);
-	}
-	LWLockRelease(dyn_shmem->lock);
-	return state;
-}
 
 /* Statements ran since the last sleep. */
 static bool latch_doubtful = false;
@@ -340,25 +284,6 @@ read_positions(const Bitmapset *set)
 	commit_transaction();
 }
 
-/*
- * Whether a run that succeeded settled a table: it saw all that was counted
- * when it was given away, and that is still all.  What was counted while it was
- * under way has to be looked for here, since check_settled may have taken note of it
- * already.  What was counted when it was given away is not known of a table that
- * was redefined since, or when another scheduler gave it away.
- */
-static bool
-run_settled(const DynNode *node, const DynTask *task)
-{
-	if (!task->settled || !node->still || node->altered || node->dispatched != task->dispatched ||
-		dyn_changes_sum(node->sources, node->nsources) != node->changes_dispatched)
-		return false;
-	for (int i = -1; (i = bms_next_member(node->closure, i)) >= 0;)
-		if (self.graph->nodes[i].reinitialise || !TIMESTAMP_IS_NOBEGIN(self.graph->nodes[i].retry_at))
-			return false;
-	return true;
-}
-
 /* What a run that ended says of one of its tables. */
 static void
 digest_table(DynNode *node, const Finished *entry, bool was_populated)
@@ -367,7 +292,7 @@ digest_table(DynNode *node, const Finished *entry, bool was_populated)
 	bool		succeeded = node->populated && node->data_timestamp >= task->dispatched;
 
 	node->last_run = task->dispatched;
-	node->settled = succeeded && run_settled(node, task);
+	node->settled = succeeded && dyn_settled_by_run(self.graph, node, task);
 	node->generation = task->generation;
 	node->capture_pid = task->capture_pid;
 	node->changes = node->changes_dispatched;
@@ -408,19 +333,6 @@ digest(const List *finished)
 	}
 }
 
-/* ---- what time does ---- */
-
-/* When a settled table's data timestamp should move: some time before the table is due. */
-static TimestampTz
-probe_due(DynNode *node)
-{
-	TimestampTz due = dyn_due_at(node);
-
-	if (TIMESTAMP_NOT_FINITE(due))
-		return DT_NOEND;
-	return due - Min(Max(node->lag / 10, 5000), SECOND);
-}
-
 /* What was altered until now is no longer settled. */
 static void
 look_for_altered(void)
@@ -431,101 +343,6 @@ look_for_altered(void)
 	begin_transaction();
 	dyn_altered_apply(self.graph);
 	commit_transaction();
-}
-
-/* Who is settled as of this state of capture.  False if nobody is. */
-static bool
-check_settled(const CaptureState *capture, TimestampTz now)
-{
-	bool		moved = capture->changes != self.changes_seen;
-	bool		any = false;
-
-	look_for_altered();
-	for (int i = 0; i < self.graph->nnodes; i++)
-	{
-		DynNode    *node = &self.graph->nodes[i];
-
-		if (!node->settled)
-			continue;
-		node->settled = capture->generation != 0 &&
-			node->generation == capture->generation && node->capture_pid == capture->pid &&
-			node->last_run > now - STILL_LIMIT && !node->altered &&
-			!(moved && dyn_changes_sum(node->sources, node->nsources) != node->changes);
-		any |= node->settled;
-	}
-	self.changes_seen = capture->changes;
-	return any;
-}
-
-/* All settled tables are true as of this moment. */
-static void
-advance_settled(TimestampTz moment)
-{
-	dyn_freshness_lock(LW_EXCLUSIVE);
-	for (int i = 0; i < self.graph->nnodes; i++)
-	{
-		DynNode    *node = &self.graph->nodes[i];
-		DynFreshness *entry;
-
-		if (!node->settled || node->data_timestamp >= moment ||
-			(entry = dyn_freshness_enter(node->relid)) == NULL)
-			continue;
-		dyn_freshness_advance(entry, node->data_timestamp, moment, node->lag);
-		node->data_timestamp = moment;
-	}
-	dyn_freshness_unlock();
-}
-
-static TimestampTz
-next_probe(void)
-{
-	TimestampTz next = DT_NOEND;
-
-	for (int i = 0; i < self.graph->nnodes; i++)
-	{
-		TimestampTz due = self.graph->nodes[i].settled ?
-			probe_due(&self.graph->nodes[i]) : DT_NOEND;
-
-		next = Min(next, due);
-	}
-	return next;
-}
-
-/*
- * Let time pass for settled tables.  Returns when to do so again; a settled
- * table that is due anyway, because capture has not answered, is refreshed.
- */
-static TimestampTz
-pass_time(TimestampTz now)
-{
-	CaptureState capture = capture_state(false);
-	TimestampTz next;
-
-	if (!check_settled(&capture, now))
-	{
-		self.probing = false;
-		return DT_NOEND;
-	}
-	if (self.probing && capture.captured >= self.probe_lsn)
-	{
-		advance_settled(self.probe_time);
-		self.probing = false;
-	}
-	next = next_probe();
-	if (next > now || self.probing)
-		return Max(next, now + PROBE_INTERVAL);
-
-	self.probing = true;
-	self.probe_time = now;
-	self.probe_lsn = dyn_capture_target();
-	capture = capture_state(true);
-	if (capture.captured >= self.probe_lsn && check_settled(&capture, now))
-	{
-		advance_settled(self.probe_time);
-		self.probing = false;
-	}
-	next = next_probe();
-	return Max(next, now + PROBE_INTERVAL);
 }
 
 /* ---- what to do ---- */
@@ -541,15 +358,10 @@ build_task(const DynPlannedRun *run, TimestampTz now, DynTask *task)
 	for (int i = 0; i < run->nroots; i++)
 		task->tables[task->ntables++] = self.graph->nodes[run->roots[i]].relid;
 
-	/* What capture has counted by now, the worker will find out whether the run sees. */
+	/* The worker will find out whether the run sees what capture has counted by now. */
 	closure = dyn_graph_closure(self.graph, task->tables, task->ntables);
 	for (int i = -1; (i = bms_next_member(closure, i)) >= 0;)
-	{
-		DynNode    *node = &self.graph->nodes[i];
-
-		node->dispatched = now;
-		node->changes_dispatched = dyn_changes_sum(node->sources, node->nsources);
-	}
+		dyn_settled_count(&self.graph->nodes[i], now);
 }
 
 /* The run that has been given away will find out what was altered until now. */
@@ -737,14 +549,14 @@ scheduler_tick(void)
 		reload();
 	digest(finished);
 	find_busy();
-	wake = pass_time(now);
+	wake = dyn_settled_pass_time(self.graph, now, look_for_altered);
 
 	runs = dyn_due_plan(self.graph, now, &next_due);
 	if (runs != NIL)
 	{
 		/* Somebody may have refreshed by hand what looks due from here. */
 		read_positions(runs_closure(runs));
-		pass_time(now);
+		dyn_settled_pass_time(self.graph, now, look_for_altered);
 		runs = dyn_due_plan(self.graph, now, &next_due);
 	}
 	if (runs != NIL)
