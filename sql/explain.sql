@@ -155,4 +155,18 @@ FROM (SELECT name, (regexp_match(line, '^estimated cost: (\d+)'))[1]::int AS cos
       FROM (VALUES ('ex_pairs_alike'), ('ex_pairs_unlike')) t(name), dyntable_explain(name::regclass) e(line)) c;
 
 DROP TABLE ex_alike, ex_unlike CASCADE;
+
+-- of changes it is known between which values they lie
+CREATE TABLE ex_event (id int PRIMARY KEY, shop int, at date);
+CREATE TABLE ex_place (shop int PRIMARY KEY, name text);
+INSERT INTO ex_place SELECT i, 'place ' || i FROM generate_series(1, 2000) i;
+ANALYZE ex_place;
+SELECT dyntable_create('ex_within', $$SELECT e.id, p.name FROM ex_event e JOIN ex_place p USING (shop) WHERE at >= date '2026-01-01' AND at < date '2026-01-01' + interval '1 month'$$, '1 day');
+SELECT dyntable_create('ex_without', $$SELECT e.id, p.name FROM ex_event e JOIN ex_place p USING (shop) WHERE at >= date '2025-01-01' AND at < date '2025-01-01' + interval '1 month'$$, '1 day');
+INSERT INTO ex_event SELECT i, i, date '2026-01-01' + i % 30 FROM generate_series(1, 300) i;
+SELECT max(cost) FILTER (WHERE name = 'ex_within') > 3 * max(cost) FILTER (WHERE name = 'ex_without') AS dearer
+FROM (SELECT name, (regexp_match(line, '^estimated cost: (\d+)'))[1]::int AS cost
+      FROM (VALUES ('ex_within'), ('ex_without')) t(name), dyntable_explain(name::regclass) e(line)) c;
+
+DROP TABLE ex_event, ex_place CASCADE;
 DROP TABLE ex_order, ex_customer, ex_sale, ex_stock, ex_shop CASCADE;

@@ -77,7 +77,7 @@ rows_statistics(RangeTblEntry *rte, AttrNumber attnum, VariableStatData *vardata
 		return false;
 	vardata->statsTuple = dyn_rows_statistics(rows, attnum - 1);
 	vardata->freefunc = free_nothing;
-	vardata->acl_ok = false;
+	vardata->acl_ok = true;		/* its conditions see these rows anyway */
 	return vardata->statsTuple != NULL;
 }
 

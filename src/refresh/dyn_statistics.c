@@ -1,11 +1,13 @@
 /*
  * dyn_statistics.c
  *	  What the planner is told of rows on their way: of each column it asks for,
- *	  how many are NULL and how many values there are.
+ *	  how many are NULL, how many values there are, and between which they lie.
  *
  * It knows their number only, and would take any column to have 200 values: a
  * join of a delta with a delta would be expected to be many times larger than
- * it is, and so would a join of a table with the result.  They are counted when
+ * it is, and so would a join of a table with the result.  Of a condition as
+ * at >= date '1994-01-01' AND at < date '1995-01-01' it would expect one row in two hundred to
+ * be left, and compare those with each row of another delta.  They are looked at when
  * they are asked for, once for a column, in so many rows that it takes a fraction
  * of what planning takes.
  */
@@ -13,14 +15,28 @@
 
 #include <access/htup_details.h>
 #include <access/table.h>
+#include <access/transam.h>
 #include <catalog/pg_statistic.h>
+#include <catalog/pg_type.h>
 #include <executor/executor.h>
+#include <utils/array.h>
+#include <utils/datum.h>
+#include <utils/lsyscache.h>
 #include <utils/rel.h>
+#include <utils/sortsupport.h>
+#include <utils/typcache.h>
 
 #include "refresh/dyn_rows.h"
 
-/* So many rows are looked at. */
+/* So many rows are looked at, spread over all. */
 #define SAMPLE_ROWS 1000
+
+/* Every so many of them is sorted, and every so many of these is a bound. */
+#define SORT_EACH	5
+#define BOUND_EACH	4
+
+/* Wider values are not. */
+#define WIDEST_BOUND 256
 
 typedef struct Sample
 {
@@ -28,11 +44,14 @@ typedef struct Sample
 	int			values;			/* that are not NULL */
 	int			distinct;
 	int			once;			/* values that came once */
+	Datum	   *some;			/* values to be sorted */
+	int			nsome;
 } Sample;
 
 static Sample take_sample(DynRows *rows, int column);
 static int	count_hashes(uint64 *hashes, int n, int *once);
 static double distinct_values(const DynRows *rows, const Sample *sample);
+static void add_bounds(Form_pg_attribute att, Sample *sample, Datum *values, bool *isnull);
 
 HeapTuple
 dyn_rows_statistics(DynRows *rows, int column)
@@ -41,6 +60,7 @@ dyn_rows_statistics(DynRows *rows, int column)
 	Relation	catalog;
 	Datum		values[Natts_pg_statistic] = {0};
 	bool		isnull[Natts_pg_statistic];
+	MemoryContext work;
 	MemoryContext old;
 
 	if (rows->count == 0)
@@ -49,6 +69,8 @@ dyn_rows_statistics(DynRows *rows, int column)
 		rows->statistics = MemoryContextAllocZero(rows->context, sizeof(HeapTuple) * rows->desc->natts);
 	if (rows->statistics[column])
 		return rows->statistics[column];
+	work = AllocSetContextCreate(CurrentMemoryContext, "dyntable sample", ALLOCSET_DEFAULT_SIZES);
+	old = MemoryContextSwitchTo(work);
 	sample = take_sample(rows, column);
 
 	/* a row of the catalog, but for what is unknown */
@@ -57,11 +79,13 @@ dyn_rows_statistics(DynRows *rows, int column)
 	values[Anum_pg_statistic_staattnum - 1] = Int16GetDatum(column + 1);
 	values[Anum_pg_statistic_stanullfrac - 1] = Float4GetDatum(1 - (float4) sample.values / sample.rows);
 	values[Anum_pg_statistic_stadistinct - 1] = Float4GetDatum((float4) distinct_values(rows, &sample));
+	add_bounds(TupleDescAttr(rows->desc, column), &sample, values, isnull);
 	catalog = table_open(StatisticRelationId, AccessShareLock);
-	old = MemoryContextSwitchTo(rows->context);
+	MemoryContextSwitchTo(rows->context);
 	rows->statistics[column] = heap_form_tuple(RelationGetDescr(catalog), values, isnull);
 	MemoryContextSwitchTo(old);
 	table_close(catalog, AccessShareLock);
+	MemoryContextDelete(work);
 	return rows->statistics[column];
 }
 
@@ -70,15 +94,26 @@ take_sample(DynRows *rows, int column)
 {
 	Sample		sample = {0};
 	Form_pg_attribute att = TupleDescAttr(rows->desc, column);
+	int64		skipped = rows->count / SAMPLE_ROWS - 1;
 	uint64	   *hashes = palloc(sizeof(uint64) * SAMPLE_ROWS);
 	TupleTableSlot *slot = dyn_rows_slot(rows);
 
+	sample.some = palloc(sizeof(Datum) * SAMPLE_ROWS / SORT_EACH);
 	dyn_rows_rewind(rows);
 	while (sample.rows < SAMPLE_ROWS && dyn_rows_next(rows, slot))
 	{
+		Datum		value = slot->tts_values[column];
+
 		sample.rows++;
 		if (!slot->tts_isnull[column])
-			hashes[sample.values++] = dyn_image_hash(slot->tts_values[column], false, att->attbyval, att->attlen);
+		{
+			hashes[sample.values] = dyn_image_hash(value, false, att->attbyval, att->attlen);
+			if (sample.values++ % SORT_EACH == 0 &&
+				(att->attbyval || datumGetSize(value, false, att->attlen) <= WIDEST_BOUND))
+				sample.some[sample.nsome++] = datumCopy(value, att->attbyval, att->attlen);
+		}
+		if (skipped > 0 && !tuplestore_skiptuples(rows->store, skipped, true))
+			break;
 	}
 	ExecDropSingleTupleTableSlot(slot);
 	sample.distinct = count_hashes(hashes, sample.values, &sample.once);
@@ -121,4 +156,44 @@ distinct_values(const DynRows *rows, const Sample *sample)
 	if (n == 0)
 		return 0;
 	return n * sample->distinct / ((n - sample->once) + sample->once * n / Max(all, n));
+}
+
+static int
+compare_values(const void *a, const void *b, void *arg)
+{
+	return ApplySortComparator(*(const Datum *) a, false, *(const Datum *) b, false, arg);
+}
+
+/*
+ * Bounds between which equally many of the values lie, as the histogram.  Of the
+ * server's own simple types: the order of another may be dear, or raise an error.
+ */
+static void
+add_bounds(Form_pg_attribute att, Sample *sample, Datum *values, bool *isnull)
+{
+	Oid			less = InvalidOid;
+	SortSupportData order = {.ssup_cxt = CurrentMemoryContext, .ssup_collation = att->attcollation};
+	int			n = 0;
+
+	if (att->atttypid < FirstGenbkiObjectId && get_typtype(att->atttypid) == TYPTYPE_BASE &&
+		!OidIsValid(get_element_type(att->atttypid)))
+		less = lookup_type_cache(att->atttypid, TYPECACHE_LT_OPR)->lt_opr;
+
+	/* where some are too wide the others are not all */
+	if (!OidIsValid(less) || sample->nsome < 2 || sample->nsome < (sample->values - 1) / SORT_EACH)
+		return;
+	PrepareSortSupportFromOrderingOp(less, &order);
+	qsort_arg(sample->some, sample->nsome, sizeof(Datum), compare_values, &order);
+	for (int i = 0; i < sample->nsome; i += BOUND_EACH)
+		sample->some[n++] = sample->some[i];
+	if ((sample->nsome - 1) % BOUND_EACH != 0)
+		sample->some[n++] = sample->some[sample->nsome - 1];
+	if (n < 2)
+		return;
+	values[Anum_pg_statistic_stakind1 - 1] = Int16GetDatum(STATISTIC_KIND_HISTOGRAM);
+	values[Anum_pg_statistic_staop1 - 1] = ObjectIdGetDatum(less);
+	values[Anum_pg_statistic_stacoll1 - 1] = ObjectIdGetDatum(att->attcollation);
+	values[Anum_pg_statistic_stavalues1 - 1] =
+		PointerGetDatum(construct_array(sample->some, n, att->atttypid, att->attlen, att->attbyval, att->attalign));
+	isnull[Anum_pg_statistic_stavalues1 - 1] = false;
 }
