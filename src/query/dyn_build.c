@@ -66,6 +66,7 @@ dyn_plan_build(Query *query, List *sources, DynRefusal *refusal)
 		return NULL;
 	dyn_plan_prune(plan->top);
 	number_nodes(plan, plan->top);
+	dyn_plan_loosen(plan);
 	return narrow_enough(&ctx) ? plan : NULL;
 }
 

@@ -102,6 +102,13 @@ typedef struct DynNode
 	List	   *key;			/* of int: columns no two rows agree in */
 	bool		shared;			/* may have several parents: not to be merged or changed */
 
+	/*
+	 * Whoever reads the delta minds neither a row beside its retraction nor equal
+	 * rows: these need not be looked for (dyn_loose.c).
+	 */
+	bool		loose;
+	bool		inlined;		/* SELECT: and only an AGGREGATE does, whose statement has it in itself */
+
 	/* SCAN */
 	Oid			relid;
 	bool		dynamic;		/* the relation is a dynamic table */
@@ -205,6 +212,12 @@ extern bool dyn_top_single(DynNode *node);
 
 /* dyn_scale.c: fills in what sums know of the scale of their values, inputs being done. */
 extern void dyn_node_derive_scales(DynNode *node);
+
+/* dyn_loose.c: fills in loose and inlined of all nodes. */
+extern void dyn_plan_loosen(DynPlan *plan);
+
+/* Do sums over its delta tell all that becomes of an AGGREGATE's groups (but for values that are no numbers)? */
+extern bool dyn_node_only_sums(DynNode *node);
 
 /* The scale that every value of a numeric expression has, or -1 when it varies. */
 extern int	dyn_expr_fixed_scale(Node *expr);

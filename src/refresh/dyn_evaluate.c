@@ -15,6 +15,7 @@
 #include <executor/executor.h>
 #include <miscadmin.h>
 #include <nodes/nodeFuncs.h>
+#include <utils/datum.h>
 #include <utils/lsyscache.h>
 
 #include "capture/dyn_capture.h"
@@ -32,20 +33,28 @@ typedef struct LogReading
 	bool	   *isnull;
 	List	   *columns;		/* of the source, that are read */
 	DynChoice  *choice;
+	TupleTableSlot *held;		/* a row that goes, until the one after it is known; NULL: none was yet */
 	bool		event;			/* a change that no delta expresses */
 } LogReading;
 
-/* More rows than this, and more for each changed one, are looked through for equal ones. */
+/*
+ * Between steps, more rows than this, and more for each changed one, are looked
+ * through for equal ones; in a loose delta, fewer.
+ */
 #define MANY_ROWS		1000
 #define MANY_PARTNERS	4
 
 static void evaluate_nodes(DynEvaluation *evaluation, bool scans);
 static DynRows *node_delta(DynEvaluation *evaluation, DynNode *node);
+static DynRows *delta_of(DynEvaluation *evaluation, DynNode *node, const char *statement);
+static void finish_delta(DynEvaluation *evaluation, DynNode *node, DynRows *delta);
 static DynRows *select_delta(DynEvaluation *evaluation, DynNode *node);
 static DynRows *rows_between(DynEvaluation *evaluation, DynNode *node, const DynStep *step, const char *statement);
 static DynColumn *step_columns(const DynStep *step);
 static DynRows *scan_delta(DynEvaluation *evaluation, DynNode *node);
 static void read_change(TupleTableSlot *slot, int weight, void *arg);
+static void put_change(LogReading *reading, TupleTableSlot *slot, int weight);
+static void end_holding(LogReading *reading);
 
 /* What changed is known in all sources before anything else is done. */
 void
@@ -82,7 +91,8 @@ dyn_evaluate_node(DynEvaluation *evaluation, DynNode *node)
 	DynRows    *delta = node_delta(evaluation, node);
 
 	evaluation->deltas[node->no] = delta;
-	evaluation->sql.changed[node->no] = delta ? delta->count : 0;
+	evaluation->sql.changed[node->no] = node->inlined ? evaluation->sql.changed[dyn_input(node, 1)->no] :
+		delta ? delta->count : 0;
 	CHECK_FOR_INTERRUPTS();
 }
 
@@ -106,7 +116,7 @@ node_delta(DynEvaluation *evaluation, DynNode *node)
 		return dyn_recursive_delta(evaluation, node);
 	foreach(lc, node->inputs)
 		changed |= sql->changed[((DynNode *) lfirst(lc))->no];
-	if (!changed)
+	if (!changed || node->inlined)
 		return NULL;
 	switch (node->kind)
 	{
@@ -126,9 +136,34 @@ node_delta(DynEvaluation *evaluation, DynNode *node)
 	statement = dyn_sql_delta(sql, node);
 	if (statement == NULL)
 		return NULL;
-	return dyn_execute_rows(&evaluation->execution, psprintf("d%d", node->no), statement,
-							dyn_delta_desc(node->ncolumns, node->columns),
-							dyn_delta_identity(node->ncolumns, node->columns));
+	return delta_of(evaluation, node, statement);
+}
+
+static DynRows *
+begin_delta(DynNode *node)
+{
+	return dyn_rows_begin(psprintf("d%d", node->no), dyn_delta_desc(node->ncolumns, node->columns),
+						  dyn_delta_identity(node->ncolumns, node->columns));
+}
+
+/* The delta that a statement yields, consolidated if need be. */
+static DynRows *
+delta_of(DynEvaluation *evaluation, DynNode *node, const char *statement)
+{
+	DynRows    *delta = begin_delta(node);
+
+	dyn_execute(&evaluation->execution, statement, dyn_rows_sink, delta);
+	finish_delta(evaluation, node, delta);
+	return delta;
+}
+
+/* Where it makes no difference, a few rows are consolidated still: so it is known that nothing has changed. */
+static void
+finish_delta(DynEvaluation *evaluation, DynNode *node, DynRows *delta)
+{
+	if (!node->loose || delta->count < MANY_ROWS)
+		dyn_rows_consolidate(delta);
+	dyn_rows_register(delta, evaluation->execution.env);
 }
 
 /* Step by step; the rows of the last one are the delta. */
@@ -146,9 +181,7 @@ select_delta(DynEvaluation *evaluation, DynNode *node)
 		char	   *statement = dyn_sql_step(sql, node, step, rows && rows->count == 0);
 
 		if (step == llast(steps))
-			return dyn_execute_rows(&evaluation->execution, step->name, statement,
-									dyn_delta_desc(node->ncolumns, node->columns),
-									dyn_delta_identity(node->ncolumns, node->columns));
+			return delta_of(evaluation, node, statement);
 		rows = rows_between(evaluation, node, step, statement);
 	}
 	return rows;
@@ -199,9 +232,6 @@ step_columns(const DynStep *step)
 static DynRows *
 scan_delta(DynEvaluation *evaluation, DynNode *node)
 {
-	TupleDesc	desc = dyn_delta_desc(node->ncolumns, node->columns);
-	bool	   *identity = dyn_delta_identity(node->ncolumns, node->columns);
-	char	   *name = psprintf("d%d", node->no);
 	DynRows    *rows;
 	DynSource  *source;
 	LogReading	reading = {0};
@@ -221,29 +251,28 @@ scan_delta(DynEvaluation *evaluation, DynNode *node)
 
 		/* without statistics a range is taken for a small part of the table, an open end for a third */
 		evaluation->execution.number = edge->refresh_no;
-		rows = dyn_execute_rows(&evaluation->execution, name,
-								psprintf("SELECT w%s FROM %s WHERE refresh_no > $1 AND refresh_no <= " INT64_FORMAT,
-										 columns.data, dyn_own_log_name(node->relid), PG_INT64_MAX),
-								desc, identity);
+		rows = delta_of(evaluation, node,
+						psprintf("SELECT w%s FROM %s WHERE refresh_no > $1 AND refresh_no <= " INT64_FORMAT,
+								 columns.data, dyn_own_log_name(node->relid), PG_INT64_MAX));
 		evaluation->choice.rows += rows->count;
 		return rows;
 	}
 
 	source = dyn_source_get(node->relid);
-	reading.rows = dyn_rows_begin(name, desc, identity);
+	reading.rows = begin_delta(node);
 	reading.columns = node->attnums;
 	reading.choice = &evaluation->choice;
 	reading.attnums = palloc(sizeof(AttrNumber) * node->ncolumns);
-	reading.values = palloc(sizeof(Datum) * desc->natts);
-	reading.isnull = palloc(sizeof(bool) * desc->natts);
+	reading.values = palloc(sizeof(Datum) * reading.rows->desc->natts);
+	reading.isnull = palloc(sizeof(bool) * reading.rows->desc->natts);
 	foreach(lc, node->attnums)
 		reading.attnums[foreach_current_index(lc)] = dyn_changelog_attnum(source, lfirst_int(lc));
 	if (dyn_changelog_scan(source, evaluation->since, evaluation->upto, read_change, &reading))
 		evaluation->exhausted = list_append_unique_oid(evaluation->exhausted, node->relid);
+	end_holding(&reading);
 	if (reading.event)
 		evaluation->reinit_reason = psprintf("a source was truncated or changed in a way that leaves no delta");
-	dyn_rows_consolidate(reading.rows);
-	dyn_rows_register(reading.rows, evaluation->execution.env);
+	finish_delta(evaluation, node, reading.rows);
 	return reading.rows;
 }
 
@@ -268,6 +297,55 @@ is_readable(const LogReading *reading)
 	return true;
 }
 
+/* What is held goes into the delta. */
+static void
+release_held(LogReading *reading)
+{
+	if (reading->held == NULL || TTS_EMPTY(reading->held))
+		return;
+	put_change(reading, reading->held, -1);
+	ExecClearTuple(reading->held);
+}
+
+static void
+hold(LogReading *reading, TupleTableSlot *slot)
+{
+	if (reading->held == NULL)
+		reading->held = MakeSingleTupleTableSlot(slot->tts_tupleDescriptor, slot->tts_ops);
+	ExecCopySlot(reading->held, slot);
+}
+
+static void
+end_holding(LogReading *reading)
+{
+	release_held(reading);
+	if (reading->held)
+		ExecDropSingleTupleTableSlot(reading->held);
+	reading->held = NULL;
+}
+
+/* Is it what is held, in all columns that are read? */
+static bool
+is_held(const LogReading *reading, TupleTableSlot *slot)
+{
+	if (reading->held == NULL || TTS_EMPTY(reading->held))
+		return false;
+	slot_getallattrs(reading->held);
+	for (int i = 1; i < reading->rows->desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(reading->rows->desc, i);
+		int			attribute = reading->attnums[i - 1] - 1;
+
+		if (reading->held->tts_isnull[attribute] != slot->tts_isnull[attribute] ||
+			(!slot->tts_isnull[attribute] &&
+			 !datum_image_eq(reading->held->tts_values[attribute], slot->tts_values[attribute],
+							 att->attbyval, att->attlen)))
+			return false;
+	}
+	return true;
+}
+
+/* An update is a row that goes and one that comes: of columns that are not read here it is nothing. */
 static void
 read_change(TupleTableSlot *slot, int weight, void *arg)
 {
@@ -280,12 +358,29 @@ read_change(TupleTableSlot *slot, int weight, void *arg)
 	}
 	if (slot->tts_tupleDescriptor != reading->log_desc)
 	{
+		end_holding(reading);
 		reading->log_desc = slot->tts_tupleDescriptor;
 		reading->readable = is_readable(reading);
 	}
 	reading->event |= !reading->readable;
 	if (reading->event)
 		return;
+	slot_getallattrs(slot);
+	if (weight > 0 && is_held(reading, slot))
+	{
+		ExecClearTuple(reading->held);
+		return;
+	}
+	release_held(reading);
+	if (weight < 0)
+		hold(reading, slot);
+	else
+		put_change(reading, slot, 1);
+}
+
+static void
+put_change(LogReading *reading, TupleTableSlot *slot, int weight)
+{
 	slot_getallattrs(slot);
 	reading->values[0] = Int64GetDatum(weight);
 	reading->isnull[0] = false;
