@@ -64,6 +64,7 @@ dyn_plan_build(Query *query, List *sources, DynRefusal *refusal)
 	plan->top = dyn_build_query(&ctx, query, NULL, 0);
 	if (plan->top == NULL)
 		return NULL;
+	dyn_derive_keys(plan->top);
 	dyn_plan_prune(plan->top);
 	number_nodes(plan, plan->top);
 	dyn_plan_loosen(plan);

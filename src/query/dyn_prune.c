@@ -4,9 +4,10 @@
  *
  * Joins are built with all columns of their inputs, for it is known only at
  * the end which are wanted.  Every delta of a node is a table of its own, so
- * that each column costs.  Only selections and joins lose columns: in other
- * operators all columns of the input have a meaning (for the state, or for the
- * order of ties).
+ * that each column costs.  Selections and joins lose columns, and windows and
+ * first rows by what they do not count: where a row has a key that is kept, and its
+ * other columns do not decide which of two comes first.  In other operators all
+ * columns of the input have a meaning.
  */
 #include <postgres.h>
 
@@ -26,10 +27,11 @@ typedef struct Pruning
 
 static void put_in_order(DynNode *node, List **order);
 static void need_inputs(Pruning *pruning, DynNode *node);
+static void need_window(Pruning *pruning, DynNode *node);
 static void need_all(Pruning *pruning, DynNode *node);
 static void need_columns_of(Pruning *pruning, DynNode *node, Node *expr);
 static bool passes_columns(DynNode *node);
-static bool may_lose_columns(DynNode *node);
+static bool may_lose_columns(Pruning *pruning, DynNode *node);
 static Bitmapset *passed_columns(Pruning *pruning, DynNode *node);
 static void rewrite(Pruning *pruning, DynNode *node);
 static Node *over_inputs(Pruning *pruning, DynNode *node, Node *expr, int input);
@@ -76,12 +78,31 @@ passes_columns(DynNode *node)
 {
 	if (node->recursion)
 		return false;
+	if (node->kind == DYN_NODE_WINDOW)
+		return dyn_input(node, 1)->has_key;
+	if (node->kind == DYN_NODE_TOP)
+		return dyn_node_order_unique(node);
 	return node->kind == DYN_NODE_SELECT || node->kind == DYN_NODE_MOVING || node->kind == DYN_NODE_JOIN;
 }
 
+/* A source loses columns to windows alone, which keep its key: joins look for more than what they read. */
 static bool
-may_lose_columns(DynNode *node)
+may_lose_columns(Pruning *pruning, DynNode *node)
 {
+	ListCell   *lc;
+
+	if (node->kind == DYN_NODE_SCAN)
+	{
+		foreach(lc, pruning->order)
+		{
+			DynNode    *parent = lfirst(lc);
+
+			if (list_member_ptr(parent->inputs, node) &&
+				!((parent->kind == DYN_NODE_WINDOW || parent->kind == DYN_NODE_TOP) && passes_columns(parent)))
+				return false;
+		}
+		return pruning->order != NIL && linitial(pruning->order) != node;
+	}
 	return passes_columns(node) &&
 		!(node->kind == DYN_NODE_SELECT && expression_returns_set((Node *) node->targets));
 }
@@ -93,7 +114,7 @@ need_inputs(Pruning *pruning, DynNode *node)
 	int			column = 0;
 	ListCell   *lc;
 
-	if (!may_lose_columns(node))
+	if (!may_lose_columns(pruning, node))
 		need_all(pruning, node);
 	if (!passes_columns(node))
 	{
@@ -122,10 +143,34 @@ need_inputs(Pruning *pruning, DynNode *node)
 					pruning->needed[side->no] = bms_add_member(pruning->needed[side->no], its);
 			}
 			break;
+		case DYN_NODE_WINDOW:
+		case DYN_NODE_TOP:
+			need_window(pruning, node);
+			break;
 		default:
 			break;
 	}
 	need_columns_of(pruning, node, (Node *) node->quals);
+}
+
+/* What is read of a window, its partition and order, what its functions read, and the key. */
+static void
+need_window(Pruning *pruning, DynNode *node)
+{
+	DynNode    *input = dyn_input(node, 1);
+	Bitmapset **needed = &pruning->needed[input->no];
+	int			column = 0;
+	ListCell   *lc;
+
+	while ((column = bms_next_member(pruning->needed[node->no], column)) > 0)
+		if (column <= input->ncolumns)
+			*needed = bms_add_member(*needed, column);
+	foreach(lc, node->partition)
+		*needed = bms_add_member(*needed, lfirst_int(lc));
+	foreach(lc, input->key)
+		*needed = bms_add_member(*needed, lfirst_int(lc));
+	need_columns_of(pruning, node, (Node *) node->functions);
+	need_columns_of(pruning, node, (Node *) node->window_tlist);
 }
 
 static void
@@ -160,7 +205,7 @@ need_columns_of(Pruning *pruning, DynNode *node, Node *expr)
 	(void) dyn_vars_any(expr, need_column, &need);
 }
 
-/* The columns that a filter or join has: those that are left of its inputs, and a mark. */
+/* The columns that a filter, join or window has: those that are left of its inputs, a mark, functions. */
 static Bitmapset *
 passed_columns(Pruning *pruning, DynNode *node)
 {
@@ -181,6 +226,8 @@ passed_columns(Pruning *pruning, DynNode *node)
 	}
 	if (node->kind == DYN_NODE_JOIN && node->join == DYN_JOIN_MARK)
 		columns = bms_add_member(columns, node->ncolumns);
+	for (int i = 1; i <= list_length(node->functions); i++)
+		columns = bms_add_member(columns, before + i);
 	return columns;
 }
 
@@ -190,11 +237,13 @@ rewrite(Pruning *pruning, DynNode *node)
 {
 	int		   *moved = palloc0(sizeof(int) * Max(node->ncolumns, 1));
 	List	   *targets = NIL;
+	List	   *attnums = NIL;
 	int			n = 0;
+	ListCell   *lc;
 
 	pruning->moved[node->no] = moved;
 	pruning->width[node->no] = node->ncolumns;
-	if (may_lose_columns(node) && node->kind != DYN_NODE_SELECT)
+	if (passes_columns(node) && may_lose_columns(pruning, node) && node->kind != DYN_NODE_SELECT)
 		pruning->needed[node->no] = passed_columns(pruning, node);
 	for (int i = 0; i < node->ncolumns; i++)
 	{
@@ -202,8 +251,15 @@ rewrite(Pruning *pruning, DynNode *node)
 			continue;
 		if (node->targets)
 			targets = lappend(targets, list_nth(node->targets, i));
+		if (node->attnums)
+			attnums = lappend_int(attnums, list_nth_int(node->attnums, i));
 		node->columns[n] = node->columns[i];
 		moved[i] = ++n;
+	}
+	if (node->kind == DYN_NODE_SCAN)
+	{
+		node->ncolumns = n;
+		node->attnums = attnums;
 	}
 	if (!passes_columns(node))
 		return;
@@ -212,6 +268,10 @@ rewrite(Pruning *pruning, DynNode *node)
 	node->quals = (List *) over_inputs(pruning, node, (Node *) node->quals, 0);
 	node->left_keys = (List *) over_inputs(pruning, node, (Node *) node->left_keys, 1);
 	node->right_keys = (List *) over_inputs(pruning, node, (Node *) node->right_keys, 2);
+	node->functions = (List *) over_inputs(pruning, node, (Node *) node->functions, 1);
+	node->window_tlist = (List *) over_inputs(pruning, node, (Node *) node->window_tlist, 1);
+	foreach(lc, node->partition)
+		lfirst_int(lc) = pruning->moved[dyn_input(node, 1)->no][lfirst_int(lc) - 1];
 }
 
 typedef struct Moving
