@@ -114,25 +114,39 @@ extern int64 dyn_top_depth(DynNode *node);
 
 /*
  * SELECT c1, …, shown, more: what is kept of the rows that source yields,
- * c1, … of the input and marked: whether its partition has rows that are kept
- * nowhere.  shown: the row is of the node's content; more: the partition's
- * last row that is kept, others come behind it.
+ * c1, … of the input.  shown: the row is of the node's content; more: the
+ * partition's last row that is kept, others come behind it.
  */
 extern char *dyn_sql_top_rows(DynNode *node, const char *source);
 
-/* SELECT c1, …, false AS marked: source for dyn_sql_top_rows that holds whatever it may need of content. */
+/* SELECT c1, …: source for dyn_sql_top_rows that holds whatever it may need of content. */
 extern char *dyn_sql_top_source(DynNode *node, const char *content);
 
 /*
- * SELECT w, c1, … of the input, stray, marked, short: the rows of the relation
- * changed (w, c1, …; those of touched partitions as they are now) that come no
- * later than the last row kept so far (kept: dyn_sql_top_rows), or all of them
- * where no others are behind it; and that last row itself with w = 0.
- *	 stray: would go more often than it was there;
- *	 marked: the row's partition has others that are not kept;
- *	 short: and too few are left of those that are.
+ * SELECT w, c1, …: of a delta of the input what does not come behind the last
+ * row that the state has of its partition, as far as the first column of the
+ * order tells.  NULL: nothing is told.
  */
-extern char *dyn_sql_top_candidates(DynNode *node, const char *changed, const char *kept);
+extern char *dyn_sql_top_near(DynNode *node, const char *delta, const char *state);
+
+/* That column (of the input, and not of the partition) and how it is ordered; 0: it is an expression, or there is none. */
+extern int	dyn_top_first(DynNode *node, SortGroupClause **first);
+
+/*
+ * SELECT w, c1, …, shown, more, n, alike, peers: what is kept (w = 1) and the delta of
+ * the input (shown and more NULL), in an order in which only equal rows tie.
+ * In each partition n counts rows from 1, alike is the same for rows that tie, peers for
+ * those that the node's own order does not tell apart, where these count.  Rows
+ * come in this order, as the server computes windows; to sort them once more would
+ * put those that tie in another one.
+ */
+extern char *dyn_sql_top_merged(DynNode *node, const char *kept, const char *delta);
+
+/* Do they? */
+extern bool dyn_top_counts_peers(DynNode *node);
+
+/* By what one of its functions counts. */
+extern DynRank dyn_top_rank_of(WindowFunc *function);
 
 /* "a.c1, a.c2, …" with a NULL or empty alias: unqualified. */
 extern char *dyn_sql_columns(const char *alias, int ncolumns);

@@ -11,11 +11,12 @@
 #include <postgres.h>
 
 #include <nodes/makefuncs.h>
+#include <optimizer/optimizer.h>
 #include <utils/fmgroids.h>
 
 #include "query/dyn_expr.h"
 #include "query/dyn_make.h"
-#include "query/dyn_sql.h"
+#include "query/dyn_sql_internal.h"
 
 /* Rows that are kept beyond those that are asked for. */
 #define MIN_RESERVE	10
@@ -23,7 +24,6 @@
 
 static char *order_items(DynNode *node, bool complete);
 static char *over(DynNode *node, const char *order, const char *frame);
-static DynRank rank_of(WindowFunc *function);
 static bool counts_by(DynNode *node, DynRank rank);
 static bool needs_number(DynNode *node);
 
@@ -39,7 +39,7 @@ dyn_top_depth(DynNode *node)
 		return 1;
 	if (node->rank == DYN_RANK_DENSE)
 		return node->last + Min(node->last, MIN_RESERVE);
-	return node->last + Min(Max(node->last, MIN_RESERVE), MAX_RESERVE);
+	return node->last + Min(Max(node->last / 4, MIN_RESERVE), MAX_RESERVE);
 }
 
 char *
@@ -57,10 +57,10 @@ dyn_sql_top_rows(DynNode *node, const char *source)
 	appendStringInfo(&buf, "SELECT %s", dyn_sql_columns("i1", ninput));
 	foreach(lc, node->functions)
 		appendStringInfo(&buf, ", i1.%s AS c%d",
-						 ranks[rank_of(lfirst(lc))], ninput + foreach_current_index(lc) + 1);
+						 ranks[dyn_top_rank_of(lfirst(lc))], ninput + foreach_current_index(lc) + 1);
 	appendStringInfo(&buf, ", i1.%s >= " INT64_FORMAT " AND i1.%s <= " INT64_FORMAT " AND i1.n > " INT64_FORMAT " AS shown",
 					 rank, node->first, rank, node->last, node->skip);
-	appendStringInfo(&buf, ", i1.n = max(i1.n) %s AND (i1.marked OR i1.%s >= " INT64_FORMAT ") AS more",
+	appendStringInfo(&buf, ", i1.n = max(i1.n) %s AND i1.%s >= " INT64_FORMAT " AS more",
 					 over(node, "", ""), node->rank == DYN_RANK_DENSE ? "d" : "n", dyn_top_depth(node));
 	appendStringInfo(&buf, " FROM (SELECT i1.*, row_number() %s AS n", complete);
 	if (counts_by(node, DYN_RANK_RANK))
@@ -79,48 +79,66 @@ dyn_sql_top_source(DynNode *node, const char *content)
 
 	/* without partitions the planner can find the first rows by an index, or sort no others */
 	if (node->partition != NIL || node->rank == DYN_RANK_DENSE || *order == '\0')
-		return psprintf("SELECT %s, false AS marked FROM (%s) i1", columns, content);
-	return psprintf("(SELECT %s, false AS marked FROM (%s) i1 ORDER BY %s FETCH FIRST " INT64_FORMAT " ROWS %s)",
+		return psprintf("SELECT %s FROM (%s) i1", columns, content);
+	return psprintf("(SELECT %s FROM (%s) i1 ORDER BY %s FETCH FIRST " INT64_FORMAT " ROWS %s)",
 					columns, content, node->rank == DYN_RANK_RANK ? order_items(node, false) : order,
 					dyn_top_depth(node), node->rank == DYN_RANK_RANK ? "WITH TIES" : "ONLY");
 }
 
 char *
-dyn_sql_top_candidates(DynNode *node, const char *changed, const char *kept)
+dyn_sql_top_near(DynNode *node, const char *delta, const char *state)
 {
-	char	   *columns = dyn_sql_columns("i1", dyn_input(node, 1)->ncolumns);
-	char	   *order = order_items(node, node->rank == DYN_RANK_NUMBER);
-	char	   *partition = over(node, "", "");
+	SortGroupClause *first = NULL;
+	int			column = dyn_top_first(node, &first);
+	List	   *names = dyn_sql_names("c", node->partition);
+
+	if (column == 0 || node->partition == NIL)
+		return NULL;
+	return psprintf("SELECT i1.* FROM %s i1 LEFT JOIN %s s ON %s AND s.more WHERE (s.c%d %s i1.c%d) IS NOT TRUE",
+					delta, state, dyn_sql_match("s", names, "i1", names, dyn_sql_types(node, node->partition), false),
+					column, dyn_sql_operator(first->sortop), column);
+}
+
+int
+dyn_top_first(DynNode *node, SortGroupClause **first)
+{
+	ListCell   *lc;
+
+	foreach(lc, linitial_node(WindowClause, node->window_clauses)->orderClause)
+	{
+		Var		   *var = (Var *) get_sortgroupclause_expr(lfirst(lc), node->window_tlist);
+
+		*first = lfirst(lc);
+		if (!IsA(var, Var))
+			return 0;
+		if (!list_member_int(node->partition, var->varattno))
+			return var->varattno;
+	}
+	return 0;
+}
+
+char *
+dyn_sql_top_merged(DynNode *node, const char *kept, const char *delta)
+{
+	int			ninput = dyn_input(node, 1)->ncolumns;
+	char	   *complete = over(node, order_items(node, true), "");
 	StringInfoData buf;
 
 	initStringInfo(&buf);
+	appendStringInfo(&buf, "SELECT i1.*, row_number() %s AS n, dense_rank() %s AS alike, dense_rank() %s AS peers"
+					 " FROM (SELECT 1::bigint AS w, i1.* FROM %s i1 UNION ALL SELECT i1.w, %s",
+					 complete, complete, dyn_top_counts_peers(node) ? over(node, order_items(node, false), "") : complete,
+					 kept, dyn_sql_columns("i1", ninput));
+	for (int i = 0; i < list_length(node->functions); i++)
+		appendStringInfoString(&buf, ", NULL::bigint");
+	appendStringInfo(&buf, ", NULL::bool, NULL::bool FROM %s i1) i1", delta);
+	return buf.data;
+}
 
-	/* the mark is the last row that was kept, whether it still is there or not */
-	appendStringInfo(&buf, "SELECT i1.*, bool_or(i1.mark) %s AS marked,"
-					 " bool_or(i1.mark) %s AS before, bool_or(i1.mark) %s AS beside"
-					 " FROM (SELECT false AS mark, i1.w, %s FROM %s i1 UNION ALL"
-					 " SELECT true, 0::bigint, %s FROM %s i1 WHERE i1.more) i1",
-					 partition,
-					 over(node, order, " RANGE BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING"),
-					 over(node, order, " RANGE BETWEEN CURRENT ROW AND CURRENT ROW"),
-					 columns, changed, columns, kept);
-
-	/*
-	 * Not all rows that are equal to the last one by number need be kept: more
-	 * of them may go than were.
-	 */
-	buf.data = psprintf("SELECT i1.*, i1.w < 0%s AS stray FROM (%s) i1 WHERE i1.before OR NOT i1.marked",
-						node->rank == DYN_RANK_NUMBER ? " AND NOT i1.beside" : "", buf.data);
-	if (node->rank == DYN_RANK_DENSE)
-		buf.data = psprintf("SELECT i1.*, CASE WHEN i1.w > 0 THEN dense_rank() OVER (PARTITION BY %si1.w > 0%s%s) END AS d"
-							" FROM (%s) i1",
-							node->partition ? psprintf("%s, ", dyn_sql_partition(node)) : "",
-							*order ? " ORDER BY " : "", order, buf.data);
-	return psprintf("SELECT i1.w, %s, i1.stray, i1.marked,"
-					" (i1.marked AND coalesce(%s %s, 0) < " INT64_FORMAT ") AS short FROM (%s) i1",
-					columns,
-					node->rank == DYN_RANK_DENSE ? "max(i1.d)" : "sum(i1.w) FILTER (WHERE i1.w > 0)",
-					partition, node->last, buf.data);
+bool
+dyn_top_counts_peers(DynNode *node)
+{
+	return counts_by(node, DYN_RANK_RANK) || counts_by(node, DYN_RANK_DENSE);
 }
 
 /* ------------------------------------------------------------------------
@@ -128,8 +146,8 @@ dyn_sql_top_candidates(DynNode *node, const char *changed, const char *kept)
  * ------------------------------------------------------------------------
  */
 
-static DynRank
-rank_of(WindowFunc *function)
+DynRank
+dyn_top_rank_of(WindowFunc *function)
 {
 	return function->winfnoid == F_ROW_NUMBER ? DYN_RANK_NUMBER :
 		function->winfnoid == F_RANK_ ? DYN_RANK_RANK : DYN_RANK_DENSE;
@@ -142,7 +160,7 @@ counts_by(DynNode *node, DynRank rank)
 	ListCell   *lc;
 
 	foreach(lc, node->functions)
-		if (rank_of(lfirst(lc)) == rank)
+		if (dyn_top_rank_of(lfirst(lc)) == rank)
 			return true;
 	return node->rank == rank;
 }

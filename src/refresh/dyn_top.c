@@ -7,35 +7,23 @@
  * partition says whether there are more than are kept.  If so, changes behind
  * it are of no concern, and when too few are left the partition is read again;
  * if not, nothing of the partition is ever read.  One refresh is
- *	 k: the partitions that the delta touches,
+ *	 z: the delta without what comes behind the last row of its partition,
+ *	 k: the partitions that z touches,
  *	 o: what is kept of them,
- *	 z: that with the delta,
- *	 g: z without what comes behind the last row,
+ *	 a statement that merges o and z in order; dyn_top_merge.c goes through it
+ *		and finds what is kept now,
  *	 l: the partitions that are too short,
- *	 n: what is kept now: the first of g, and of what was read.
- * The delta is n − o as far as it is shown, and the state gets n − o.
+ *	 n: what is kept of these, having been read.
  */
 #include <postgres.h>
 
 #include <catalog/pg_type.h>
 #include <executor/executor.h>
-#include <optimizer/optimizer.h>
 #include <utils/builtins.h>
 #include <utils/datum.h>
-#include <utils/lsyscache.h>
 #include <utils/sortsupport.h>
 
-#include "query/dyn_sql.h"
-#include "refresh/dyn_evaluate.h"
-
-typedef struct Top
-{
-	DynEvaluation *evaluation;
-	DynNode    *node;
-	DynNode    *input;
-	DynRows    *candidates;		/* g */
-	int64		nshort;			/* those of partitions that are to be read again */
-} Top;
+#include "refresh/dyn_top_internal.h"
 
 /* The last row that is kept of all, by the first column of the order. */
 typedef struct Border
@@ -47,36 +35,76 @@ typedef struct Border
 	bool		isnull;
 } Border;
 
-static DynRows *kept_rows(Top *top);
-static DynRows *changed_rows(Top *top, DynRows *kept);
-static void find_border(Top *top, DynRows *kept, Border *border);
-static void find_candidates(Top *top, DynRows *kept, DynRows *changed);
-static void put_candidate(TupleTableSlot *slot, void *arg);
-static DynRows *first_rows(Top *top, bool repeated);
+static DynRows *near_rows(DynTop *top);
+static DynRows *kept_rows(DynTop *top, DynRows *near);
+static DynRows *before_border(DynTop *top, DynRows *kept, DynRows *near);
+static void find_border(DynTop *top, DynRows *kept, Border *border);
+static DynRows *begin_delta(DynTop *top, const char *name, int ncolumns);
+static void read_again(DynTop *top);
 static DynColumn *state_columns(DynNode *node);
 static TupleDesc rows_desc(DynNode *node);
-static void add_rows(DynRows *delta, DynRows *rows, int64 weight, int condition);
-static DynRows *difference(Top *top, const char *name, DynRows *now, DynRows *before, bool shown_only);
+static void put_read(TupleTableSlot *slot, void *arg);
 
 DynRows *
 dyn_top_delta(DynEvaluation *evaluation, DynNode *node)
 {
-	Top			top = {.evaluation = evaluation, .node = node, .input = dyn_input(node, 1)};
+	DynTop		top = {.evaluation = evaluation, .node = node, .input = dyn_input(node, 1)};
+	DynExecution *execution = &evaluation->execution;
 	DynCounts	counts = {0};
-	DynRows    *kept = kept_rows(&top);
-	DynRows    *changed = changed_rows(&top, kept);
-	DynRows    *now;
+	DynRows    *near = near_rows(&top);
 
-	find_candidates(&top, kept, changed);
-	now = first_rows(&top, changed->repeated);
-	dyn_apply(&evaluation->execution, evaluation->states[node->no],
-			  difference(&top, "x_top", now, kept, false), &counts);
-	return difference(&top, psprintf("d%d", node->no), now, kept, true);
+	top.delta = begin_delta(&top, psprintf("d%d", node->no), node->ncolumns);
+	if (near->count > 0)
+	{
+		DynRows    *kept = kept_rows(&top, near);
+
+		near = before_border(&top, kept, near);
+		if (near->count > 0)
+		{
+			top.changes = begin_delta(&top, "x_top", node->ncolumns + DYN_TOP_COLUMNS);
+			dyn_top_merge(&top, dyn_sql_top_merged(node, kept->name, near->name));
+			read_again(&top);
+			if (top.repeats)
+			{
+				dyn_rows_unite(top.changes);
+				dyn_rows_unite(top.delta);
+			}
+			dyn_rows_register(top.changes, execution->env);
+			dyn_apply(execution, evaluation->states[node->no], top.changes, &counts);
+		}
+	}
+	dyn_rows_register(top.delta, execution->env);
+	return top.delta;
+}
+
+static DynRows *
+begin_delta(DynTop *top, const char *name, int ncolumns)
+{
+	DynColumn  *columns = state_columns(top->node);
+
+	return dyn_rows_begin(name, dyn_delta_desc(ncolumns, columns), dyn_delta_identity(ncolumns, columns));
+}
+
+/* z: most of a delta comes behind the last row that is kept. */
+static DynRows *
+near_rows(DynTop *top)
+{
+	DynEvaluation *evaluation = top->evaluation;
+	DynRows    *in = evaluation->deltas[top->input->no];
+	char	   *statement = dyn_sql_top_near(top->node, in->name, evaluation->sql.stages[top->node->no]);
+	DynRows    *near;
+
+	if (statement == NULL)
+		return in;
+	near = dyn_rows_begin(psprintf("z%d", top->node->no), in->desc, in->identity);
+	dyn_execute(&evaluation->execution, statement, dyn_rows_sink, near);
+	dyn_rows_register(near, evaluation->execution.env);
+	return near;
 }
 
 /* o: what is kept of the partitions that are touched. */
 static DynRows *
-kept_rows(Top *top)
+kept_rows(DynTop *top, DynRows *near)
 {
 	DynNode    *node = top->node;
 	int			n = node->ncolumns;
@@ -86,55 +114,44 @@ kept_rows(Top *top)
 
 	if (node->partition != NIL)
 		rows = dyn_partition_rows(node, rows, n + DYN_TOP_COLUMNS,
-								  dyn_partition_keys(evaluation, node, psprintf("d%d", top->input->no),
-													 psprintf("k%d", node->no)));
+								  dyn_partition_keys(evaluation, node, near->name, psprintf("k%d", node->no)));
 	return dyn_execute_rows(&evaluation->execution, psprintf("o%d", node->no), rows, rows_desc(node), NULL);
 }
 
-/* z: the rows of the input that are kept, and the delta as far as it may matter. */
+/* Without partitions what is kept tells which rows are z. */
 static DynRows *
-changed_rows(Top *top, DynRows *kept)
+before_border(DynTop *top, DynRows *kept, DynRows *near)
 {
-	DynRows    *in = top->evaluation->deltas[top->input->no];
-	DynRows    *changed = dyn_rows_begin(psprintf("z%d", top->node->no), in->desc, in->identity);
-	TupleTableSlot *slot = dyn_rows_slot(in);
 	Border		border = {0};
-
-	add_rows(changed, kept, 1, -1);
-	find_border(top, kept, &border);
-	dyn_rows_rewind(in);
-	while (dyn_rows_next(in, slot))
-		if (!border.known ||
-			ApplySortComparator(slot->tts_values[border.column], slot->tts_isnull[border.column],
-								border.value, border.isnull, &border.order) <= 0)
-			dyn_rows_put(changed, slot);
-	ExecDropSingleTupleTableSlot(slot);
-	dyn_rows_consolidate(changed);
-	dyn_rows_register(changed, top->evaluation->execution.env);
-	return changed;
-}
-
-/*
- * Without partitions most of a large delta comes behind the last row that is
- * kept.  Those rows that the first column of the order tells of need not be
- * sorted with the others.
- */
-static void
-find_border(Top *top, DynRows *kept, Border *border)
-{
-	DynNode    *node = top->node;
-	List	   *order = linitial_node(WindowClause, node->window_clauses)->orderClause;
-	SortGroupClause *first;
-	Var		   *var;
+	DynRows    *before;
 	TupleTableSlot *slot;
 
-	if (node->partition != NIL || order == NIL)
+	if (top->node->partition == NIL)
+		find_border(top, kept, &border);
+	if (!border.known)
+		return near;
+	before = dyn_rows_begin(psprintf("z%d", top->node->no), near->desc, near->identity);
+	slot = dyn_rows_slot(near);
+	dyn_rows_rewind(near);
+	while (dyn_rows_next(near, slot))
+		if (ApplySortComparator(slot->tts_values[border.column], slot->tts_isnull[border.column],
+								border.value, border.isnull, &border.order) <= 0)
+			dyn_rows_put(before, slot);
+	ExecDropSingleTupleTableSlot(slot);
+	dyn_rows_register(before, top->evaluation->execution.env);
+	return before;
+}
+
+static void
+find_border(DynTop *top, DynRows *kept, Border *border)
+{
+	DynNode    *node = top->node;
+	SortGroupClause *first;
+	TupleTableSlot *slot;
+
+	border->column = dyn_top_first(node, &first);
+	if (border->column == 0)
 		return;
-	first = linitial_node(SortGroupClause, order);
-	var = (Var *) get_sortgroupclause_expr(first, node->window_tlist);
-	if (!IsA(var, Var))
-		return;
-	border->column = var->varattno;
 	border->order.ssup_cxt = CurrentMemoryContext;
 	border->order.ssup_collation = top->input->columns[border->column - 1].collation;
 	border->order.ssup_nulls_first = first->nulls_first;
@@ -153,118 +170,51 @@ find_border(Top *top, DynRows *kept, Border *border)
 	ExecDropSingleTupleTableSlot(slot);
 }
 
-/* g: see dyn_sql_top_candidates. */
+/* Add what is kept of the partitions that are too short, from the input's content. */
 static void
-find_candidates(Top *top, DynRows *kept, DynRows *changed)
+read_again(DynTop *top)
 {
-	static const char *const flags[] = {"stray", "marked", "short"};
-	DynExecution *execution = &top->evaluation->execution;
-	int			n = changed->desc->natts;
-	TupleDesc	desc = CreateTemplateTupleDesc(n + lengthof(flags));
+	DynNode    *node = top->node;
+	DynEvaluation *evaluation = top->evaluation;
+	char	   *content;
 
-	for (int i = 1; i <= n; i++)
-		TupleDescCopyEntry(desc, i, changed->desc, i);
-	for (int i = 0; i < lengthof(flags); i++)
-		TupleDescInitEntry(desc, n + i + 1, flags[i], BOOLOID, -1, 0);
-	top->candidates = dyn_rows_begin(psprintf("g%d", top->node->no), desc, NULL);
-	dyn_execute(execution, dyn_sql_top_candidates(top->node, changed->name, kept->name), put_candidate, top);
-	dyn_rows_register(top->candidates, execution->env);
+	if (top->again == NULL)
+		return;
+	content = dyn_sql_content(&evaluation->sql, top->input);
+	dyn_rows_register(top->again, evaluation->execution.env);
+	if (node->partition != NIL)
+		content = dyn_partition_rows(node, content, top->input->ncolumns,
+									 dyn_partition_keys(evaluation, node, top->again->name, psprintf("l%d", node->no)));
+	dyn_execute(&evaluation->execution, dyn_sql_top_rows(node, dyn_sql_top_source(node, content)), put_read, top);
+	top->repeats = true;
 }
 
 static void
-partition_contradicts(Top *top, TupleTableSlot *slot)
+put_read(TupleTableSlot *slot, void *arg)
 {
-	StringInfoData key;
-	ListCell   *lc;
-
-	initStringInfo(&key);
-	foreach(lc, top->node->partition)
-	{
-		int			column = lfirst_int(lc);
-		Oid			output;
-		bool		varlena;
-
-		getTypeOutputInfo(top->input->columns[column - 1].type, &output, &varlena);
-		appendStringInfo(&key, "%s%s", key.len ? ", " : "", slot->tts_isnull[column] ? "null" :
-						 OidOutputFunctionCall(output, slot->tts_values[column]));
-	}
-	ereport(ERROR,
-			errcode(ERRCODE_DYN_STATE_DIVERGED),
-			errmsg("a partition of dynamic table \"%s\" does not have the rows that its changes tell of",
-				   get_rel_name(top->evaluation->relid)),
-			key.len ? errdetail("The partition is (%s).", key.data) : 0);
-}
-
-static void
-put_candidate(TupleTableSlot *slot, void *arg)
-{
-	Top		   *top = arg;
-	int			flags = top->input->ncolumns + 1;
+	DynTop	   *top = arg;
+	int			n = top->node->ncolumns;
 
 	slot_getallattrs(slot);
-	if (DatumGetBool(slot->tts_values[flags]))
-		partition_contradicts(top, slot);
-	top->nshort += DatumGetBool(slot->tts_values[flags + 2]);
-	dyn_rows_put(top->candidates, slot);
+	dyn_top_put(top->changes, 1, slot->tts_values, slot->tts_isnull);
+	if (DatumGetBool(slot->tts_values[n]))
+		dyn_top_put(top->delta, 1, slot->tts_values, slot->tts_isnull);
 }
 
-/* n: what is kept now; repeated: some row of g stands for several. */
-static DynRows *
-first_rows(Top *top, bool repeated)
+void
+dyn_top_put(DynRows *delta, int64 weight, const Datum *values, const bool *isnull)
 {
-	DynNode    *node = top->node;
-	DynNode    *input = top->input;
-	DynExecution *execution = &top->evaluation->execution;
-	StringInfoData source;
+	int			n = delta->desc->natts - 1;
+	Datum	   *all = palloc(sizeof(Datum) * (n + 1));
+	bool	   *null = palloc(sizeof(bool) * (n + 1));
 
-	initStringInfo(&source);
-	appendStringInfo(&source, "SELECT %s, i1.marked FROM g%d i1%s WHERE i1.w > 0 AND NOT i1.short",
-					 dyn_sql_columns("i1", input->ncolumns), node->no,
-					 repeated ? ", LATERAL pg_catalog.generate_series(1, i1.w)" : "");
-	if (top->nshort > 0)
-	{
-		char	   *content = dyn_sql_content(&top->evaluation->sql, input);
-
-		if (node->partition != NIL)
-			content = dyn_partition_rows(node, content, input->ncolumns,
-										 dyn_partition_keys(top->evaluation, node,
-															psprintf("(SELECT * FROM g%d i1 WHERE i1.short)", node->no),
-															psprintf("l%d", node->no)));
-		appendStringInfo(&source, " UNION ALL %s", dyn_sql_top_source(node, content));
-	}
-	return dyn_execute_rows(execution, psprintf("n%d", node->no), dyn_sql_top_rows(node, source.data),
-							rows_desc(node), NULL);
-}
-
-/* now − before, and registered; shown_only: as far as they are of the node's content. */
-static DynRows *
-difference(Top *top, const char *name, DynRows *now, DynRows *before, bool shown_only)
-{
-	DynNode    *node = top->node;
-	int			n = node->ncolumns + (shown_only ? 0 : DYN_TOP_COLUMNS);
-	DynColumn  *columns = state_columns(node);
-	DynRows    *delta = dyn_rows_begin(name, dyn_delta_desc(n, columns), dyn_delta_identity(n, columns));
-
-	add_rows(delta, before, -1, shown_only ? node->ncolumns : -1);
-	add_rows(delta, now, 1, shown_only ? node->ncolumns : -1);
-	dyn_rows_consolidate(delta);
-	dyn_rows_register(delta, top->evaluation->execution.env);
-	return delta;
-}
-
-/* Add the first columns of rows to a delta: of those for which the column of that number (from 0), if any, is true. */
-static void
-add_rows(DynRows *delta, DynRows *rows, int64 weight, int condition)
-{
-	DynSigned  *target = dyn_rows_signed(delta);
-	TupleTableSlot *slot = dyn_rows_slot(rows);
-
-	target->weight = weight;
-	dyn_rows_rewind(rows);
-	while (dyn_rows_next(rows, slot))
-		if (condition < 0 || DatumGetBool(slot->tts_values[condition]))
-			dyn_rows_signed_sink(slot, target);
-	ExecDropSingleTupleTableSlot(slot);
+	all[0] = Int64GetDatum(weight);
+	null[0] = false;
+	memcpy(all + 1, values, sizeof(Datum) * n);
+	memcpy(null + 1, isnull, sizeof(bool) * n);
+	dyn_rows_put_values(delta, all, null);
+	pfree(all);
+	pfree(null);
 }
 
 /* ------------------------------------------------------------------------
