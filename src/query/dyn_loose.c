@@ -15,6 +15,7 @@
 #include "query/dyn_node.h"
 
 static bool minds(DynNode *parent);
+static bool is_faithful(DynNode *node);
 static bool inlines(DynPlan *plan, DynNode *node);
 
 void
@@ -34,7 +35,35 @@ dyn_plan_loosen(DynPlan *plan)
 			foreach(li, ((DynNode *) lfirst(lc))->inputs)
 				((DynNode *) lfirst(li))->loose = false;
 	foreach(lc, plan->nodes)
-		((DynNode *) lfirst(lc))->inlined = inlines(plan, lfirst(lc));
+	{
+		DynNode    *node = lfirst(lc);
+
+		node->faithful = is_faithful(node);
+		node->inlined = inlines(plan, node);
+	}
+}
+
+static bool
+is_faithful(DynNode *node)
+{
+	Bitmapset  *columns = NULL;
+	ListCell   *lc;
+
+	if (node->kind != DYN_NODE_SELECT || list_length(node->inputs) != 1 ||
+		expression_returns_set((Node *) node->targets))
+		return false;
+	foreach(lc, node->targets)
+		if (IsA(lfirst(lc), Var))
+			columns = bms_add_member(columns, lfirst_node(Var, lc)->varattno);
+	switch (dyn_input(node, 1)->kind)
+	{
+		case DYN_NODE_AGGREGATE:
+		case DYN_NODE_WINDOW:
+		case DYN_NODE_TOP:
+			return bms_num_members(columns) == dyn_input(node, 1)->ncolumns;
+		default:
+			return false;
+	}
 }
 
 /*

@@ -107,6 +107,7 @@ typedef struct DynNode
 	 * rows: these need not be looked for (dyn_loose.c).
 	 */
 	bool		loose;
+	bool		faithful;		/* SELECT: all columns of an input with state, whose delta has no such rows */
 	bool		inlined;		/* SELECT: and only an AGGREGATE does, whose statement has it in itself */
 
 	/* SCAN */
@@ -213,7 +214,7 @@ extern bool dyn_top_single(DynNode *node);
 /* dyn_scale.c: fills in what sums know of the scale of their values, inputs being done. */
 extern void dyn_node_derive_scales(DynNode *node);
 
-/* dyn_loose.c: fills in loose and inlined of all nodes. */
+/* dyn_loose.c: fills in loose, faithful and inlined of all nodes. */
 extern void dyn_plan_loosen(DynPlan *plan);
 
 /* Do sums over its delta tell all that becomes of an AGGREGATE's groups (but for values that are no numbers)? */

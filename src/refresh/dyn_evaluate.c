@@ -161,7 +161,7 @@ delta_of(DynEvaluation *evaluation, DynNode *node, const char *statement)
 static void
 finish_delta(DynEvaluation *evaluation, DynNode *node, DynRows *delta)
 {
-	if (!node->loose || delta->count < MANY_ROWS)
+	if (!node->faithful && (!node->loose || delta->count < MANY_ROWS))
 		dyn_rows_consolidate(delta);
 	dyn_rows_register(delta, evaluation->execution.env);
 }
