@@ -45,6 +45,7 @@ SELECT status FROM dyntable_exec($$CREATE OR REPLACE TRANSIENT DYNAMIC TABLE thr
     COPY GRANTS COPY TAGS WITH TAG (a.cost_center = 'x', b = 'y') LOG_LEVEL = INFO DEFAULT_DDL_COLLATION = 'en-ci' ROW_TIMESTAMP = FALSE
     AS SELECT id FROM src$$);
 SELECT status FROM dyntable_exec($$ALTER DYNAMIC TABLE three SET DATA_RETENTION_TIME_IN_DAYS = 0$$);
+SELECT status FROM dyntable_exec($$ALTER DYNAMIC TABLE three SET TAG a.cost_center = 'x', b = 'y'$$);
 SELECT status FROM dyntable_exec($$ALTER DYNAMIC TABLE three UNSET MAX_DATA_EXTENSION_TIME_IN_DAYS, TAG a, b$$);
 SELECT status FROM dyntable_exec($$ALTER DYNAMIC TABLE three SUSPEND RECLUSTER$$);
 SELECT status FROM dyntable_exec($$ALTER DYNAMIC TABLE three ADD SEARCH OPTIMIZATION ON EQUALITY(id)$$);

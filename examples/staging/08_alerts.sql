@@ -168,6 +168,9 @@ SELECT f.rule, f.severity, f.subject, f.fired_at, f.last_seen_at, f.times_seen, 
 FROM monitoring.alert_firing f JOIN monitoring.alert_rule r ON r.name = f.rule
 WHERE f.cleared_at IS NULL;
 COMMENT ON VIEW monitoring.vw_open_alerts IS 'what fires now';
+-- for who watches, postgres_exporter among them
+GRANT USAGE ON SCHEMA monitoring TO pg_monitor;
+GRANT SELECT ON monitoring.vw_open_alerts TO pg_monitor;
 
 ---------------------------------------------------------------------------
 -- The five rules.  Run again the script puts back their conditions and leaves

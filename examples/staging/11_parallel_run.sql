@@ -43,11 +43,9 @@ END
 $$;
 COMMENT ON FUNCTION staging.parallel_run_differences() IS 'rows of the procedures and of the dynamic tables, compared by key';
 
--- Refreshes that are under way are waited for, and none is due soon afterwards: the next one, under the
--- snapshot that all is compared under, must not meet another (40001).
-SELECT count(*) AS refreshed FROM dyntable_refresh() \gset
+\ir settle.sql
 BEGIN ISOLATION LEVEL REPEATABLE READ;
-SELECT count(*) AS refreshed FROM dyntable_refresh();
+SELECT count(*) AS refreshed FROM dyntable_refresh(:layer);
 DO $$
 DECLARE
     batch text;

@@ -7,12 +7,10 @@
 -- found; the first that is not as it should be ends the drill with an error.
 \set ON_ERROR_STOP on
 \set QUIET on
--- Refreshes that are under way are waited for, and none is due soon afterwards: the next one, under the
--- snapshot that all is compared under, must not meet another (40001).
-SELECT count(*) AS refreshed FROM dyntable_refresh() \gset
+\ir settle.sql
 -- One snapshot from the first refresh on: so the window does not move while the drill compares.
 BEGIN ISOLATION LEVEL REPEATABLE READ;
-SELECT count(*) AS refreshed FROM dyntable_refresh() \gset
+SELECT count(*) AS refreshed FROM dyntable_refresh(:layer) \gset
 SET LOCAL client_min_messages = warning;
 CREATE FUNCTION pg_temp.check(what text, fine boolean) RETURNS text
     LANGUAGE plpgsql AS $$
@@ -57,23 +55,23 @@ SELECT batch_id AS batch FROM ods_raw.ods_appointment_events_source
 WHERE source_system = 'VEMS' AND ingestion_timestamp >= now() - interval '6 days' GROUP BY 1 ORDER BY count(*) DESC LIMIT 1 \gset
 CREATE TEMP TABLE kept ON COMMIT DROP AS SELECT * FROM ods_raw.ods_appointment_events_source WHERE batch_id = :'batch';
 DELETE FROM ods_raw.ods_appointment_events_source WHERE batch_id = :'batch';
-SELECT count(*) AS refreshed FROM dyntable_refresh() \gset
+SELECT count(*) AS refreshed FROM dyntable_refresh(:layer) \gset
 SELECT pg_temp.check('a wrong batch is gone from the facts', NOT EXISTS (
     SELECT FROM :events WHERE batch_id = :'batch')) \g (tuples_only=on)
 
 -- 3. Delivered again it is back; no batch has to be reprocessed by name.
 INSERT INTO ods_raw.ods_appointment_events_source SELECT * FROM kept;
-SELECT count(*) AS refreshed FROM dyntable_refresh() \gset
+SELECT count(*) AS refreshed FROM dyntable_refresh(:layer) \gset
 SELECT pg_temp.check('delivered again it is back in ' || name, pg_temp.content(name::regclass) = content)
 FROM before WHERE name ~ 'appointment_events' ORDER BY name \g (tuples_only=on)
 
 -- 4. A landing table was emptied by mistake and restored.
 CREATE TEMP TABLE saved ON COMMIT DROP AS SELECT * FROM ods_raw.ods_qa_events_source;
 TRUNCATE ods_raw.ods_qa_events_source;
-SELECT count(*) AS refreshed FROM dyntable_refresh() \gset
+SELECT count(*) AS refreshed FROM dyntable_refresh(:layer) \gset
 SELECT pg_temp.check('an emptied source empties what reads it', (SELECT count(*) = 0 FROM :reviews)) \g (tuples_only=on)
 INSERT INTO ods_raw.ods_qa_events_source SELECT * FROM saved;
-SELECT count(*) AS refreshed FROM dyntable_refresh() \gset
+SELECT count(*) AS refreshed FROM dyntable_refresh(:layer) \gset
 SELECT pg_temp.check('restored it fills it again: ' || name, pg_temp.content(name::regclass) = content)
 FROM before WHERE name ~ 'qa_events' ORDER BY name \g (tuples_only=on)
 

@@ -14,7 +14,7 @@ typedef struct Foreign
 
 #define OWN_STATEMENT "Run it by itself: it is a statement of PostgreSQL's own."
 #define TASK_HINT "What runs at certain times is a dynamic table with SCHEDULE = '0 2 * * *', or a job of pg_cron: SELECT cron.schedule('name', '0 2 * * *', 'CALL ...')."
-#define STREAM_HINT "A dynamic table needs none: changes of its sources are captured. Who wants to follow a table's changes uses LISTEN dyntable, or a publication on it."
+#define STREAM_HINT "A dynamic table needs none: changes of its sources are captured. Who wants to follow a dynamic table's changes uses dyntable_follow() and dyntable_changes(), LISTEN dyntable, or a publication on it."
 #define ALERT_HINT "Use LISTEN dyntable, whose payload tells of failed and suspended tables, or a job of pg_cron that looks at dyntable.dynamic_tables."
 
 /* The first that fits counts. */

@@ -189,6 +189,21 @@ skip_value(DynParser *parser, DynStatement *statement, const Parameter *paramete
 	say_no_meaning(parameter);
 }
 
+/* (name = value, ...) | name = value, ... */
+static void
+skip_tags(DynParser *parser, DynStatement *statement, const Parameter *parameter)
+{
+	bool		group = dyn_see(parser, "(");
+
+	do
+	{
+		dyn_skip_value(parser);
+		if (dyn_take(parser, "="))
+			dyn_skip_value(parser);
+	} while (!group && dyn_take(parser, ","));
+	say_no_meaning(parameter);
+}
+
 static void
 skip_nothing(DynParser *parser, DynStatement *statement, const Parameter *parameter)
 {
@@ -250,7 +265,7 @@ static const Parameter parameters[] = {
 	{"change_tracking", skip_value, NULL, ALTERABLE, NULL,
 	"Changes are taken from the write-ahead log where a dynamic table needs them."},
 	{"copy tags", skip_nothing, NULL, DYN_IN_CREATE, NULL, NO_TAGS},
-	{"tag", skip_value, NULL, ALTERABLE, NULL, NO_TAGS},
+	{"tag", skip_tags, NULL, ALTERABLE, NULL, NO_TAGS},
 	{"with tag", skip_value, NULL, DYN_IN_CREATE, NULL, NO_TAGS},
 	{"contact", skip_value, NULL, ALTERABLE, NULL, "PostgreSQL has no contacts.", "COMMENT can say who is responsible."},
 	{"with contact", skip_value, NULL, DYN_IN_CREATE, NULL, "PostgreSQL has no contacts.", "COMMENT can say who is responsible."},

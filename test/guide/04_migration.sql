@@ -21,18 +21,28 @@ FROM reference.ref_reconciliation_log WHERE batch_id = :'batch';
 
 --# 4.4 Phase 1, parallel run: the record counts of a batch
 --: WITH sp_facilities AS (SELECT * FROM STAGING.stg_facilities WHERE batch_id = 'BATCH_20251120_001'), dt_facilities AS (...)
+-- Each count is that of the distinct facilities in its landing rows: of the batch, and of the window.
 WITH sp_facilities AS (
     SELECT * FROM STAGING.stg_facilities
     WHERE batch_id = :'batch'
 ),
 dt_facilities AS (
     SELECT * FROM STAGING.dt_stg_facilities
+),
+counts AS (
+    SELECT
+        'Record Count Difference' as metric,
+        (SELECT COUNT(*) FROM sp_facilities) as stored_proc_count,
+        (SELECT COUNT(*) FROM dt_facilities) as dynamic_table_count,
+        ABS((SELECT COUNT(*) FROM sp_facilities) - (SELECT COUNT(*) FROM dt_facilities)) as difference
+),
+landed AS (
+    SELECT COUNT(DISTINCT facility_id) FILTER (WHERE batch_id = :'batch') AS of_batch,
+           COUNT(DISTINCT facility_id) FILTER (WHERE ingestion_timestamp >= t.data_timestamp - interval '7 days') AS of_window
+    FROM ods_raw.ods_facilities_source, dyntable.dynamic_tables t WHERE t.name = 'dt_stg_facilities'
 )
-SELECT
-    'Record Count Difference' as metric,
-    (SELECT COUNT(*) FROM sp_facilities) > 0 as stored_proc_count,
-    (SELECT COUNT(*) FROM dt_facilities) > 0 as dynamic_table_count,
-    ABS((SELECT COUNT(*) FROM sp_facilities) - (SELECT COUNT(*) FROM dt_facilities)) >= 0 as difference;
+SELECT metric, stored_proc_count = of_batch AND of_batch > 0, dynamic_table_count = of_window AND of_window > 0, difference = of_window - of_batch
+FROM counts, landed;
 --= Record Count Difference|t|t|t
 
 --# 4.5 Phase 1: more than counts, each table, all columns

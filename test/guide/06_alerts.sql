@@ -18,9 +18,11 @@ SELECT sum(fired), sum(still_open), count(error) FROM monitoring.evaluate_alerts
 --= 6
 --= 0|0|0
 
---# 6.4 Who is told: a listener that writes to a file, one that calls a command, and functions for page, Slack and mail
+--# 6.4 Who is told: a listener that writes to a file, one that calls a web hook, and functions for page, Slack and mail
 \! ALERT_PERIOD=0.2 timeout 300 examples/staging/alert_listener file "$GUIDE_DIR/alerts" </dev/null >/dev/null 2>"$GUIDE_DIR/file.err" & echo $! >"$GUIDE_DIR/file.pid"
-\! ALERT_PERIOD=0.2 timeout 300 examples/staging/alert_listener command tee -a "$GUIDE_DIR/hook" </dev/null >/dev/null 2>"$GUIDE_DIR/hook.err" & echo $! >"$GUIDE_DIR/hook.pid"
+\! timeout 300 perl test/guide/hook.pl "$GUIDE_DIR/hook" </dev/null >/dev/null 2>&1 & echo $! >"$GUIDE_DIR/server.pid"; for i in $(seq 300); do [ -s "$GUIDE_DIR/hook.port" ] && break; sleep 0.1; done
+-- the command is curl's, as alert_listener shows it; where there is no curl, perl's
+\! url="http://127.0.0.1:$(cat "$GUIDE_DIR/hook.port")/alerts"; set -- curl -fsS -H 'Content-Type: application/json' --data-binary @- "$url"; command -v curl >/dev/null || set -- perl -MHTTP::Tiny -0777 -e 'exit !HTTP::Tiny->new->post(shift, {headers => {"Content-Type" => "application/json"}, content => scalar <STDIN>})->{success}' "$url"; ALERT_PERIOD=0.2 timeout 300 examples/staging/alert_listener command "$@" </dev/null >/dev/null 2>"$GUIDE_DIR/hook.err" & echo $! >"$GUIDE_DIR/hook.pid"
 SELECT max(id) AS before_listening FROM monitoring.alert_firing \gset
 CREATE TABLE guide.told (alert jsonb);
 CREATE FUNCTION guide.page(alert jsonb) RETURNS void LANGUAGE sql AS 'INSERT INTO guide.told VALUES (alert)';
@@ -201,11 +203,11 @@ SELECT cleared, still_open, error FROM monitoring.evaluate_alert('unhealthy_tabl
 --= relation "monitoring.vw_gone" does not exist (42P01)
 --= 1|0|
 
---# 6.18 Told to the file and to the command: the same, a JSON object a line
+--# 6.18 Told to the file and to the web hook: the same, a JSON object a line
 SELECT count(*) AS told FROM monitoring.alert_firing WHERE id > :before_listening AND cleared_at IS NOT NULL AND told_at IS NOT NULL \gset
 \setenv TOLD :told
 \! for who in alerts hook; do for i in $(seq 300); do [ "$(grep -c '"event": "cleared"' "$GUIDE_DIR/$who")" -ge "$TOLD" ] && break; sleep 0.1; done; grep -E '"subject": "(guide.dt_|dt_stg_facilities)' "$GUIDE_DIR/$who" | grep -o '"rule": "[a-z_]*", "event": "[a-z]*"' | sort | uniq -c | tr -s ' '; done
-\! kill $(cat "$GUIDE_DIR/file.pid" "$GUIDE_DIR/hook.pid")
+\! kill $(cat "$GUIDE_DIR/file.pid" "$GUIDE_DIR/hook.pid" "$GUIDE_DIR/server.pid"); cat "$GUIDE_DIR/hook.err"
 DROP TABLE guide.dt_orders, guide.orders, guide.told;
 UPDATE monitoring.alert_rule SET action = NULL;
 --=  1 "rule": "data_quality", "event": "cleared"
@@ -228,8 +230,40 @@ UPDATE monitoring.alert_rule SET action = NULL;
 --=  1 "rule": "stale_data", "event": "fired"
 --=  2 "rule": "unhealthy_table", "event": "cleared"
 --=  2 "rule": "unhealthy_table", "event": "fired"
+--= alert_listener: listening on dyntable_alerts
 
---# 6.19 Action: page, Slack, mail
+--# 6.19 Action: page, Slack, mail: to each rule its function and its channel, with all that is known
 --: Page on-call engineer / Slack notification / Email data team
-SELECT count(*) FROM pg_attribute WHERE attrelid = 'monitoring.alert_rule'::regclass AND attname IN ('action', 'channel');
---= 2
+CREATE TABLE guide.sent (way text, alert jsonb);
+CREATE FUNCTION guide.page_on_call(alert jsonb) RETURNS void LANGUAGE sql AS $$INSERT INTO guide.sent VALUES ('page', alert)$$;
+CREATE FUNCTION guide.mail_data_team(alert jsonb) RETURNS void LANGUAGE sql AS $$INSERT INTO guide.sent VALUES ('mail', alert)$$;
+INSERT INTO monitoring.alert_rule (name, severity, schedule, condition, description, channel, action) VALUES
+    ('guide_page', 'CRITICAL', '*/5 * * * *', $$SELECT 'on call', '{"n": 1}'::jsonb$$, 'pages', 'dyntable_alerts', 'guide.page_on_call'),
+    ('guide_slack', 'WARNING', '*/15 * * * *', $$SELECT 'the channel', '{}'::jsonb$$, 'goes by NOTIFY alone', 'guide_slack', NULL),
+    ('guide_mail', 'WARNING', '0 * * * *', $$SELECT 'the data team', '{}'::jsonb$$, 'mails', 'guide_slack', 'guide.mail_data_team');
+LISTEN guide_slack;
+SELECT rule, fired FROM monitoring.evaluate_alerts() WHERE rule IN ('guide_page', 'guide_slack', 'guide_mail') ORDER BY 1;
+SELECT way, alert ->> 'event', alert ->> 'rule', alert ->> 'severity', alert ->> 'subject', alert -> 'details' FROM guide.sent ORDER BY 1;
+UNLISTEN *;
+DELETE FROM monitoring.alert_rule WHERE name LIKE 'guide\_%' AND name <> 'guide_by_cron';
+DROP FUNCTION guide.page_on_call, guide.mail_data_team;
+DROP TABLE guide.sent;
+--= guide_mail|1
+--= guide_page|1
+--= guide_slack|1
+--~ ^Asynchronous notification "guide_slack" with payload "\{.*"rule": "guide_mail".*\}" received
+--~ ^Asynchronous notification "guide_slack" with payload "\{.*"rule": "guide_slack".*\}" received
+--= mail|fired|guide_mail|WARNING|the data team|{}
+--= page|fired|guide_page|CRITICAL|on call|{"n": 1}
+
+--# 6.20 A line that reaches the listener in parts, with its time to read over in between, is told once and whole
+\! mkdir -p "$GUIDE_DIR/parts" && ln -sf "$PWD/test/guide/psql_in_parts" "$GUIDE_DIR/parts/psql"
+\! PATH="$GUIDE_DIR/parts:$PATH" ALERT_PERIOD=0.05 timeout 120 examples/staging/alert_listener file "$GUIDE_DIR/in_parts" </dev/null >/dev/null 2>&1 & pid=$!; for i in $(seq 600); do grep -qs '"id": 2' "$GUIDE_DIR/in_parts" && break; sleep 0.1; done; kill $pid; cat "$GUIDE_DIR/in_parts"
+--= {"id": 1, "subject": "a  b\c"}
+--= {"id": 2, "subject": "a  b\c"}
+
+--# 6.21 A command that fails is named, and the next alert is handed on all the same
+\! PATH="$GUIDE_DIR/parts:$PATH" ALERT_PERIOD=0.05 timeout 120 examples/staging/alert_listener command sh -c 'read -r alert; case $alert in *": 1,"*) exit 3 ;; esac; printf "got %s\n" "$alert" >>"$1"' hook "$GUIDE_DIR/after" </dev/null >/dev/null 2>"$GUIDE_DIR/after.err" & pid=$!; for i in $(seq 600); do grep -qs '"id": 2' "$GUIDE_DIR/after" && break; sleep 0.1; done; kill $pid; cat "$GUIDE_DIR/after" "$GUIDE_DIR/after.err"
+--= got {"id": 2, "subject": "a  b\c"}
+--= alert_listener: listening on dyntable_alerts
+--= alert_listener: sh failed for {"id": 1, "subject": "a  b\c"}

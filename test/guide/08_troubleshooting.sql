@@ -73,9 +73,16 @@ SELECT line FROM dyntable_explain_query('SELECT b.id, s.id AS sid FROM guide.big
 DROP TABLE guide.big, guide.small;
 --~ CREATE INDEX ON guide.big .*\(k\)
 
---# 8.9 Issue 2, solution: a smaller window
-\! grep -c 'dyntable_alter' examples/staging/20_change_window.sql
---= 1
+--# 8.9 Issue 2, solution: a smaller window, and back
+SELECT count(*) AS whole_window FROM staging.dt_stg_fact_appointment_events \gset
+\! psql -XAtq -v days=3 -f examples/staging/20_change_window.sql | grep 'dt_stg_fact_appointment_events|' | cut -d'|' -f1,2
+SELECT count(*) < :whole_window, count(*) > 0, missing + unexpected
+FROM staging.dt_stg_fact_appointment_events, dyntable_verify('staging.dt_stg_fact_appointment_events') GROUP BY missing, unexpected;
+\! psql -XAtq -v days=7 -f examples/staging/20_change_window.sql >/dev/null
+SELECT count(*) - :whole_window BETWEEN -50 AND 0 FROM staging.dt_stg_fact_appointment_events;
+--~ ^staging.dt_stg_fact_appointment_events\|(INCREMENTAL|REINITIALIZE)$
+--= t|t|0
+--= t
 
 --# 8.10 Issue 2, solution: QUALIFY, which PostgreSQL does not have, has a hint
 --: Add QUALIFY clause for deduplication

@@ -79,8 +79,14 @@ DROP TABLE guide.dt;
 --~ ^ERROR:
 
 --# 10.11 Audit logging: direct, by an AFTER trigger
-SELECT count(*) FROM pg_trigger WHERE tgrelid = 'staging.dt_stg_facilities'::regclass AND tgname = 'audit';
+SELECT count(*) AS audited FROM audit.facility_change \gset
+UPDATE ods_raw.ods_facilities_source SET county = 'Audited again' WHERE facility_id = (SELECT min(master_facility_id) FROM staging.dt_stg_facilities);
+SELECT rows_updated FROM dyntable_refresh('staging.dt_stg_facilities') WHERE name = 'staging.dt_stg_facilities'::regclass;
+SELECT count(*) - :audited FROM audit.facility_change;
+SELECT action, after ->> 'county' FROM audit.facility_change ORDER BY id DESC LIMIT 1;
 --= 1
+--= 1
+--= UPDATE|Audited again
 
 --# 10.12 Error handling: TRY/CATCH is plpgsql's around a refresh by hand, and a failed refresh leaves the rows
 SELECT dyntable_create('guide.dt', 'SELECT id, 1 / (v - 99) AS x FROM guide.src WHERE v <> 99', 'downstream');
@@ -141,9 +147,11 @@ DROP TABLE guide.dt, guide.src;
 SELECT count(*) FROM dyntable.refresh_history WHERE refresh_action = 'NO_DATA' AND rows_inserted + rows_updated + rows_deleted > 0;
 --= 0
 
---# 10.19 Resources: documentation
-\! ls docs/functions.md docs/operations.md docs/sql.md docs/transactions.md | wc -l
---= 4
+--# 10.19 Resources: documentation: of every function, view, setting and reason code, and every link leads somewhere
+\! for name in $(psql -XAtc "SELECT DISTINCT proname FROM pg_proc WHERE proname LIKE 'dyntable\_%' UNION ALL SELECT 'dyntable.' || relname FROM pg_class WHERE relnamespace = 'dyntable'::regnamespace AND relkind = 'v' AND has_table_privilege('public', oid, 'SELECT')"); do grep -qF "$name" docs/functions.md || echo "functions.md lacks $name"; done
+\! for name in $(psql -XAtc "SELECT name FROM pg_settings WHERE name LIKE 'dyntable.%'"); do grep -qF "$name" docs/operations.md || echo "operations.md lacks $name"; done
+\! for page in README.md docs/*.md examples/*/README.md src/README.md test/README.md; do grep -oE '\]\([^)#]+' "$page" | cut -c3- | grep -v '^https\{0,1\}:' | while read -r to; do [ -e "$(dirname "$page")/$to" ] || echo "$page: no $to"; done; done; echo documented
+--= documented
 
 --# 10.20 Changelog: versions of the guide
 --! the history of this repository is the changelog

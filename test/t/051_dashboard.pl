@@ -10,7 +10,7 @@ use IO::Socket::INET;
 use Test::More;
 
 my $here = "$DynTest::ROOT/examples/monitoring";
-my $node = DynTest::new_node('dashboard');
+my $node = DynTest::new_node('dashboard', 'dyntable.max_consecutive_failures = 1000');
 $node->safe_psql('postgres', <<'SQL');
 CREATE TABLE orders (id int PRIMARY KEY, customer text, parts int);
 INSERT INTO orders SELECT i, 'c' || i % 5, 1 FROM generate_series(1, 50) i;
@@ -24,10 +24,26 @@ SQL
 $node->poll_query_until('postgres', "SELECT last_refresh_state = 'FAILED' FROM dyntable.dynamic_tables WHERE name = 'dt_failing'")
   or die 'it does not fail';
 $node->safe_psql('postgres', q(SELECT dyntable_refresh('"x</script><b>"')));
+alerts();
 page();
 metrics();
 $node->stop;
 done_testing();
+
+# One that fires, and one that is over.
+sub alerts
+{
+	$node->safe_psql('postgres', 'SET client_min_messages = warning; \i ' . "$DynTest::ROOT/examples/staging/08_alerts.sql");
+	$node->safe_psql('postgres', <<'SQL');
+DELETE FROM monitoring.alert_rule;
+INSERT INTO monitoring.alert_rule (name, severity, schedule, condition, description) VALUES
+	('failing', 'CRITICAL', '* * * * *', $$SELECT format('%I.%I', schema_name, name), jsonb_build_object('code', last_refresh_code)
+		FROM dyntable.dynamic_tables WHERE last_refresh_state = 'FAILED'$$, 'one fails'),
+	('over', 'WARNING', '* * * * *', $$SELECT 'the <first> & "only"', '{}' WHERE NOT EXISTS (SELECT FROM monitoring.alert_firing WHERE rule = 'over')$$, 'once');
+SELECT monitoring.evaluate_alerts();
+SELECT monitoring.evaluate_alerts();
+SQL
+}
 
 sub page
 {
@@ -40,7 +56,7 @@ sub page
 	my ($browser) = grep { -x } '/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome';
   SKIP:
 	{
-		skip 'no chromium', 12 unless $browser;
+		skip 'no chromium', 16 unless $browser;
 		# What the page has drawn, and whether it is wider than the window.
 		(my $probing = $html) =~ s{</body>}{<script>document.documentElement.dataset.wide = document.documentElement.scrollWidth - document.documentElement.clientWidth; document.documentElement.dataset.sections = [...document.querySelectorAll("section")].map(s => s.id).join(" ");</script></body>};
 		DynTest::write_script("$ENV{TESTDIR}/probing.html", $probing);
@@ -52,6 +68,8 @@ sub page
 			like($dom, qr/data-sections="alerts graph tables lag refreshes quality capture"/, 'all sections are there');
 			is(scalar(() = $dom =~ /<g class="node">/g), 5, 'the graph has the four tables and their source');
 			like($dom, qr/failed 22012/, 'what fails is said to');
+			like($dom, qr/id="alerts".*public\.dt_failing.*id="graph"/s, 'and the alert that fires');
+			like($dom, qr/the &lt;first&gt; &amp; "only"/, 'and the one that is over');
 		}
 		# Light and dark differ where nothing is drawn: in the corner.
 		my @light = screenshot($browser, 'light');
@@ -66,7 +84,7 @@ sub metrics
 	my ($exporter) = grep { -x } '/usr/bin/prometheus-postgres-exporter';
   SKIP:
 	{
-		skip 'no prometheus-postgres-exporter', 6 unless $exporter;
+		skip 'no prometheus-postgres-exporter', 9 unless $exporter;
 		my $listening = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1') or die "no port: $!";
 		my $port = $listening->sockport;
 		close $listening;
@@ -85,7 +103,7 @@ sub metrics
 		{
 			my $answer = HTTP::Tiny->new(timeout => 20)->get("http://127.0.0.1:$port/metrics");
 			$text = $answer->{content};
-			last if $answer->{success} && $text =~ /^dyntable_capture_running/m;
+			last if $answer->{success} && $text =~ /^dyntable_capture_running/m && $text =~ /^dyntable_alert_open/m;
 			select(undef, undef, undef, 0.1);
 		}
 		kill 'TERM', $pid;
@@ -97,6 +115,8 @@ sub metrics
 		like($text, qr/^dyntable_table_suspended\{[^}]*table="dt_idle"\} 1$/m, 'and that it is suspended');
 		like($text, qr/^dyntable_refreshes_count\{action="incremental",[^}]*table="dt_orders"\} [1-9]/m, 'and its refreshes');
 		like($text, qr/^dyntable_capture_running\{[^}]*database="postgres"[^}]*\} 1$/m, 'and capture');
+		like($text, qr/^dyntable_alert_open\{database="postgres",rule="failing",[^}]*severity="critical",silenced="no",subject="public.dt_failing"\} 1$/m, 'and the alert that fires');
+		unlike($text, qr/^dyntable_alert_open\{[^}]*rule="over"/m, 'and none that is over');
 		# Each metric that the dashboard for Grafana asks for is one of these.
 		my %asked = map { $_ => 1 } PostgreSQL::Test::Utils::slurp_file("$here/grafana.json") =~ /(dyntable_[a-z_]+)(?=\{|,)/g;
 		my @missing = grep { $text !~ /^$_\{/m } sort keys %asked;
