@@ -99,76 +99,48 @@ ORDER BY qa_event_id, staging_processed_timestamp DESC, batch_id DESC;
 ---------------------------------------------------------------------------
 -- Crosswalks
 ---------------------------------------------------------------------------
+-- One entity: what the two systems say last of each key that the batch touches, side by side.  merged: columns of
+-- which OMS' value counts before VEMS'.
+CREATE PROCEDURE reference.build_crosswalk(p_batch_id varchar, source regclass, target regclass, key name, method text, merged name[])
+    LANGUAGE plpgsql SET jit = off AS $$
+BEGIN
+    EXECUTE format('DELETE FROM %s WHERE batch_id = $1', target) USING p_batch_id;
+    EXECUTE format($sql$
+        INSERT INTO %2$s
+        WITH latest AS (
+            SELECT DISTINCT ON (source_system, %3$I) *
+            FROM %1$s
+            WHERE ingestion_timestamp >= now() - interval '7 days' AND %3$I IN (SELECT %3$I FROM %1$s WHERE batch_id = $1)
+            ORDER BY source_system, %3$I, ingestion_timestamp DESC, source_record_id DESC)
+        SELECT %3$I, o.source_record_id, v.source_record_id,
+               CASE WHEN o.source_record_id IS NULL OR v.source_record_id IS NULL THEN 90.00 ELSE 100.00 END,
+               CASE WHEN o.source_record_id IS NULL THEN %4$L || '_VEMS_ONLY' WHEN v.source_record_id IS NULL THEN %4$L || '_OMS_ONLY'
+                    ELSE %4$L || '_EXACT_MATCH' END,
+               %5$s,
+               CASE WHEN o.source_record_id IS NULL THEN 'VEMS_ONLY' WHEN v.source_record_id IS NULL THEN 'OMS_ONLY' ELSE 'BOTH' END,
+               o.batch_id, v.batch_id, greatest(o.ingestion_timestamp, v.ingestion_timestamp), clock_timestamp(), $1
+        FROM (SELECT * FROM latest WHERE source_system = 'OMS') o
+        FULL JOIN (SELECT * FROM latest WHERE source_system = 'VEMS') v USING (%3$I)$sql$,
+        source, target, key, method,
+        (SELECT string_agg(format('coalesce(o.%1$I, v.%1$I)', c), ', ' ORDER BY place) FROM unnest(merged) WITH ORDINALITY m (c, place)))
+    USING p_batch_id;
+END
+$$;
+
 CREATE PROCEDURE reference.sp_build_crosswalk_facilities(p_batch_id varchar)
-    LANGUAGE plpgsql SET jit = off AS $$
-BEGIN
-    DELETE FROM reference.ref_entity_crosswalk_facilities WHERE batch_id = p_batch_id;
-
-    INSERT INTO reference.ref_entity_crosswalk_facilities
-    WITH latest AS (
-        SELECT DISTINCT ON (source_system, facility_id) *
-        FROM ods_raw.ods_facilities_source
-        WHERE ingestion_timestamp >= now() - interval '7 days'
-          AND facility_id IN (SELECT facility_id FROM ods_raw.ods_facilities_source WHERE batch_id = p_batch_id)
-        ORDER BY source_system, facility_id, ingestion_timestamp DESC, source_record_id DESC)
-    SELECT facility_id, o.source_record_id, v.source_record_id,
-           CASE WHEN o.source_record_id IS NULL OR v.source_record_id IS NULL THEN 90.00 ELSE 100.00 END,
-           'FACILITY_ID_' || CASE WHEN o.source_record_id IS NULL THEN 'VEMS_ONLY' WHEN v.source_record_id IS NULL THEN 'OMS_ONLY'
-                                  ELSE 'EXACT_MATCH' END,
-           coalesce(o.facility_name, v.facility_name), coalesce(o.state, v.state),
-           CASE WHEN o.source_record_id IS NULL THEN 'VEMS_ONLY' WHEN v.source_record_id IS NULL THEN 'OMS_ONLY' ELSE 'BOTH' END,
-           o.batch_id, v.batch_id, greatest(o.ingestion_timestamp, v.ingestion_timestamp), clock_timestamp(), p_batch_id
-    FROM (SELECT * FROM latest WHERE source_system = 'OMS') o
-    FULL JOIN (SELECT * FROM latest WHERE source_system = 'VEMS') v USING (facility_id);
-END
+    LANGUAGE sql AS $$
+    CALL reference.build_crosswalk(p_batch_id, 'ods_raw.ods_facilities_source', 'reference.ref_entity_crosswalk_facilities',
+                                   'facility_id', 'FACILITY_ID', '{facility_name,state}')
 $$;
-
 CREATE PROCEDURE reference.sp_build_crosswalk_veterans(p_batch_id varchar)
-    LANGUAGE plpgsql SET jit = off AS $$
-BEGIN
-    DELETE FROM reference.ref_entity_crosswalk_veterans WHERE batch_id = p_batch_id;
-
-    INSERT INTO reference.ref_entity_crosswalk_veterans
-    WITH latest AS (
-        SELECT DISTINCT ON (source_system, veteran_ssn) *
-        FROM ods_raw.ods_veterans_source
-        WHERE ingestion_timestamp >= now() - interval '7 days'
-          AND veteran_ssn IN (SELECT veteran_ssn FROM ods_raw.ods_veterans_source WHERE batch_id = p_batch_id)
-        ORDER BY source_system, veteran_ssn, ingestion_timestamp DESC, source_record_id DESC)
-    SELECT veteran_ssn, o.source_record_id, v.source_record_id,
-           CASE WHEN o.source_record_id IS NULL OR v.source_record_id IS NULL THEN 90.00 ELSE 100.00 END,
-           'SSN_' || CASE WHEN o.source_record_id IS NULL THEN 'VEMS_ONLY' WHEN v.source_record_id IS NULL THEN 'OMS_ONLY'
-                          ELSE 'EXACT_MATCH' END,
-           coalesce(o.first_name, v.first_name), coalesce(o.last_name, v.last_name), coalesce(o.state, v.state),
-           CASE WHEN o.source_record_id IS NULL THEN 'VEMS_ONLY' WHEN v.source_record_id IS NULL THEN 'OMS_ONLY' ELSE 'BOTH' END,
-           o.batch_id, v.batch_id, greatest(o.ingestion_timestamp, v.ingestion_timestamp), clock_timestamp(), p_batch_id
-    FROM (SELECT * FROM latest WHERE source_system = 'OMS') o
-    FULL JOIN (SELECT * FROM latest WHERE source_system = 'VEMS') v USING (veteran_ssn);
-END
+    LANGUAGE sql AS $$
+    CALL reference.build_crosswalk(p_batch_id, 'ods_raw.ods_veterans_source', 'reference.ref_entity_crosswalk_veterans',
+                                   'veteran_ssn', 'SSN', '{first_name,last_name,state}')
 $$;
-
 CREATE PROCEDURE reference.sp_build_crosswalk_evaluators(p_batch_id varchar)
-    LANGUAGE plpgsql SET jit = off AS $$
-BEGIN
-    DELETE FROM reference.ref_entity_crosswalk_evaluators WHERE batch_id = p_batch_id;
-
-    INSERT INTO reference.ref_entity_crosswalk_evaluators
-    WITH latest AS (
-        SELECT DISTINCT ON (source_system, evaluator_npi) *
-        FROM ods_raw.ods_evaluators_source
-        WHERE ingestion_timestamp >= now() - interval '7 days'
-          AND evaluator_npi IN (SELECT evaluator_npi FROM ods_raw.ods_evaluators_source WHERE batch_id = p_batch_id)
-        ORDER BY source_system, evaluator_npi, ingestion_timestamp DESC, source_record_id DESC)
-    SELECT evaluator_npi, o.source_record_id, v.source_record_id,
-           CASE WHEN o.source_record_id IS NULL OR v.source_record_id IS NULL THEN 90.00 ELSE 100.00 END,
-           'NPI_' || CASE WHEN o.source_record_id IS NULL THEN 'VEMS_ONLY' WHEN v.source_record_id IS NULL THEN 'OMS_ONLY'
-                          ELSE 'EXACT_MATCH' END,
-           coalesce(o.first_name, v.first_name), coalesce(o.last_name, v.last_name), coalesce(o.license_state, v.license_state),
-           CASE WHEN o.source_record_id IS NULL THEN 'VEMS_ONLY' WHEN v.source_record_id IS NULL THEN 'OMS_ONLY' ELSE 'BOTH' END,
-           o.batch_id, v.batch_id, greatest(o.ingestion_timestamp, v.ingestion_timestamp), clock_timestamp(), p_batch_id
-    FROM (SELECT * FROM latest WHERE source_system = 'OMS') o
-    FULL JOIN (SELECT * FROM latest WHERE source_system = 'VEMS') v USING (evaluator_npi);
-END
+    LANGUAGE sql AS $$
+    CALL reference.build_crosswalk(p_batch_id, 'ods_raw.ods_evaluators_source', 'reference.ref_entity_crosswalk_evaluators',
+                                   'evaluator_npi', 'NPI', '{first_name,last_name,license_state}')
 $$;
 
 ---------------------------------------------------------------------------

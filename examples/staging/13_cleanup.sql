@@ -14,6 +14,7 @@ DROP PROCEDURE IF EXISTS staging.sp_merge_qa_events_to_staging(varchar);
 DROP PROCEDURE IF EXISTS reference.sp_build_crosswalk_facilities(varchar);
 DROP PROCEDURE IF EXISTS reference.sp_build_crosswalk_veterans(varchar);
 DROP PROCEDURE IF EXISTS reference.sp_build_crosswalk_evaluators(varchar);
+DROP PROCEDURE IF EXISTS reference.build_crosswalk(varchar, regclass, regclass, name, text, name[]);
 DROP FUNCTION IF EXISTS staging.parallel_run_differences();
 -- Without CASCADE: if a consumer's view still reads one of these, nothing is done.
 DROP VIEW IF EXISTS staging.vw_sp_latest_facilities, staging.vw_sp_latest_appointment_events, staging.vw_sp_latest_qa_events,

@@ -11,5 +11,6 @@ SELECT dyntable_alter(relid, query => regexp_replace(query, $re$(ingestion_times
                                                      '\1' || :'days' || '\2', 'g'))
 FROM dyntable.dynamic_tables
 WHERE schema_name IN ('reference', 'staging') AND query ~ $re$ingestion_timestamp >= now\(\) - interval '\d+ days'$re$;
-SELECT name, action, rows_inserted, rows_updated, rows_deleted FROM dyntable_refresh();
+SELECT name, action, rows_inserted, rows_updated, rows_deleted
+FROM dyntable_refresh(VARIADIC (SELECT array_agg(relid) FROM dyntable.dynamic_tables WHERE schema_name IN ('reference', 'staging', 'warehouse')));
 COMMIT;

@@ -75,10 +75,10 @@ DROP TABLE guide.big, guide.small;
 
 --# 8.9 Issue 2, solution: a smaller window, and back
 SELECT count(*) AS whole_window FROM staging.dt_stg_fact_appointment_events \gset
-\! psql -XAtq -v days=3 -f examples/staging/20_change_window.sql | grep 'dt_stg_fact_appointment_events|' | cut -d'|' -f1,2
+\! psql -XAtq -v days=3 -c 'SET client_min_messages = warning' -f examples/staging/20_change_window.sql | grep 'dt_stg_fact_appointment_events|' | cut -d'|' -f1,2
 SELECT count(*) < :whole_window, count(*) > 0, missing + unexpected
 FROM staging.dt_stg_fact_appointment_events, dyntable_verify('staging.dt_stg_fact_appointment_events') GROUP BY missing, unexpected;
-\! psql -XAtq -v days=7 -f examples/staging/20_change_window.sql >/dev/null
+\! psql -XAtq -v days=7 -c 'SET client_min_messages = warning' -f examples/staging/20_change_window.sql >/dev/null
 SELECT count(*) - :whole_window BETWEEN -50 AND 0 FROM staging.dt_stg_fact_appointment_events;
 --~ ^staging.dt_stg_fact_appointment_events\|(INCREMENTAL|REINITIALIZE)$
 --= t|t|0

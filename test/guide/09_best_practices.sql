@@ -66,16 +66,18 @@ DROP TABLE guide.dt_stg_facilities;
 --= 0
 
 --# 9.12 Test before production: load with volumes like production's
+SELECT count(*) AS facilities FROM staging.dt_stg_facilities \gset
 BEGIN;
-SELECT count(*) AS before FROM ods_raw.ods_facilities_source \gset
-SELECT count(*) AS filled FROM generator.fill(0.4, 9) \gset
-SELECT count(*) > 2 * :before FROM ods_raw.ods_facilities_source;
-SELECT action <> 'NO_DATA', rows_inserted + rows_updated > 0 FROM dyntable_refresh('staging.dt_stg_facilities') WHERE name = 'staging.dt_stg_facilities'::regclass;
+INSERT INTO ods_raw.ods_facilities_source
+SELECT (jsonb_populate_record(s, jsonb_build_object('source_record_id', s.source_record_id || '-' || i, 'facility_id', s.facility_id || '-' || i))).*
+FROM ods_raw.ods_facilities_source s, generate_series(1, 50) i;
+SELECT action <> 'NO_DATA', rows_inserted = 50 * :facilities FROM dyntable_refresh('staging.dt_stg_facilities') WHERE name = 'staging.dt_stg_facilities'::regclass;
 SELECT missing + unexpected FROM dyntable_verify('staging.dt_stg_facilities');
 ROLLBACK;
---= t
+SELECT count(*) = :facilities FROM staging.dt_stg_facilities;
 --= t|t
 --= 0
+--= t
 
 --# 9.13 Disaster recovery: procedures as a backup, a documented rollback, a tested recovery
 SELECT max(batch_id) AS batch FROM staging.vw_batches_in_window \gset
