@@ -1,6 +1,6 @@
 --
 -- Why a table stands still: in a word (waiting_for) and in words (standstill), which
--- say the same.  Failures, capture and restored tables: t/047_information.pl, t/041_dump.pl.
+-- say the same.  Failures, capture, restored tables, standbys: t/047_information.pl, t/041_dump.pl, t/040_bad_input.pl.
 --
 CREATE SCHEMA still;
 SET search_path = still, public;
@@ -49,6 +49,15 @@ TABLE why;
 -- a clone
 SELECT dyntable_clone('base', 'copy');
 SELECT * FROM why WHERE name = 'copy';
+-- nothing but the scheduler, which does not see it yet: before its first refresh, and when its lag is over
+BEGIN;
+SELECT dyntable_create('waits', 'SELECT v FROM src', '1 hour', 'full', initialize => 'on_schedule'),
+       dyntable_create('slow', 'SELECT v FROM src', '100 ms', 'full');
+DO $$ BEGIN
+    WHILE (SELECT age < interval '100 ms' FROM dyntable.dynamic_tables WHERE name = 'slow') LOOP PERFORM pg_sleep(0.01); END LOOP;
+END $$;
+SELECT * FROM why WHERE name IN ('waits', 'slow');
+ROLLBACK;
 DROP SCHEMA still CASCADE;
 SELECT dyntable_drop_warehouse('still_w');
 DROP ROLE regress_still;

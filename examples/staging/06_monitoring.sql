@@ -75,10 +75,7 @@ SELECT h.name AS table_name,
        h.run,
        h.id
 FROM dyntable.refresh_history h
--- From the first start to the last end would be hours, where a row stands for many.
-CROSS JOIN LATERAL (
-    SELECT round(CASE WHEN h.repeats = 1 THEN extract(epoch FROM h.duration)
-                      ELSE (SELECT sum(value::numeric) / 1000 FROM jsonb_each_text(h.phases) WHERE key <> 'wait_for_capture') END, 6) AS seconds) d;
+CROSS JOIN LATERAL (SELECT round(extract(epoch FROM h.duration), 6) AS seconds) d;
 COMMENT ON VIEW monitoring.vw_dynamic_table_refresh_history IS 'refreshes, with their durations and what they cost';
 COMMENT ON COLUMN monitoring.vw_dynamic_table_refresh_history.performance_class IS 'FAST below a minute, MODERATE below five, SLOW';
 COMMENT ON COLUMN monitoring.vw_dynamic_table_refresh_history.repeats

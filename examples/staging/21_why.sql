@@ -21,7 +21,7 @@ FROM dyntable.refresh_history WHERE relid = :'table'::regclass ORDER BY id DESC 
 
 \echo 3. Is it slow?  Mode, actions, and where the time goes (milliseconds)
 SELECT refresh_mode, refresh_mode_reason_code, refresh_mode_reason FROM dyntable.dynamic_tables WHERE relid = :'table'::regclass;
-SELECT refresh_action, sum(repeats) AS refreshes, round(avg(extract(epoch FROM duration) * 1000) FILTER (WHERE repeats = 1), 1) AS mean_ms,
+SELECT refresh_action, sum(repeats) AS refreshes, round(avg(extract(epoch FROM duration) * 1000), 1) AS mean_ms,
        round(avg(queued_ms)::numeric, 1) AS queued_ms, round(avg((phases ->> 'wait_for_capture')::numeric), 1) AS wait_for_capture,
        round(avg((phases ->> 'plan')::numeric), 1) AS plan, round(avg((phases ->> 'execute')::numeric), 1) AS execute,
        round(avg((phases ->> 'apply')::numeric), 1) AS apply, max(reason) AS last_reason

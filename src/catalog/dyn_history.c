@@ -2,9 +2,9 @@
  * dyn_history.c
  *	  dyntable.history: one row for each refresh that did something.
  *
- * Refreshes in a row that found nothing share one row, whose repeats, ended,
- * phases and data_timestamp move, and whose cost and lag add up: a thousand idle
- * tables must not fill a disk with the news that nothing happened.
+ * Refreshes in a row that found nothing share one row, which tells of the last of
+ * them, but their cost and lag add up: a thousand idle tables must not fill a disk
+ * with the news that nothing happened.
  */
 #include <postgres.h>
 
@@ -22,18 +22,18 @@
 /* The columns; first those that move where nothing was found again. */
 enum
 {
-	ENDED, DATA_TIMESTAMP, PHASES, CPU, WAL, HIT, READ, DIRTIED, LAG_SINCE, LAG_SUM, LAG_MAX, LAG_ABOVE, LAG_STEPS,
+	STARTED, ENDED, DATA_TIMESTAMP, PHASES, CPU, WAL, HIT, READ, DIRTIED, LAG_SINCE, LAG_SUM, LAG_MAX, LAG_ABOVE, LAG_STEPS,
 	REPEATS, NMOVING,
-	RELID = NMOVING, STATE, ACTION, TRIGGER, CODE, MESSAGE, STARTED, INSERTED, UPDATED, DELETED, REASON,
+	RELID = NMOVING, STATE, ACTION, TRIGGER, CODE, MESSAGE, INSERTED, UPDATED, DELETED, REASON,
 	COMPLETION_TARGET, TARGET_LAG, WAREHOUSE, QUEUED, INPUTS, LAST_INPUT, ID, RUN, NVALUES
 };
 
 /* In this order; the last row of a table is the last in the index. */
 static DynLookup history = {
 	"history_relid",
-	{"ended", "data_timestamp", "phases", "cpu_ms", "wal_bytes", "blocks_hit", "blocks_read", "blocks_dirtied",
+	{"started", "ended", "data_timestamp", "phases", "cpu_ms", "wal_bytes", "blocks_hit", "blocks_read", "blocks_dirtied",
 		"lag_since", "lag_sum", "lag_max", "lag_above", "lag_steps", "repeats",
-		"relid", "state", "action", "trigger", "code", "message", "started", "rows_inserted", "rows_updated",
+		"relid", "state", "action", "trigger", "code", "message", "rows_inserted", "rows_updated",
 		"rows_deleted", "reason", "completion_target", "target_lag", "warehouse", "queued_ms", "inputs",
 	"last_input", "id", "run"}
 };

@@ -194,7 +194,7 @@ CREATE TABLE dyntable.history (
 );
 CREATE INDEX history_relid ON dyntable.history (relid, id);
 CREATE INDEX history_ended ON dyntable.history (ended);
-COMMENT ON TABLE dyntable.history IS 'every refresh; refreshes in a row that found nothing share one row';
+COMMENT ON TABLE dyntable.history IS 'every refresh; refreshes in a row that found nothing share one row, which tells of the last of them and what all have cost';
 COMMENT ON COLUMN dyntable.history.run IS 'transaction of the refresh, or that which took note of its failure';
 COMMENT ON COLUMN dyntable.history.inputs IS 'what had changed: {relid, kind, registered, unregistered} each';
 COMMENT ON COLUMN dyntable.history.last_input IS 'the dynamic table that it reads and that was refreshed last before it';

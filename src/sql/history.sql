@@ -57,11 +57,11 @@ LEFT JOIN dyntable.dynamic_table t ON t.relid = h.relid
 CROSS JOIN (SELECT dyntable.sees_all() AS all_rows) m
 WHERE m.all_rows OR (t.relid IS NOT NULL AND has_table_privilege(c.oid, 'SELECT'));
 COMMENT ON VIEW dyntable.refresh_history
-    IS 'refreshes of dynamic tables; refreshes in a row that found nothing are one row with a count';
+    IS 'refreshes of dynamic tables; refreshes in a row that found nothing are one row with a count, which tells of the last of them and what all have cost';
 COMMENT ON COLUMN dyntable.refresh_history.name IS 'as it is now; of a dropped table as it was';
 COMMENT ON COLUMN dyntable.refresh_history.state IS 'SUCCEEDED, FAILED, CANCELLED or UPSTREAM_FAILED';
 COMMENT ON COLUMN dyntable.refresh_history.completion_target IS 'the previous data timestamp plus target lag: when the refresh had to be complete';
-COMMENT ON COLUMN dyntable.refresh_history.phases IS 'milliseconds for the phases of the (last) refresh; wait_for_capture was before its start';
+COMMENT ON COLUMN dyntable.refresh_history.phases IS 'milliseconds for the phases of the refresh; wait_for_capture was before its start';
 COMMENT ON COLUMN dyntable.refresh_history.repeats IS 'how many refreshes this row stands for';
 COMMENT ON COLUMN dyntable.refresh_history.state_code IS 'SQLSTATE of the failure, or UPSTREAM_FAILED';
 COMMENT ON COLUMN dyntable.refresh_history.state_message IS 'text of the failure; the inputs that failed';
@@ -72,7 +72,8 @@ COMMENT ON COLUMN dyntable.refresh_history.reason IS 'why the action was FULL or
 COMMENT ON COLUMN dyntable.refresh_history.reinit_reason IS 'reason, where the action was REINITIALIZE';
 COMMENT ON COLUMN dyntable.refresh_history.target_lag IS 'that was in force';
 COMMENT ON COLUMN dyntable.refresh_history.queued_ms IS 'from when the run was due to when it began; null: nobody planned it';
-COMMENT ON COLUMN dyntable.refresh_history.cpu_ms IS 'processor time, without that of parallel workers';
+COMMENT ON COLUMN dyntable.refresh_history.duration IS 'of one refresh, also where the row stands for several';
+COMMENT ON COLUMN dyntable.refresh_history.cpu_ms IS 'processor time, without that of parallel workers; like the columns after it of all refreshes that the row stands for';
 COMMENT ON COLUMN dyntable.refresh_history.wal_bytes IS 'WAL written by it';
 COMMENT ON COLUMN dyntable.refresh_history.blocks_hit IS 'blocks found in shared buffers';
 COMMENT ON COLUMN dyntable.refresh_history.blocks_read IS 'blocks read into them';

@@ -89,8 +89,8 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION dyntable.sees_all() IS 'whether the current user may see all of dyntable''s views';
 
--- Functions, for as parts of the view's plan these two would make it so dear that
--- every look at it were compiled.  They tell names, which pg_class tells as well.
+-- Functions, for as parts of the view's plan these three would make it so dear that
+-- every look at it were compiled.  They tell names, which pg_class tells as well, and a lag.
 CREATE FUNCTION dyntable.stopped_upstream(relid oid) RETURNS text
     LANGUAGE SQL STABLE STRICT SECURITY DEFINER
     SET search_path = pg_catalog
@@ -121,6 +121,20 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION dyntable.consumed(oid) IS 'whether an active table with a lag or a schedule reads one, also by way of others';
 
+CREATE FUNCTION dyntable.effective_lag(relid oid) RETURNS interval
+    LANGUAGE SQL STABLE STRICT SECURITY DEFINER
+    SET search_path = pg_catalog
+    SET jit = off
+BEGIN ATOMIC
+    WITH RECURSIVE down (relid) AS (
+        SELECT effective_lag.relid
+        UNION
+        SELECT e.relid FROM down JOIN dyntable.pull e ON e.source = down.relid)
+    SELECT min(d.target_lag) FROM down JOIN dyntable.dynamic_table d ON d.relid = down.relid
+    WHERE d.relid = effective_lag.relid OR d.state = 'ACTIVE';
+END;
+COMMENT ON FUNCTION dyntable.effective_lag(oid) IS 'the least lag of a table and of the active ones that read it, also by way of others; null: there is none';
+
 CREATE VIEW dyntable.dynamic_tables WITH (security_barrier) AS
 SELECT c.relname AS name,
        n.nspname AS schema_name,
@@ -149,7 +163,7 @@ SELECT c.relname AS name,
        coalesce(p.reinit_reason, t.restored) AS reinit_reason,
        h.state AS last_refresh_state,
        h.action AS last_refresh_action,
-       CASE WHEN h.repeats > 1 THEN h.data_timestamp ELSE h.started END AS last_refresh_start_time,
+       h.started AS last_refresh_start_time,
        h.ended AS last_refresh_end_time,
        h.code AS last_refresh_code,
        h.message AS last_refresh_message,
@@ -193,12 +207,7 @@ SELECT c.relname AS name,
 FROM (
     -- Computed only where they are asked for.
     SELECT t.*,
-           (WITH RECURSIVE down (relid) AS (
-                SELECT t.relid::oid
-                UNION
-                SELECT e.relid FROM down JOIN dyntable.pull e ON e.source = down.relid)
-            SELECT min(d.target_lag) FROM down JOIN dyntable.dynamic_table d ON d.relid = down.relid
-            WHERE d.relid = t.relid OR d.state = 'ACTIVE') AS effective,
+           dyntable.effective_lag(t.relid) AS effective,
            (SELECT string_agg(dyntable.qualified(s.relid), ', ' ORDER BY s.relid::oid)
             FROM dyntable.edge e JOIN dyntable.dynamic_table s ON s.relid = e.source
             WHERE e.relid = t.relid AND s.state = 'SUSPENDED') AS suspended_upstream

@@ -168,6 +168,7 @@ my $create_auto = q{SELECT dyntable_create('dt', 'SELECT id, v FROM src', 'downs
 	is($standby->safe_psql('postgres', 'SELECT count(*) FROM dt'), '10', 'a standby can read the table');
 	is($standby->safe_psql('postgres', "SELECT count(*) FROM dyntable.dynamic_tables WHERE name = 'dt'"), '1', 'and the views');
 	is($standby->safe_psql('postgres', 'SELECT count(*) FROM dyntable.capture'), '1', 'and the state of capture');
+	is($standby->safe_psql('postgres', "SELECT standstill FROM dyntable.dynamic_tables WHERE name = 'dt'"), 'the server is a standby', 'standstill: a table on a standby');
 
 	# promoted, it has no slot: its tables are filled again, then incremental
 	$standby->promote;
