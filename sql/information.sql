@@ -59,7 +59,7 @@ BEGIN;
 SELECT dyntable_create('measured', 'SELECT count(*) AS n FROM ods', target_lag => '300 milliseconds');
 SELECT dyntable_suspend('measured');
 COMMIT;
-INSERT INTO tooth (ended, stands) SELECT ended, data_timestamp FROM dyntable.history WHERE relid = 'measured'::regclass ORDER BY id DESC LIMIT 1;
+INSERT INTO tooth (ended, stands) SELECT ended, data_timestamp FROM dyntable.history_now WHERE relid = 'measured'::regclass ORDER BY id DESC LIMIT 1;
 CREATE FUNCTION grow_old(age float8, change boolean) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     WHILE clock_timestamp() < (SELECT max(stands) FROM tooth) + make_interval(secs => age) LOOP PERFORM pg_sleep(0.01); END LOOP;
@@ -67,19 +67,19 @@ BEGIN
 END $$;
 SELECT grow_old(0.1, true);
 SELECT action FROM dyntable_refresh('measured');
-INSERT INTO tooth (ended, stands) SELECT ended, data_timestamp FROM dyntable.history WHERE relid = 'measured'::regclass ORDER BY id DESC LIMIT 1;
+INSERT INTO tooth (ended, stands) SELECT ended, data_timestamp FROM dyntable.history_now WHERE relid = 'measured'::regclass ORDER BY id DESC LIMIT 1;
 BEGIN;
 SELECT action FROM dyntable_refresh('measured');
 ROLLBACK;
 SELECT grow_old(0.5, false);
 SELECT action FROM dyntable_refresh('measured');
-INSERT INTO tooth (ended, stands) SELECT ended, data_timestamp FROM dyntable.history WHERE relid = 'measured'::regclass ORDER BY id DESC LIMIT 1;
+INSERT INTO tooth (ended, stands) SELECT ended, data_timestamp FROM dyntable.history_now WHERE relid = 'measured'::regclass ORDER BY id DESC LIMIT 1;
 SELECT grow_old(0.2, false);
 SELECT action FROM dyntable_refresh('measured');
-INSERT INTO tooth (ended, stands) SELECT ended, data_timestamp FROM dyntable.history WHERE relid = 'measured'::regclass ORDER BY id DESC LIMIT 1;
+INSERT INTO tooth (ended, stands) SELECT ended, data_timestamp FROM dyntable.history_now WHERE relid = 'measured'::regclass ORDER BY id DESC LIMIT 1;
 SELECT grow_old(0.4, true);
 SELECT action FROM dyntable_refresh('measured');
-INSERT INTO tooth (ended, stands) SELECT ended, data_timestamp FROM dyntable.history WHERE relid = 'measured'::regclass ORDER BY id DESC LIMIT 1;
+INSERT INTO tooth (ended, stands) SELECT ended, data_timestamp FROM dyntable.history_now WHERE relid = 'measured'::regclass ORDER BY id DESC LIMIT 1;
 WITH teeth AS (
     SELECT extract(epoch FROM ended - lag(ended) OVER w) AS seconds, extract(epoch FROM ended - lag(stands) OVER w) AS peak,
            extract(epoch FROM lag(ended) OVER w - lag(stands) OVER w) AS trough

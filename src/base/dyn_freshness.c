@@ -6,6 +6,7 @@
  * and that must not cost a transaction.  So it advances here, in a hash table
  * in shared memory, and reaches the catalog with the next real change.  A
  * crash forgets it, which makes a table look older than it is, never younger.
+ * So it is with the number of refreshes that were asked for and found nothing.
  *
  * There is room for a fixed number of tables and sources.  Sources beyond it
  * share one counter; tables beyond it look as old as the catalog says, and are
@@ -111,6 +112,7 @@ dyn_freshness_enter(Oid relid)
 		entry->data_timestamp = DT_NOBEGIN;
 		entry->next_due = DT_NOEND;
 		entry->lag.base = entry->before.base = 0;
+		entry->repeats.id = 0;
 	}
 	return entry;
 }
@@ -249,15 +251,88 @@ dyn_freshness_refreshed(Oid relid, TimestampTz stored, TimestampTz data_timestam
 }
 
 void
-dyn_freshness_advance(DynFreshness *entry, TimestampTz from, TimestampTz to, int64 target)
+dyn_freshness_advance(DynFreshness *entry, TimestampTz from, TimestampTz to, TimestampTz now, int64 target)
 {
-	TimestampTz now = GetCurrentTimestamp();
-
 	entry->data_timestamp = to;
 	if (entry->lag.base != 0 && entry->lag.stands == from)
 		dyn_lag_pass(&entry->lag, now, to, target);
 	else if (entry->before.base != 0 && entry->before.stands == from)
 		dyn_lag_pass(&entry->before, now, to, target);
+}
+
+bool
+dyn_repeats_add(Oid relid, const DynRepeats *one, TimestampTz stored, int64 target)
+{
+	DynFreshness *entry;
+	DynRepeats *repeats;
+	DynLag	   *known;
+	DynLag		lag = {0};
+
+	dyn_freshness_lock(LW_EXCLUSIVE);
+	entry = dyn_freshness_enter(relid);
+	if (entry == NULL)
+	{
+		dyn_freshness_unlock();
+		return false;
+	}
+	entry->data_timestamp = Max(entry->data_timestamp, one->data_timestamp);
+
+	/* the lag up to here is this refresh's to tell; from here on it is another one's */
+	known = lag_since(entry, stored);
+	if (known != NULL)
+	{
+		dyn_lag_pass(known, one->ended, one->data_timestamp, target);
+		lag = *known;
+		*known = dyn_lag_begin(one->data_timestamp, one->ended);
+		known->base = stored;
+	}
+	repeats = &entry->repeats;
+	if (repeats->id != one->id || repeats->stored != one->stored)
+	{
+		*repeats = *one;
+		repeats->lag = lag;
+	}
+	else
+	{
+		dyn_lag_add(&repeats->lag, &lag);
+		repeats->count += one->count;
+		repeats->started = Max(repeats->started, one->started);
+		repeats->ended = Max(repeats->ended, one->ended);
+		repeats->data_timestamp = Max(repeats->data_timestamp, one->data_timestamp);
+		repeats->cpu_ms += one->cpu_ms;
+		repeats->blocks_hit += one->blocks_hit;
+		repeats->blocks_read += one->blocks_read;
+	}
+	dyn_freshness_unlock();
+	return true;
+}
+
+bool
+dyn_repeats_any(Oid relid)
+{
+	DynFreshness *entry;
+	bool		any;
+
+	dyn_freshness_lock(LW_SHARED);
+	entry = dyn_freshness_find(relid);
+	any = entry != NULL && entry->repeats.id != 0;
+	dyn_freshness_unlock();
+	return any;
+}
+
+bool
+dyn_repeats_get(Oid relid, int64 id, int stored, DynRepeats *repeats)
+{
+	DynFreshness *entry;
+	bool		found;
+
+	dyn_freshness_lock(LW_SHARED);
+	entry = dyn_freshness_find(relid);
+	found = entry != NULL && entry->repeats.id == id && entry->repeats.stored == stored;
+	if (found)
+		*repeats = entry->repeats;
+	dyn_freshness_unlock();
+	return found;
 }
 
 TimestampTz

@@ -18,6 +18,21 @@ typedef struct DynFreshnessKey
 	Oid			relid;
 } DynFreshnessKey;
 
+/* Refreshes that found nothing and wrote nothing, behind those that a row of history tells of. */
+typedef struct DynRepeats
+{
+	int64		id;				/* of the row; 0: there are none */
+	int			stored;			/* the row's repeats: once it has others, these were written, or are void */
+	int			count;
+	TimestampTz started;		/* of the last one */
+	TimestampTz ended;
+	TimestampTz data_timestamp;
+	double		cpu_ms;			/* of all together */
+	int64		blocks_hit;
+	int64		blocks_read;
+	DynLag		lag;			/* up to the end of the last; base 0: not known */
+} DynRepeats;
+
 typedef struct DynFreshness
 {
 	DynFreshnessKey key;
@@ -25,6 +40,7 @@ typedef struct DynFreshness
 	TimestampTz next_due;		/* DT_NOEND: not scheduled */
 	DynLag		lag;			/* since the last refresh */
 	DynLag		before;			/* as it was before that one, should it be rolled back */
+	DynRepeats	repeats;
 } DynFreshness;
 
 /* For dyn_shmem. */
@@ -62,8 +78,19 @@ extern bool dyn_freshness_lag(Oid relid, TimestampTz stored, TimestampTz now, in
 extern void dyn_freshness_refreshed(Oid relid, TimestampTz stored, TimestampTz data_timestamp,
 									TimestampTz ended);
 
-/* By the scheduler, under the lock: a data timestamp moves without a refresh. */
-extern void dyn_freshness_advance(DynFreshness *entry, TimestampTz from, TimestampTz to, int64 target);
+/*
+ * One more (one->count refreshes) behind a row of history: the data timestamp
+ * moves with it.  stored: the table's in the catalog; target as above.  False,
+ * and nothing done, where there is no room.
+ */
+extern bool dyn_repeats_add(Oid relid, const DynRepeats *one, TimestampTz stored, int64 target);
+
+/* Whether there are any; those behind this row with so many repeats. */
+extern bool dyn_repeats_any(Oid relid);
+extern bool dyn_repeats_get(Oid relid, int64 id, int stored, DynRepeats *repeats);
+
+/* Under the lock: a data timestamp moves now, without a refresh that writes. */
+extern void dyn_freshness_advance(DynFreshness *entry, TimestampTz from, TimestampTz to, TimestampTz now, int64 target);
 
 /* The later of a stored data timestamp and the one known here. */
 extern TimestampTz dyn_freshness_data_timestamp(Oid relid, TimestampTz stored);

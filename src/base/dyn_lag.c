@@ -40,3 +40,20 @@ dyn_lag_pass(DynLag *lag, TimestampTz now, TimestampTz data_timestamp, int64 tar
 	lag->stands = data_timestamp;
 	lag->steps++;
 }
+
+void
+dyn_lag_add(DynLag *lag, const DynLag *next)
+{
+	if (lag->base == 0 || next->base == 0)
+	{
+		if (next->base != 0)
+			*lag = *next;
+		return;
+	}
+	lag->sum += next->sum;
+	lag->most = Max(lag->most, next->most);
+	lag->above = lag->above < 0 || next->above < 0 ? -1 : lag->above + next->above;
+	lag->steps += next->steps;
+	lag->upto = next->upto;
+	lag->stands = next->stands;
+}

@@ -30,4 +30,7 @@ extern DynLag dyn_lag_begin(TimestampTz data_timestamp, TimestampTz ended);
 /* Time passed up to now, when the data timestamp moved.  target: microseconds, 0: none */
 extern void dyn_lag_pass(DynLag *lag, TimestampTz now, TimestampTz data_timestamp, int64 target);
 
+/* What followed it, so that lag tells of both. */
+extern void dyn_lag_add(DynLag *lag, const DynLag *next);
+
 #endif							/* DYN_LAG_H */

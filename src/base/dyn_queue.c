@@ -138,6 +138,18 @@ dyn_queue_make_room(void)
 }
 
 void
+dyn_queue_announce_progress(void)
+{
+	DynScheduler *scheduler;
+
+	LWLockAcquire(&dyn_queue->lock, LW_SHARED);
+	scheduler = dyn_queue_scheduler(MyDatabaseId);
+	LWLockRelease(&dyn_queue->lock);
+	if (scheduler != NULL)
+		ConditionVariableBroadcast(&scheduler->progress);
+}
+
+void
 dyn_schedule_wake(Oid database)
 {
 	DynScheduler *scheduler;

@@ -102,6 +102,9 @@ extern DynScheduler *dyn_queue_scheduler(Oid database);
 /* Have the refresh worker that is idle for longest, of whatever database, make room. */
 extern void dyn_queue_make_room(void);
 
+/* Wake those who wait for some table of this database to become fresher. */
+extern void dyn_queue_announce_progress(void);
+
 /* Definitions changed: have the scheduler of a database read them again. */
 extern void dyn_schedule_wake(Oid database);
 

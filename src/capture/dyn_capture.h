@@ -74,6 +74,9 @@ extern void dyn_source_check_snapshot(Oid relid, Snapshot snapshot);
  */
 extern uint64 dyn_capture_complete(void);
 
+/* The capture worker's process in this database, which counts what it logs; 0: there is none. */
+extern int	dyn_capture_process(void);
+
 /* Raise an error when the slot is not of the generation that dyn_capture_generation last returned in this backend. */
 extern void dyn_capture_check_generation(void);
 

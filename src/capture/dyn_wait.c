@@ -233,6 +233,21 @@ dyn_capture_complete(void)
 	return complete;
 }
 
+int
+dyn_capture_process(void)
+{
+	DynDatabase *db;
+	int			pid;
+
+	if (dyn_shmem == NULL)
+		return 0;
+	LWLockAcquire(dyn_shmem->lock, LW_SHARED);
+	db = dyn_shmem_database(MyDatabaseId);
+	pid = db ? db->capture_pid : 0;
+	LWLockRelease(dyn_shmem->lock);
+	return pid;
+}
+
 /*
  * A transaction is visible only after its commit record was inserted, so what
  * a snapshot taken before sees lies below.  Flushing covers commits that did

@@ -14,6 +14,7 @@
 #include <datatype/timestamp.h>
 #include <nodes/parsenodes.h>
 #include <nodes/pg_list.h>
+#include <storage/itemptr.h>
 #include <utils/snapshot.h>
 #include <utils/tuplestore.h>
 
@@ -34,6 +35,18 @@ typedef struct DynSnapshot
 	int			nxip;
 	uint64	   *xip;			/* sorted */
 } DynSnapshot;
+
+/*
+ * Which version of a row was read or written.  Two are the same, and have the
+ * same values, if their transaction is not the present one.
+ */
+typedef struct DynRowVersion
+{
+	ItemPointerData tid;
+	TransactionId xmin;
+} DynRowVersion;
+
+extern bool dyn_same_version(DynRowVersion a, DynRowVersion b);
 
 /* The schedule of a table that nobody refreshes but by dyntable_refresh. */
 #define DYN_MANUAL "manual"
@@ -62,6 +75,7 @@ typedef struct DynTable
 	bool		suspended;
 	char	   *state_code;		/* USER_SUSPENDED ... or NULL */
 	char	   *frozen_where;	/* rows that satisfy it are not computed again; NULL: none */
+	DynRowVersion version;		/* of the row that was read */
 } DynTable;
 
 /* Deltas of how many different sizes, each four times the one before, have their cost recorded. */
@@ -85,6 +99,8 @@ typedef struct DynPosition
 	double		full_ms;
 	double		full_cost;
 	double		delta_ms[DYN_COST_STEPS];
+
+	DynRowVersion version;		/* of the row that was read, or stored last */
 } DynPosition;
 
 /* One row of dyntable.edge. */
@@ -166,6 +182,7 @@ extern Oid	dyn_schema_oid(void);	/* schema dyntable */
 
 /* dynamic_table */
 extern DynTable *dyn_table_get(Oid relid, bool missing_ok);
+extern bool dyn_table_is(Oid relid, const DynRowVersion *version);	/* whether its row is this one still */
 extern List *dyn_table_all(void);	/* of Oid, ordered */
 extern void dyn_table_insert(const DynTable *table);
 extern void dyn_table_update(const DynTable *table);
@@ -198,7 +215,7 @@ extern int64 dyn_position_refresh_no(Oid relid);
 /* Lock it, before anything else that a run does on a table, as an UPDATE would (may raise 40001). */
 extern void dyn_position_claim(Oid relid);
 extern List *dyn_position_bases(void);	/* of DynPosition *, with nothing but relid and basis, where there is one */
-extern void dyn_position_store(const DynPosition *position);
+extern void dyn_position_store(DynPosition *position);
 extern void dyn_position_copy(Oid from, Oid to);	/* all but failures */
 extern void dyn_position_set_reinit(Oid relid, const char *reason);
 extern void dyn_position_set_populated(Oid relid);	/* by something other than a refresh */
@@ -303,6 +320,12 @@ extern uint64 dyn_version_purge(TimestampTz before);	/* those that ended before 
 
 /* history */
 extern void dyn_history_insert(const DynHistory *entry);
+
+/*
+ * The last row of a table, if it says that a refresh by this trigger found
+ * nothing: its number, and how many of those it stands for.  0: it does not.
+ */
+extern int64 dyn_history_idle(Oid relid, const char *trigger, int *repeats);
 
 /* When the last successful refresh ended, DT_NOBEGIN: there is none. */
 extern TimestampTz dyn_history_last_end(Oid relid);

@@ -4,7 +4,9 @@
  *
  * Refreshes in a row that found nothing share one row, which tells of the last of
  * them, but their cost and lag add up: a thousand idle tables must not fill a disk
- * with the news that nothing happened.
+ * with the news that nothing happened.  Those that wrote nothing either are
+ * counted in shared memory (base/dyn_freshness.h), and reach the row with the next
+ * that is written.
  */
 #include <postgres.h>
 
@@ -16,6 +18,7 @@
 #include <utils/timestamp.h>
 #include <utils/xid8.h>
 
+#include "base/dyn_freshness.h"
 #include "catalog/dyn_catalog.h"
 #include "catalog/dyn_spi.h"
 
@@ -46,10 +49,20 @@ jsonb_value(const char *text, char *null)
 }
 
 static void
+lag_to_values(const DynLag *lag, Datum *values, char *nulls)
+{
+	values[LAG_SINCE] = TimestampTzGetDatum(lag->since);
+	values[LAG_SUM] = Float8GetDatum(lag->sum);
+	values[LAG_MAX] = Float8GetDatum(lag->most);
+	values[LAG_ABOVE] = dyn_float8_value(lag->above, &nulls[LAG_ABOVE]);
+	values[LAG_STEPS] = Int32GetDatum(lag->steps);
+	if (lag->base == 0)
+		memset(&nulls[LAG_SINCE], 'n', LAG_STEPS - LAG_SINCE + 1);
+}
+
+static void
 to_values(const DynHistory *entry, Datum *values, char *nulls)
 {
-	const DynLag *lag = &entry->lag;
-
 	memset(nulls, ' ', NVALUES);
 	values[RELID] = ObjectIdGetDatum(entry->relid);
 	values[STATE] = dyn_text_value(entry->state, &nulls[STATE]);
@@ -82,13 +95,7 @@ to_values(const DynHistory *entry, Datum *values, char *nulls)
 	values[DIRTIED] = Int64GetDatum(entry->blocks_dirtied);
 	if (!entry->measured)
 		memset(&nulls[CPU], 'n', DIRTIED - CPU + 1);
-	values[LAG_SINCE] = TimestampTzGetDatum(lag->since);
-	values[LAG_SUM] = Float8GetDatum(lag->sum);
-	values[LAG_MAX] = Float8GetDatum(lag->most);
-	values[LAG_ABOVE] = dyn_float8_value(lag->above, &nulls[LAG_ABOVE]);
-	values[LAG_STEPS] = Int32GetDatum(lag->steps);
-	if (lag->base == 0)
-		memset(&nulls[LAG_SINCE], 'n', LAG_STEPS - LAG_SINCE + 1);
+	lag_to_values(&entry->lag, values, nulls);
 	values[REPEATS] = Int32GetDatum(1);
 }
 
@@ -144,6 +151,17 @@ add_lag(DynRow *row, Datum *values, char *nulls)
 	add_before(row, LAG_STEPS, true, values, nulls);
 }
 
+/* What is new, onto what the row tells of. */
+static void
+add_row(DynRow *row, Datum *values, char *nulls)
+{
+	for (int column = CPU; column <= DIRTIED; column++)
+		add_before(row, column, false, values, nulls);
+	add_before(row, REPEATS, false, values, nulls);
+	add_lag(row, values, nulls);
+	dyn_row_update(row, values, nulls, NMOVING);
+}
+
 /* Onto the last row of the table, if that one, too, says that nothing was found. */
 static bool
 history_repeat(const DynHistory *entry, Datum *values, char *nulls)
@@ -158,12 +176,41 @@ history_repeat(const DynHistory *entry, Datum *values, char *nulls)
 		dyn_row_end(&row);
 		return false;
 	}
-	for (int column = CPU; column <= DIRTIED; column++)
-		add_before(&row, column, false, values, nulls);
-	add_before(&row, REPEATS, false, values, nulls);
-	add_lag(&row, values, nulls);
-	dyn_row_update(&row, values, nulls, NMOVING);
+	add_row(&row, values, nulls);
 	return true;
+}
+
+/* What was only counted since its last row was written goes into that row. */
+static void
+write_counted(Oid relid)
+{
+	DynRow		row;
+	DynRepeats	counted;
+	Datum		values[NMOVING];
+	char		nulls[NMOVING];
+	bool		isnull;
+
+	if (!dyn_repeats_any(relid) || !dyn_row_begin(&row, &history, relid))
+		return;
+	if (!dyn_repeats_get(relid, DatumGetInt64(dyn_row_datum(&row, ID + 1, &isnull)),
+						 DatumGetInt32(dyn_row_datum(&row, REPEATS + 1, &isnull)), &counted))
+	{
+		dyn_row_end(&row);
+		return;
+	}
+	memset(nulls, ' ', sizeof(nulls));
+	values[STARTED] = TimestampTzGetDatum(counted.started);
+	values[ENDED] = TimestampTzGetDatum(counted.ended);
+	values[DATA_TIMESTAMP] = TimestampTzGetDatum(counted.data_timestamp);
+	values[PHASES] = dyn_row_datum(&row, PHASES + 1, &isnull);
+	nulls[PHASES] = isnull ? 'n' : ' ';
+	values[CPU] = Float8GetDatum(counted.cpu_ms);
+	values[WAL] = values[DIRTIED] = Int64GetDatum(0);
+	values[HIT] = Int64GetDatum(counted.blocks_hit);
+	values[READ] = Int64GetDatum(counted.blocks_read);
+	values[REPEATS] = Int32GetDatum(counted.count);
+	lag_to_values(&counted.lag, values, nulls);
+	add_row(&row, values, nulls);
 }
 
 void
@@ -172,6 +219,7 @@ dyn_history_insert(const DynHistory *entry)
 	Datum		values[NVALUES];
 	char		nulls[NVALUES];
 
+	write_counted(entry->relid);
 	to_values(entry, values, nulls);
 	if (entry->action && strcmp(entry->action, "NO_DATA") == 0 &&
 		strcmp(entry->state, "SUCCEEDED") == 0 && history_repeat(entry, values, nulls))
@@ -179,6 +227,25 @@ dyn_history_insert(const DynHistory *entry)
 	values[ID] = Int64GetDatum(nextval_internal(get_relname_relid("history_id_seq", dyn_schema_oid()), false));
 	values[RUN] = FullTransactionIdGetDatum(GetTopFullTransactionId());
 	dyn_row_insert(&history, values, nulls, NVALUES);
+}
+
+int64
+dyn_history_idle(Oid relid, const char *trigger, int *repeats)
+{
+	static DynLookup select = {"history_relid", {"id", "state", "action", "trigger", "repeats"}};
+	DynCall		call;
+	int64		id = 0;
+	char	   *action;
+
+	dyn_lookup_begin_last(&call, &select, relid);
+	if (call.nrows > 0 && (action = dyn_spi_text(0, 3)) != NULL && strcmp(action, "NO_DATA") == 0 &&
+		strcmp(dyn_spi_text(0, 2), "SUCCEEDED") == 0 && strcmp(dyn_spi_text(0, 4), trigger) == 0)
+	{
+		id = dyn_spi_int8(0, 1);
+		*repeats = dyn_spi_int4(0, 5);
+	}
+	dyn_lookup_end(&call);
+	return id;
 }
 
 TimestampTz

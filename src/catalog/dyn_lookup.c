@@ -70,8 +70,9 @@ open_table(DynLookup *lookup, LOCKMODE mode, ScanKey keys, int nkeys, Relation *
 	return table;
 }
 
+/* last: only the last row in the order of the index */
 static void
-look_up(DynCall *call, DynLookup *lookup, ScanKey keys, int nkeys)
+look_up(DynCall *call, DynLookup *lookup, ScanKey keys, int nkeys, bool last)
 {
 	Relation	index;
 	Relation	table = open_table(lookup, AccessShareLock, keys, nkeys, &index);
@@ -83,8 +84,12 @@ look_up(DynCall *call, DynLookup *lookup, ScanKey keys, int nkeys)
 	snapshot = RegisterSnapshot(GetTransactionSnapshot());
 	rows = NIL;
 	scan = systable_beginscan_ordered(table, index, snapshot, nkeys, keys);
-	while (HeapTupleIsValid(tuple = systable_getnext_ordered(scan, ForwardScanDirection)))
+	while (HeapTupleIsValid(tuple = systable_getnext_ordered(scan, last ? BackwardScanDirection : ForwardScanDirection)))
+	{
 		rows = lappend(rows, heap_copytuple(tuple));
+		if (last)
+			break;
+	}
 	systable_endscan_ordered(scan);
 	UnregisterSnapshot(snapshot);
 
@@ -102,7 +107,16 @@ dyn_lookup_begin(DynCall *call, DynLookup *lookup, Oid key)
 	ScanKeyData keys[1];
 
 	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(key));
-	look_up(call, lookup, keys, 1);
+	look_up(call, lookup, keys, 1, false);
+}
+
+void
+dyn_lookup_begin_last(DynCall *call, DynLookup *lookup, Oid key)
+{
+	ScanKeyData keys[1];
+
+	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(key));
+	look_up(call, lookup, keys, 1, true);
 }
 
 void
@@ -112,7 +126,7 @@ dyn_lookup_begin_2(DynCall *call, DynLookup *lookup, Oid key, int32 second)
 
 	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(key));
 	ScanKeyInit(&keys[1], 2, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(second));
-	look_up(call, lookup, keys, 2);
+	look_up(call, lookup, keys, 2, false);
 }
 
 void
@@ -140,6 +154,12 @@ dyn_lookup_version(uint64 row, DynRowVersion *version)
 
 	version->tid = tuple->t_self;
 	version->xmin = HeapTupleHeaderGetRawXmin(tuple->t_data);
+}
+
+bool
+dyn_same_version(DynRowVersion a, DynRowVersion b)
+{
+	return a.xmin == b.xmin && ItemPointerEquals(&a.tid, &b.tid);
 }
 
 Datum
@@ -257,6 +277,8 @@ dyn_row_update(DynRow *row, const Datum *values, const char *nulls, int count)
 	arrange(row->lookup, values, nulls, count, columns, isnull, given);
 	after = heap_modify_tuple(before, desc, columns, isnull, given);
 	CatalogTupleUpdate(row->table, &row->slot->tts_tid, after);
+	row->updated.tid = after->t_self;
+	row->updated.xmin = HeapTupleHeaderGetRawXmin(after->t_data);
 	heap_freetuple(after);
 	if (free_before)
 		heap_freetuple(before);

@@ -66,6 +66,7 @@ dyn_position_get(Oid relid)
 	position->full_ms = dyn_spi_float8(0, 10);
 	position->full_cost = dyn_spi_float8(0, 11);
 	dyn_spi_float8_array(0, 12, position->delta_ms, DYN_COST_STEPS);
+	dyn_lookup_version(0, &position->version);
 	dyn_lookup_end(&call);
 	return position;
 }
@@ -119,7 +120,7 @@ dyn_position_claim(Oid relid)
 }
 
 void
-dyn_position_store(const DynPosition *position)
+dyn_position_store(DynPosition *position)
 {
 	static DynLookup update = {
 		"position_pkey",
@@ -148,6 +149,7 @@ dyn_position_store(const DynPosition *position)
 	nulls[12] = 'n';
 	/* when to try again stays where it has still failed */
 	dyn_row_update(&row, values, nulls, position->failures == 0 ? 13 : 12);
+	position->version = row.updated;
 }
 
 void

@@ -54,22 +54,13 @@ typedef struct DynLookup
  */
 extern void dyn_lookup_begin(DynCall *call, DynLookup *lookup, Oid key);
 extern void dyn_lookup_begin_2(DynCall *call, DynLookup *lookup, Oid key, int32 second);
+extern void dyn_lookup_begin_last(DynCall *call, DynLookup *lookup, Oid key);	/* only the last in the order of the index */
 extern void dyn_lookup_end(DynCall *call);
 
 /* Whether the functions below read what was looked up; a column of it. */
 extern bool dyn_lookup_open(void);
 extern void dyn_lookup_close(void);
 extern Datum dyn_lookup_datum(uint64 row, int column, bool *isnull);
-
-/*
- * Which version of a row was looked up.  Two are the same, and have the same
- * values, if their transaction is not the present one.
- */
-typedef struct DynRowVersion
-{
-	ItemPointerData tid;
-	TransactionId xmin;
-} DynRowVersion;
 
 extern void dyn_lookup_version(uint64 row, DynRowVersion *version);
 
@@ -79,6 +70,7 @@ typedef struct DynRow
 	DynLookup  *lookup;
 	Relation	table;
 	TupleTableSlot *slot;
+	DynRowVersion updated;		/* by dyn_row_update: the new version */
 } DynRow;
 
 /*

@@ -365,7 +365,6 @@ table_from_row(uint64 row)
 
 typedef struct KeptTable
 {
-	DynRowVersion version;
 	DynTable   *table;
 	MemoryContext context;
 } KeptTable;
@@ -408,7 +407,7 @@ table_copy(const DynTable *from)
 }
 
 static void
-keep_table(KeptTable *kept, const DynRowVersion *version, const DynTable *table)
+keep_table(KeptTable *kept, const DynTable *table)
 {
 	MemoryContext old;
 
@@ -419,7 +418,6 @@ keep_table(KeptTable *kept, const DynRowVersion *version, const DynTable *table)
 	kept->table = NULL;
 	old = MemoryContextSwitchTo(kept->context);
 	kept->table = table_copy(table);
-	kept->version = *version;
 	MemoryContextSwitchTo(old);
 }
 
@@ -433,12 +431,12 @@ table_read(void)
 	DynTable   *table;
 
 	dyn_lookup_version(0, &version);
-	if (kept->table && kept->table->relid == relid && kept->version.xmin == version.xmin &&
-		ItemPointerEquals(&kept->version.tid, &version.tid))
+	if (kept->table && kept->table->relid == relid && dyn_same_version(kept->table->version, version))
 		return table_copy(kept->table);
 	table = table_from_row(0);
+	table->version = version;
 	if (!TransactionIdIsCurrentTransactionId(version.xmin))
-		keep_table(kept, &version, table);
+		keep_table(kept, table);
 	return table;
 }
 
@@ -482,6 +480,20 @@ dyn_table_get(Oid relid, bool missing_ok)
 				 errhint("It was restored from a dump; take it over with dyntable_refresh().")));
 	}
 	return table;
+}
+
+bool
+dyn_table_is(Oid relid, const DynRowVersion *version)
+{
+	static DynLookup select = {"dynamic_table_pkey", {"relid"}};
+	DynCall		call;
+	DynRowVersion now = {0};
+
+	dyn_lookup_begin(&call, &select, relid);
+	if (call.nrows > 0)
+		dyn_lookup_version(0, &now);
+	dyn_lookup_end(&call);
+	return dyn_same_version(now, *version);
 }
 
 char *

@@ -106,6 +106,7 @@ Datum
 dyntable_refresh(PG_FUNCTION_ARGS)
 {
 	List	   *relids;
+	bool		wrote = false;
 	ListCell   *cell;
 
 	dyn_command_check("dyntable_refresh()");
@@ -115,8 +116,14 @@ dyntable_refresh(PG_FUNCTION_ARGS)
 		PG_RETURN_NULL();
 	dyn_forbid_prepare();
 	foreach(cell, dyn_run(relids, &(DynRunOptions) {.trigger = DYN_TRIGGER_MANUAL}))
-		put_result((ReturnSetInfo *) fcinfo->resultinfo, lfirst(cell));
-	dyn_schedule_wake_at_commit();
+	{
+		DynResult  *result = lfirst(cell);
+
+		put_result((ReturnSetInfo *) fcinfo->resultinfo, result);
+		wrote |= !result->idle;
+	}
+	if (wrote)
+		dyn_schedule_wake_at_commit();
 	PG_RETURN_NULL();
 }
 

@@ -28,6 +28,7 @@
 #include "refresh/dyn_refresh.h"
 
 PG_FUNCTION_INFO_V1(dyntable_freshness);
+PG_FUNCTION_INFO_V1(dyntable_counted);
 PG_FUNCTION_INFO_V1(dyntable_next_refresh);
 PG_FUNCTION_INFO_V1(dyntable_changes_counted);
 PG_FUNCTION_INFO_V1(dyntable_workers);
@@ -38,6 +39,40 @@ dyntable_freshness(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_TIMESTAMPTZ(dyn_freshness_data_timestamp(PG_GETARG_OID(0),
 													   PG_GETARG_TIMESTAMPTZ(1)));
+}
+
+/*
+ * counted(relid, id, repeats): what refreshes that wrote nothing add to a row of
+ * history; no row (the function is strict) where there are none.
+ */
+Datum
+dyntable_counted(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	DynRepeats	counted;
+	Datum		values[12];
+	bool		nulls[12] = {false};
+
+	InitMaterializedSRF(fcinfo, 0);
+	if (!dyn_repeats_get(PG_GETARG_OID(0), PG_GETARG_INT64(1), PG_GETARG_INT32(2), &counted))
+		PG_RETURN_NULL();
+	values[0] = TimestampTzGetDatum(counted.started);
+	values[1] = TimestampTzGetDatum(counted.ended);
+	values[2] = TimestampTzGetDatum(counted.data_timestamp);
+	values[3] = Int32GetDatum(counted.count);
+	values[4] = Float8GetDatum(counted.cpu_ms);
+	values[5] = Int64GetDatum(counted.blocks_hit);
+	values[6] = Int64GetDatum(counted.blocks_read);
+	values[7] = TimestampTzGetDatum(counted.lag.since);
+	values[8] = Float8GetDatum(counted.lag.sum);
+	values[9] = Float8GetDatum(counted.lag.most);
+	values[10] = Float8GetDatum(counted.lag.above);
+	nulls[10] = counted.lag.above < 0;
+	values[11] = Int32GetDatum(counted.lag.steps);
+	if (counted.lag.base == 0)
+		memset(&nulls[7], true, 5);
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	PG_RETURN_NULL();
 }
 
 /* next_refresh(relid): null when none is planned; a table that is due shows now(). */

@@ -45,6 +45,7 @@ typedef struct DynResult
 	char	   *phases;			/* of a failed one; jsonb text, or NULL */
 	double		queued_ms;		/* of a failed one; -1: nobody planned it */
 	bool		exhausted;		/* all changes of sources that capture had logged were seen */
+	bool		idle;			/* nothing was found, and nothing written: dyn_idle.c */
 } DynResult;
 
 /* How a run came about, and what becomes of errors. */

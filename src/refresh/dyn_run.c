@@ -37,6 +37,7 @@
 #include "base/dyn_settings.h"
 #include "capture/dyn_capture.h"
 #include "refresh/dyn_blame.h"
+#include "refresh/dyn_idle.h"
 #include "refresh/dyn_moment.h"
 #include "refresh/dyn_own_log.h"
 #include "refresh/dyn_phases.h"
@@ -55,6 +56,8 @@ static List *refresh_all(DynRun *run, bool catch_errors);
 static void lock_tables(List *order);
 static TimestampTz hold_logs(DynRun *run);
 static void begin_run(DynRun *run, List *order);
+static void reach_snapshot(DynRun *run);
+static void begin_writing(DynRun *run);
 static void wait_for_capture(DynRun *run);
 static bool run_captures(List *order);
 static DynResult *refresh_one(DynRun *run, Oid relid, bool catch_errors);
@@ -156,7 +159,9 @@ dyn_run_keeping(List *relids, const DynRunOptions *options, Snapshot *snapshot)
 	List	   *volatile results = NIL;
 	TimestampTz asked = DT_NOEND;
 
-	dyn_run_check("dyntable_refresh()");
+	/* a command has checked it itself */
+	if (options->trigger == DYN_TRIGGER_SCHEDULED || dyn_execute_traces != NULL)
+		dyn_run_check("dyntable_refresh()");
 	run.order = order;
 	if (options->due != 0)
 		run.queued_ms = Max(GetCurrentTimestamp() - options->due, 0) / 1000.0;
@@ -189,6 +194,13 @@ refresh_all(DynRun *run, bool catch_errors)
 	int			share = (list_length(order) + MAX_SUBTRANSACTIONS - 1) / MAX_SUBTRANSACTIONS;
 
 	begin_run(run, order);
+	if (dyn_idle_possible(run))
+	{
+		reach_snapshot(run);
+		if ((results = dyn_idle_refresh(run)) != NIL)
+			return results;
+	}
+	begin_writing(run);
 	for (int i = 0; i < list_length(order); i += share)
 	{
 		List	   *some = list_copy_head(list_copy_tail(order, i), share);
@@ -527,6 +539,24 @@ begin_run(DynRun *run, List *order)
 		run->snapshot = RegisterSnapshot(latest);
 	}
 	run->upto = run->asked != DT_NOEND ? run->asked : Max(run->upto, latest_data);
+	run->captured = run->generation == 0 || (complete != 0 && complete == ended);
+}
+
+/* Have capture come to where the snapshot was taken. */
+static void
+reach_snapshot(DynRun *run)
+{
+	if (run->generation != 0 && run->captured)
+		dyn_capture_check_generation();
+	else if (run->generation != 0)
+		wait_for_capture(run);
+	run->captured = true;
+}
+
+/* From here on the run has an xid, which its position has to know of. */
+static void
+begin_writing(DynRun *run)
+{
 	(void) GetTopTransactionId();
 	if (dyn_progress)
 		dyn_progress->run = U64FromFullTransactionId(GetTopFullTransactionId());
@@ -535,10 +565,7 @@ begin_run(DynRun *run, List *order)
 	/* a snapshot that is older than the holds gains nothing by them */
 	if (run->held && IsolationUsesXactSnapshot() && dyn_capture_outran(run->position))
 		run->held = NIL;
-	if (run->generation != 0 && complete != 0 && complete == ended)
-		dyn_capture_check_generation();
-	else if (run->generation != 0)
-		wait_for_capture(run);
+	reach_snapshot(run);
 }
 
 static void

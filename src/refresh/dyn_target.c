@@ -38,6 +38,7 @@
 #include "query/dyn_node.h"
 #include "query/dyn_query.h"
 #include "refresh/dyn_definitions.h"
+#include "refresh/dyn_idle.h"
 #include "refresh/dyn_outlived.h"
 #include "refresh/dyn_own_log.h"
 #include "refresh/dyn_phases.h"
@@ -80,6 +81,7 @@ dyn_target_refresh(DynRun *run, Oid relid, const DynRetry *retry, DynResult *res
 	dyn_position_claim(relid);
 	dyn_states_publishable(relid);
 	target.table = dyn_table_get(relid, false);
+	dyn_idle_begin(&target);
 	target.position = dyn_position_get(relid);
 	target.evaluation.relid = relid;
 	target.evaluation.edges = dyn_run_edges(run, relid);
@@ -122,6 +124,7 @@ dyn_target_refresh(DynRun *run, Oid relid, const DynRetry *retry, DynResult *res
 	(void) dyn_phase_enter(DYN_PHASE_BOOKKEEPING);
 	dyn_become_caller(&identity);
 	dyn_target_record(&target);
+	dyn_idle_remember(&target);
 }
 
 /* Where progress is shown; a session shows its own statement. */
@@ -525,6 +528,7 @@ refresh_incrementally(DynTarget *target)
 		evaluation->execution.late = dyn_choice_late;
 		evaluation->execution.planned_arg = &evaluation->choice;
 	}
+	dyn_idle_reading(target);
 	dyn_evaluate(evaluation);
 	evaluation->execution.planned = NULL;
 	if (evaluation->reinit_reason)

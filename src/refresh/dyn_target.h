@@ -20,6 +20,7 @@ typedef struct DynRun
 	TimestampTz asked;			/* what the session asked for it to be; DT_NOEND: nothing */
 	int64		generation;		/* of the slot; 0: capture is not ready */
 	char	   *no_capture;		/* why not */
+	bool		captured;		/* capture has come to where the snapshot was taken */
 	double		waited_us;		/* for capture */
 	double		queued_ms;		/* from when it was due to its start; -1: nobody planned it */
 	List	   *order;			/* of Oid: its tables, upstream first */

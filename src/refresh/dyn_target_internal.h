@@ -35,6 +35,12 @@ typedef struct DynTarget
 	const DynRetry *retry;
 	char	   *inputs;			/* what of the sources had changed, as jsonb text, or NULL */
 	char	   *next_reinit;	/* why the next refresh will have to reinitialise */
+
+	/* dyn_idle.c: when the refresh began, and when its delta was about to be read */
+	uint64		relations_changed;
+	uint64		objects_changed;
+	uint64		changes;
+	int			capture_pid;
 	DynResult  *result;
 } DynTarget;
 

@@ -184,19 +184,6 @@ all_exhausted(const List *results)
 	return true;
 }
 
-/* Wake those who wait for some table to become fresher. */
-static void
-announce_progress(void)
-{
-	DynScheduler *scheduler;
-
-	LWLockAcquire(&dyn_queue->lock, LW_SHARED);
-	scheduler = dyn_queue_scheduler(MyDatabaseId);
-	LWLockRelease(&dyn_queue->lock);
-	if (scheduler != NULL)
-		ConditionVariableBroadcast(&scheduler->progress);
-}
-
 /* Within a transaction: what stands in pg_stat_activity. */
 static void
 report_activity(const DynTask *task)
@@ -277,7 +264,7 @@ run_task(const DynTask *task, Outcome *outcome)
 			outcome->settled = all_exhausted(outcome->results);
 	}
 	commit_transaction();
-	announce_progress();
+	dyn_queue_announce_progress();
 }
 
 /* The second: what failed. */

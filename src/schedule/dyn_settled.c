@@ -139,6 +139,8 @@ check_settled(DynGraph *graph, const CaptureState *capture, TimestampTz now)
 static void
 advance_settled(DynGraph *graph, TimestampTz moment)
 {
+	TimestampTz now = GetCurrentTimestamp();
+
 	dyn_freshness_lock(LW_EXCLUSIVE);
 	for (int i = 0; i < graph->nnodes; i++)
 	{
@@ -148,7 +150,9 @@ advance_settled(DynGraph *graph, TimestampTz moment)
 		if (!node->settled || node->data_timestamp >= moment ||
 			(entry = dyn_freshness_enter(node->relid)) == NULL)
 			continue;
-		dyn_freshness_advance(entry, node->data_timestamp, moment, node->lag);
+		/* a session may have let it advance, too */
+		if (entry->data_timestamp < moment)
+			dyn_freshness_advance(entry, Max(node->data_timestamp, entry->data_timestamp), moment, now, node->lag);
 		node->data_timestamp = moment;
 	}
 	dyn_freshness_unlock();

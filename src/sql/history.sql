@@ -50,7 +50,7 @@ SELECT coalesce(c.relname, (
         ORDER BY v.valid_from DESC LIMIT 1) AS graph_history_valid_from,
        extract(epoch FROM h.target_lag)::double precision AS target_lag_sec,
        h.id
-FROM dyntable.history h
+FROM dyntable.history_now h
 LEFT JOIN pg_class c ON c.oid = h.relid
 LEFT JOIN pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN dyntable.dynamic_table t ON t.relid = h.relid
@@ -61,7 +61,7 @@ COMMENT ON VIEW dyntable.refresh_history
 COMMENT ON COLUMN dyntable.refresh_history.name IS 'as it is now; of a dropped table as it was';
 COMMENT ON COLUMN dyntable.refresh_history.state IS 'SUCCEEDED, FAILED, CANCELLED or UPSTREAM_FAILED';
 COMMENT ON COLUMN dyntable.refresh_history.completion_target IS 'the previous data timestamp plus target lag: when the refresh had to be complete';
-COMMENT ON COLUMN dyntable.refresh_history.phases IS 'milliseconds for the phases of the refresh; wait_for_capture was before its start';
+COMMENT ON COLUMN dyntable.refresh_history.phases IS 'milliseconds for the phases of the refresh (the last that was stored); wait_for_capture was before its start';
 COMMENT ON COLUMN dyntable.refresh_history.repeats IS 'how many refreshes this row stands for';
 COMMENT ON COLUMN dyntable.refresh_history.state_code IS 'SQLSTATE of the failure, or UPSTREAM_FAILED';
 COMMENT ON COLUMN dyntable.refresh_history.state_message IS 'text of the failure; the inputs that failed';
@@ -128,13 +128,13 @@ SELECT c.relname AS name,
        i.lag_steps AS steps
 FROM (
     SELECT h.relid, h.lag_since AS since, h.ended AS until, h.lag_sum, h.lag_max, h.lag_above, h.lag_steps, h.target_lag
-    FROM dyntable.history h WHERE h.lag_since IS NOT NULL
+    FROM dyntable.history_now h WHERE h.lag_since IS NOT NULL
     UNION ALL
     SELECT p.relid, o.since, o.until, o.lag_sum, o.lag_max, o.lag_above, o.lag_steps, t.target_lag
     FROM dyntable.position p
     JOIN dyntable.dynamic_table t ON t.relid = p.relid
     CROSS JOIN LATERAL (
-        SELECT h.ended FROM dyntable.history h WHERE h.relid = p.relid AND h.state = 'SUCCEEDED'
+        SELECT h.ended FROM dyntable.history_now h WHERE h.relid = p.relid AND h.state = 'SUCCEEDED'
         ORDER BY h.id DESC LIMIT 1) h
     CROSS JOIN LATERAL dyntable.lag_now(p.relid, p.data_timestamp, h.ended, t.target_lag) o
     WHERE p.data_timestamp IS NOT NULL) i

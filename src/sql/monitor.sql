@@ -44,6 +44,40 @@ CREATE FUNCTION dyntable.capture_problem() RETURNS text
     AS 'MODULE_PATHNAME', 'dyntable_capture_problem';
 COMMENT ON FUNCTION dyntable.capture_problem() IS 'why no changes are captured in this database; null where they are';
 
+CREATE FUNCTION dyntable.counted(
+    relid oid, id bigint, repeats integer,
+    OUT started timestamptz, OUT ended timestamptz, OUT data_timestamp timestamptz, OUT count integer, OUT cpu_ms double precision,
+    OUT blocks_hit bigint, OUT blocks_read bigint,
+    OUT lag_since timestamptz, OUT lag_sum double precision, OUT lag_max double precision, OUT lag_above double precision,
+    OUT lag_steps integer)
+RETURNS SETOF record
+    LANGUAGE C VOLATILE STRICT ROWS 1
+    AS 'MODULE_PATHNAME', 'dyntable_counted';
+COMMENT ON FUNCTION dyntable.counted(oid, bigint, integer)
+    IS 'refreshes that found nothing and wrote nothing since this row of dyntable.history was written';
+
+CREATE VIEW dyntable.history_now AS
+SELECT h.id, h.relid, h.state, h.action, h.trigger, h.code, h.message,
+       coalesce(c.data_timestamp, h.data_timestamp) AS data_timestamp,
+       coalesce(c.started, h.started) AS started,
+       coalesce(c.ended, h.ended) AS ended,
+       h.rows_inserted, h.rows_updated, h.rows_deleted, h.reason, h.phases, h.completion_target,
+       h.repeats + coalesce(c.count, 0) AS repeats,
+       h.target_lag, h.warehouse, h.queued_ms, h.run, h.inputs, h.last_input,
+       h.cpu_ms + coalesce(c.cpu_ms, 0) AS cpu_ms,
+       h.wal_bytes,
+       h.blocks_hit + coalesce(c.blocks_hit, 0) AS blocks_hit,
+       h.blocks_read + coalesce(c.blocks_read, 0) AS blocks_read,
+       h.blocks_dirtied,
+       coalesce(h.lag_since, c.lag_since) AS lag_since,
+       coalesce(h.lag_sum + c.lag_sum, h.lag_sum, c.lag_sum) AS lag_sum,
+       greatest(h.lag_max, c.lag_max) AS lag_max,
+       coalesce(h.lag_above + c.lag_above, h.lag_above, c.lag_above) AS lag_above,
+       coalesce(h.lag_steps + c.lag_steps, h.lag_steps, c.lag_steps) AS lag_steps
+FROM dyntable.history h
+LEFT JOIN LATERAL dyntable.counted(CASE WHEN h.action = 'NO_DATA' THEN h.relid END, h.id, h.repeats) c ON true;
+COMMENT ON VIEW dyntable.history_now IS 'dyntable.history with what has only been counted since';
+
 CREATE FUNCTION dyntable.lag_now(
     relid oid, stored timestamptz, ended timestamptz, target interval,
     OUT since timestamptz, OUT until timestamptz, OUT lag_sum double precision, OUT lag_max double precision,
@@ -237,7 +271,7 @@ CROSS JOIN LATERAL (
                 WHEN t.target_lag IS NULL AND t.schedule IS NULL AND NOT dyntable.consumed(t.relid) THEN 'CONSUMER'
                 WHEN p.retry_at > statement_timestamp() THEN 'RETRY' END AS waiting_for) s
 LEFT JOIN LATERAL (
-    SELECT * FROM dyntable.history l WHERE l.relid = t.relid ORDER BY l.id DESC LIMIT 1) h ON true
+    SELECT * FROM dyntable.history_now l WHERE l.relid = t.relid ORDER BY l.id DESC LIMIT 1) h ON true
 WHERE m.all_rows OR has_table_privilege(c.oid, 'SELECT');
 COMMENT ON VIEW dyntable.dynamic_tables
     IS 'dynamic tables: definition, mode, scheduling state, data timestamp, last and next refresh';
