@@ -66,14 +66,19 @@ make_table(Oid source, RangeVar *name)
 	char	   *schema;
 	Oid			existing;
 	Oid			namespace = dyn_check_namespace(name, &existing);
+	Relation	rel;
+	int			fillfactor;
 
 	if (OidIsValid(existing))
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_TABLE),
 				 errmsg("relation \"%s\" already exists", name->relname)));
 	schema = get_namespace_name(namespace);
-	dyn_run_utility(psprintf("CREATE TABLE %s (LIKE %s INCLUDING ALL EXCLUDING INDEXES)",
-							 quote_qualified_identifier(schema, name->relname), dyn_relation_name(source)));
+	rel = table_open(source, NoLock);
+	fillfactor = RelationGetFillFactor(rel, HEAP_DEFAULT_FILLFACTOR);
+	table_close(rel, NoLock);
+	dyn_run_utility(psprintf("CREATE TABLE %s (LIKE %s INCLUDING ALL EXCLUDING INDEXES) WITH (fillfactor = %d)",
+							 quote_qualified_identifier(schema, name->relname), dyn_relation_name(source), fillfactor));
 	return get_relname_relid(name->relname, namespace);
 }
 

@@ -83,9 +83,12 @@ define_table(CreateStmt *statement)
 	return table.objectId;
 }
 
+/* Room in a page for the new version of a row that a refresh updates, which then needs no index entry. */
+#define FILLFACTOR 90
+
 /* An ordinary table with exactly the query's columns. */
 static Oid
-create_table(RangeVar *name, List *columns)
+create_table(RangeVar *name, const DynDefinition *definition)
 {
 	static DynOptionSpace validnsps[] = HEAP_RELOPT_NAMESPACES;
 	CreateStmt *statement = makeNode(CreateStmt);
@@ -93,7 +96,9 @@ create_table(RangeVar *name, List *columns)
 	Datum		options;
 
 	statement->relation = name;
-	statement->tableElts = columns;
+	statement->tableElts = definition->columns;
+	if (definition->incremental)
+		statement->options = list_make1(makeDefElem("fillfactor", (Node *) makeInteger(FILLFACTOR), -1));
 	statement->oncommit = ONCOMMIT_NOOP;
 	ObjectAddressSet(table, RelationRelationId, define_table(statement));
 	CommandCounterIncrement();
@@ -110,7 +115,7 @@ create_from(RangeVar *name, DynDefinition *definition, const DynTableOptions *op
 	DynTable	table = {0};
 
 	dyn_definition_find(definition);
-	table.relid = create_table(name, definition->columns);
+	table.relid = create_table(name, definition);
 	dyn_definition_to_table(definition, &table);
 	table.settings = dyn_definition_settings();
 	table.target_lag = options->lag;
