@@ -148,6 +148,8 @@ number_nodes(DynPlan *plan, DynNode *node)
 		return;
 	foreach(lc, node->inputs)
 		number_nodes(plan, lfirst(lc));
+	/* what is printed in a statement reads no table that the statement does not name itself */
+	Assert(!dyn_has_sublinks((Node *) node->quals) && !dyn_has_sublinks((Node *) node->targets));
 	node->has_key = false;
 	node->key = NIL;
 	dyn_node_derive_key(node);

@@ -137,9 +137,23 @@ begin_rows(const char *name, TupleDesc desc, const bool *identity, int kilobytes
 	return rows;
 }
 
+#ifdef USE_ASSERT_CHECKING
+/* Are the columns that a statement yields of types that are stored as those of the rows? */
+static bool
+stored_alike(TupleDesc given, TupleDesc wanted)
+{
+	for (int i = 0; i < wanted->natts; i++)
+		if (i >= given->natts || TupleDescAttr(given, i)->attlen != TupleDescAttr(wanted, i)->attlen ||
+			TupleDescAttr(given, i)->attbyval != TupleDescAttr(wanted, i)->attbyval)
+			return false;
+	return true;
+}
+#endif
+
 void
 dyn_rows_put(DynRows *rows, TupleTableSlot *slot)
 {
+	Assert(rows->count > 0 || stored_alike(slot->tts_tupleDescriptor, rows->desc));
 	slot_getallattrs(slot);
 	if (rows->identity && slot->tts_values[0] == Int64GetDatum(0))
 		return;

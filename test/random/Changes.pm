@@ -90,7 +90,7 @@ sub literal
 {
 	my ($column) = @_;
 	my ($name, undef, $type) = @$column;
-	return "coalesce(format('clock_timestamp() + interval ''%s''', date_trunc('milliseconds', $name - clock_timestamp())), 'NULL')" if $type eq 'ts';
+	return "coalesce('clock_timestamp() + interval ' || quote_literal(date_trunc('milliseconds', $name - clock_timestamp())), 'NULL')" if $type eq 'ts';
 	return "CASE WHEN length($name) > 100 THEN format('repeat(%L, 90)', left($name, 32)) ELSE quote_nullable($name) END" if $name eq 'w';
 	return "quote_nullable($name)";
 }
