@@ -195,7 +195,7 @@ step_term(DynSql *sql, DynNode *node, DynStep *step, bool of_before, bool of_del
 	if (of_before)
 		appendStringInfo(&weight, "%si%d.w", of_delta ? "- " : "", alias_before(node));
 	if (crossing)
-		appendStringInfo(&weight, "%s(%s::int - %s::int)", of_before ? " * " : "",
+		appendStringInfo(&weight, "%s(%s::int - %s::int)::bigint", of_before ? " * " : "",
 						 crossing_text(sql, node, step, before, crossing, false),
 						 crossing_text(sql, node, step, before, crossing, true));
 	else if (of_delta)
