@@ -20,7 +20,7 @@ SELECT sum(fired), sum(still_open), count(error) FROM monitoring.evaluate_alerts
 
 --# 6.4 Who is told: a listener that writes to a file, one that calls a web hook, and functions for page, Slack and mail
 \! ALERT_PERIOD=0.2 timeout 300 examples/staging/alert_listener file "$GUIDE_DIR/alerts" </dev/null >/dev/null 2>"$GUIDE_DIR/file.err" & echo $! >"$GUIDE_DIR/file.pid"
-\! timeout 300 perl test/guide/hook.pl "$GUIDE_DIR/hook" </dev/null >/dev/null 2>&1 & echo $! >"$GUIDE_DIR/server.pid"; for i in $(seq 300); do [ -s "$GUIDE_DIR/hook.port" ] && break; sleep 0.1; done
+\! timeout 300 perl test/guide/web_hook "$GUIDE_DIR/hook" </dev/null >/dev/null 2>&1 & echo $! >"$GUIDE_DIR/server.pid"; for i in $(seq 300); do [ -s "$GUIDE_DIR/hook.port" ] && break; sleep 0.1; done
 -- the command is curl's, as alert_listener shows it; where there is no curl, perl's
 \! url="http://127.0.0.1:$(cat "$GUIDE_DIR/hook.port")/alerts"; set -- curl -fsS -H 'Content-Type: application/json' --data-binary @- "$url"; command -v curl >/dev/null || set -- perl -MHTTP::Tiny -0777 -e 'exit !HTTP::Tiny->new->post(shift, {headers => {"Content-Type" => "application/json"}, content => scalar <STDIN>})->{success}' "$url"; ALERT_PERIOD=0.2 timeout 300 examples/staging/alert_listener command "$@" </dev/null >/dev/null 2>"$GUIDE_DIR/hook.err" & echo $! >"$GUIDE_DIR/hook.pid"
 SELECT max(id) AS before_listening FROM monitoring.alert_firing \gset
