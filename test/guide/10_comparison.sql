@@ -7,6 +7,8 @@ SELECT count(*) > 0 FROM dyntable.refresh_history WHERE refresh_trigger = 'SCHED
 --# 10.2 Refresh trigger: source data change
 CREATE TABLE guide.src (id int PRIMARY KEY, k int, v numeric(10, 2), at timestamptz DEFAULT now());
 INSERT INTO guide.src SELECT i, i % 7, i FROM generate_series(1, 100) i;
+-- under capture from item to item, also while no dynamic table reads it
+DO $$ BEGIN PERFORM dyntable_track('guide.src'); END $$;
 SELECT dyntable_create('guide.dt', 'SELECT k, sum(v) AS v FROM guide.src GROUP BY k', '500 milliseconds');
 INSERT INTO guide.src VALUES (101, 3, 1000);
 SELECT dyntable_wait('guide.dt');
