@@ -123,8 +123,8 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION dyntable.sees_all() IS 'whether the current user may see all of dyntable''s views';
 
--- Functions, for as parts of the view's plan these two would make it so dear that
--- every look at it were compiled.  They tell names, which pg_class tells as well.
+-- Functions, for as parts of the view's plan these three would make it so dear that
+-- every look at it were compiled.  They tell names, which pg_class tells as well, and a lag.
 CREATE FUNCTION dyntable.stopped_upstream(relid oid) RETURNS text
     LANGUAGE SQL STABLE STRICT SECURITY DEFINER
     SET search_path = pg_catalog
@@ -154,6 +154,20 @@ BEGIN ATOMIC
         WHERE d.state = 'ACTIVE' AND (d.target_lag IS NOT NULL OR d.schedule IS NOT NULL));
 END;
 COMMENT ON FUNCTION dyntable.consumed(oid) IS 'whether an active table with a lag or a schedule reads one, also by way of others';
+
+CREATE FUNCTION dyntable.effective_lag(relid oid) RETURNS interval
+    LANGUAGE SQL STABLE STRICT SECURITY DEFINER
+    SET search_path = pg_catalog
+    SET jit = off
+BEGIN ATOMIC
+    WITH RECURSIVE down (relid) AS (
+        SELECT effective_lag.relid
+        UNION
+        SELECT e.relid FROM down JOIN dyntable.pull e ON e.source = down.relid)
+    SELECT min(d.target_lag) FROM down JOIN dyntable.dynamic_table d ON d.relid = down.relid
+    WHERE d.relid = effective_lag.relid OR d.state = 'ACTIVE';
+END;
+COMMENT ON FUNCTION dyntable.effective_lag(oid) IS 'the least lag of a table and of the active ones that read it, also by way of others; null: there is none';
 
 CREATE VIEW dyntable.dynamic_tables WITH (security_barrier) AS
 SELECT c.relname AS name,
@@ -227,12 +241,7 @@ SELECT c.relname AS name,
 FROM (
     -- Computed only where they are asked for.
     SELECT t.*,
-           (WITH RECURSIVE down (relid) AS (
-                SELECT t.relid::oid
-                UNION
-                SELECT e.relid FROM down JOIN dyntable.pull e ON e.source = down.relid)
-            SELECT min(d.target_lag) FROM down JOIN dyntable.dynamic_table d ON d.relid = down.relid
-            WHERE d.relid = t.relid OR d.state = 'ACTIVE') AS effective,
+           dyntable.effective_lag(t.relid) AS effective,
            (SELECT string_agg(dyntable.qualified(s.relid), ', ' ORDER BY s.relid::oid)
             FROM dyntable.edge e JOIN dyntable.dynamic_table s ON s.relid = e.source
             WHERE e.relid = t.relid AND s.state = 'SUSPENDED') AS suspended_upstream
