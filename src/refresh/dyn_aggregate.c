@@ -25,7 +25,6 @@
 #include <catalog/pg_type.h>
 #include <executor/executor.h>
 #include <utils/builtins.h>
-#include <utils/datum.h>
 #include <utils/lsyscache.h>
 
 #include "refresh/dyn_aggregate_internal.h"
@@ -44,7 +43,7 @@ DynRows *
 dyn_aggregate_delta(DynEvaluation *evaluation, DynNode *node)
 {
 	DynExecution *execution = &evaluation->execution;
-	DynGroups		groups = {.evaluation = evaluation, .node = node};
+	DynGroups	groups = {.evaluation = evaluation, .node = node};
 	DynRows    *final;
 	DynRows    *delta;
 
@@ -227,11 +226,9 @@ outputs_changed(DynGroups *groups, TupleTableSlot *slot)
 	{
 		int			old = output_at(groups, slot, j, 'o');
 		int			new = output_at(groups, slot, j, 'v');
-		Form_pg_attribute att = TupleDescAttr(slot->tts_tupleDescriptor, new);
 
-		if (slot->tts_isnull[old] != slot->tts_isnull[new] ||
-			(!slot->tts_isnull[old] &&
-			 !datum_image_eq(slot->tts_values[old], slot->tts_values[new], att->attbyval, att->attlen)))
+		if (!dyn_image_same(slot->tts_values[old], slot->tts_isnull[old], slot->tts_values[new], slot->tts_isnull[new],
+							TupleDescAttr(slot->tts_tupleDescriptor, new)))
 			return true;
 	}
 	return false;

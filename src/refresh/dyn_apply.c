@@ -23,7 +23,6 @@
 #include <miscadmin.h>
 #include <storage/bufmgr.h>
 #include <utils/builtins.h>
-#include <utils/datum.h>
 #include <utils/memutils.h>
 #include <utils/rel.h>
 #include <utils/snapmgr.h>
@@ -328,12 +327,9 @@ same_columns(DynRows *rows, List *columns, TupleTableSlot *a, TupleTableSlot *b)
 	foreach(lc, columns)
 	{
 		int			i = lfirst_int(lc);
-		Form_pg_attribute att = TupleDescAttr(rows->desc, i);
 
-		if (a->tts_isnull[i] != b->tts_isnull[i])
-			return false;
-		if (!a->tts_isnull[i] &&
-			!datum_image_eq(a->tts_values[i], b->tts_values[i], att->attbyval, att->attlen))
+		if (!dyn_image_same(a->tts_values[i], a->tts_isnull[i], b->tts_values[i], b->tts_isnull[i],
+							TupleDescAttr(rows->desc, i)))
 			return false;
 	}
 	return true;

@@ -15,7 +15,6 @@
 #include <executor/executor.h>
 #include <miscadmin.h>
 #include <nodes/nodeFuncs.h>
-#include <utils/datum.h>
 #include <utils/lsyscache.h>
 
 #include "capture/dyn_capture.h"
@@ -333,13 +332,11 @@ is_held(const LogReading *reading, TupleTableSlot *slot)
 	slot_getallattrs(reading->held);
 	for (int i = 1; i < reading->rows->desc->natts; i++)
 	{
-		Form_pg_attribute att = TupleDescAttr(reading->rows->desc, i);
 		int			attribute = reading->attnums[i - 1] - 1;
 
-		if (reading->held->tts_isnull[attribute] != slot->tts_isnull[attribute] ||
-			(!slot->tts_isnull[attribute] &&
-			 !datum_image_eq(reading->held->tts_values[attribute], slot->tts_values[attribute],
-							 att->attbyval, att->attlen)))
+		if (!dyn_image_same(reading->held->tts_values[attribute], reading->held->tts_isnull[attribute],
+							slot->tts_values[attribute], slot->tts_isnull[attribute],
+							TupleDescAttr(reading->rows->desc, i)))
 			return false;
 	}
 	return true;

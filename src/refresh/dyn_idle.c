@@ -15,7 +15,7 @@
  *
  * That goes for refreshes by hand, under READ COMMITTED, of definitions in which
  * the clock has no part.  The scheduler does the same for its own
- * (schedule/dyn_scheduler.c).
+ * (schedule/dyn_settled.c).
  */
 #include <postgres.h>
 

@@ -398,14 +398,9 @@ same_identity(DynRows *rows, TupleTableSlot *a, TupleTableSlot *b)
 {
 	for (int i = 1; i < rows->desc->natts; i++)
 	{
-		Form_pg_attribute att = TupleDescAttr(rows->desc, i);
-
-		if (!rows->identity[i - 1])
-			continue;
-		if (a->tts_isnull[i] != b->tts_isnull[i])
-			return false;
-		if (!a->tts_isnull[i] &&
-			!datum_image_eq(a->tts_values[i], b->tts_values[i], att->attbyval, att->attlen))
+		if (rows->identity[i - 1] &&
+			!dyn_image_same(a->tts_values[i], a->tts_isnull[i], b->tts_values[i], b->tts_isnull[i],
+							TupleDescAttr(rows->desc, i)))
 			return false;
 	}
 	return true;

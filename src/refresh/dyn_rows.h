@@ -8,6 +8,7 @@
 #include <access/htup.h>
 #include <executor/tuptable.h>
 #include <nodes/pg_list.h>
+#include <utils/datum.h>
 #include <utils/queryenvironment.h>
 #include <utils/resowner.h>
 #include <utils/tuplestore.h>
@@ -125,5 +126,14 @@ extern void dyn_rows_end(DynRows *rows);
 
 /* Image hash of one value, and of the chosen columns of a row. */
 extern uint64 dyn_image_hash(Datum value, bool isnull, bool byval, int16 typlen);
+
+/* Are two values of one column the same by image?  NULL is the same as NULL. */
+static inline bool
+dyn_image_same(Datum a, bool a_null, Datum b, bool b_null, const FormData_pg_attribute *att)
+{
+	if (a_null || b_null)
+		return a_null && b_null;
+	return datum_image_eq(a, b, att->attbyval, att->attlen);
+}
 
 #endif							/* DYN_ROWS_H */

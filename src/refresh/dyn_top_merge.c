@@ -133,12 +133,10 @@ same_values(Merge *merge, Row *a, Row *b, int from, int to, bool identity)
 {
 	for (int i = from; i < to; i++)
 	{
-		Form_pg_attribute att = TupleDescAttr(merge->top->changes->desc, i + 1);
-
 		if (identity && merge->top->node->columns[i].written_at)
 			continue;
-		if (a->isnull[i] != b->isnull[i] ||
-			(!a->isnull[i] && !datum_image_eq(a->values[i], b->values[i], att->attbyval, att->attlen)))
+		if (!dyn_image_same(a->values[i], a->isnull[i], b->values[i], b->isnull[i],
+							TupleDescAttr(merge->top->changes->desc, i + 1)))
 			return false;
 	}
 	return true;
