@@ -31,7 +31,7 @@ CALL create_all();
 CREATE FUNCTION kept() RETURNS bigint LANGUAGE sql AS
 $$SELECT count(*) FROM pg_backend_memory_contexts WHERE name = 'dyntable kept plan'$$;
 
--- statements that come again are kept, and then used: there are no more of them
+-- statements are kept, and used when they come again: there are no more of them then, but of k_moving, whose has the moment in it
 CALL change('one row', 'UPDATE item SET amount = amount + 1 WHERE id = 7');
 CALL change('one row again', 'UPDATE item SET amount = amount + 1 WHERE id = 7');
 SELECT kept() > 10 AS kept;

@@ -21,7 +21,6 @@
 #include <common/hashfn.h>
 #include <lib/ilist.h>
 #include <nodes/parsenodes.h>
-#include <port/pg_bitutils.h>
 #include <storage/bufmgr.h>
 #include <storage/lmgr.h>
 #include <utils/inval.h>
@@ -45,7 +44,7 @@
 typedef struct Delta
 {
 	char	   *name;
-	int			size;
+	double		rows;			/* for which the plan was made */
 	TupleDesc	desc;
 } Delta;
 
@@ -74,7 +73,7 @@ typedef struct Entry
 
 static MemoryContext kept_context = NULL;
 static Entry *buckets[BUCKETS];
-static dlist_head by_use = DLIST_STATIC_INIT(by_use);	/* the last used first */
+static dlist_head by_use = DLIST_STATIC_INIT(by_use);	/* the last used first; then those of statements that came once */
 static Size bytes_kept = 0;
 static uint64 seen[SEEN];
 
@@ -145,14 +144,14 @@ begin(void)
 		CacheRegisterSyscacheCallback(caches[i], anything_changed, (Datum) 0);
 }
 
-/* Numbers of rows with the same size are near enough to each other for one plan. */
-static int
-size_of(double rows)
+/* Is a plan that was made for so many rows good enough for as many as there are now? */
+static bool
+is_near(double before, double now)
 {
-	int			bits = rows < 1 ? -1 : pg_leftmost_one_pos64((uint64) rows);
+	double		less = Max(Min(before, now), 1);
 
-	/* small deltas cost about the same whatever their size */
-	return bits < 10 ? bits / 2 : bits;
+	/* of small deltas not much is lost by one that is less than the best */
+	return Max(before, now) <= less * (less < 1024 ? 4 : 2);
 }
 
 static bool
@@ -184,7 +183,7 @@ fits(const Entry *entry, QueryEnvironment *env)
 	{
 		EphemeralNamedRelation delta = get_ENR(env, entry->deltas[i].name);
 
-		if (delta == NULL || size_of(delta->md.enrtuples) != entry->deltas[i].size ||
+		if (delta == NULL || !is_near(entry->deltas[i].rows, delta->md.enrtuples) ||
 			!equalTupleDescs(delta->md.tupdesc, entry->deltas[i].desc))
 			return false;
 	}
@@ -314,7 +313,7 @@ describe(Entry *entry, QueryEnvironment *env)
 
 		if (rte->rtekind == RTE_NAMEDTUPLESTORE)
 			entry->deltas[entry->ndeltas++] = (Delta) {
-				.name = rte->enrname, .size = size_of(rte->enrtuples),
+				.name = rte->enrname, .rows = rte->enrtuples,
 				.desc = CreateTupleDescCopy(get_ENR(env, rte->enrname)->md.tupdesc)
 			};
 		else if (rte->rtekind == RTE_RELATION)
@@ -334,7 +333,7 @@ dyn_kept_offer(const char *setting, const char *statement, QueryEnvironment *env
 	Entry	   *entry;
 
 	/* one that waits for an index to become usable is for this transaction only */
-	if (plan->transientPlan || changes != changes_known || !seen_before(hash))
+	if (plan->transientPlan || changes != changes_known)
 		return;
 	context = AllocSetContextCreate(CurrentMemoryContext, "dyntable kept plan", ALLOCSET_SMALL_SIZES);
 	old = MemoryContextSwitchTo(context);
@@ -353,7 +352,10 @@ dyn_kept_offer(const char *setting, const char *statement, QueryEnvironment *env
 	entry->bytes = MemoryContextMemAllocated(context, true);
 	entry->next = buckets[hash % BUCKETS];
 	buckets[hash % BUCKETS] = entry;
-	dlist_push_head(&by_use, &entry->by_use);
+	if (seen_before(hash))
+		dlist_push_head(&by_use, &entry->by_use);
+	else
+		dlist_push_tail(&by_use, &entry->by_use);
 	bytes_kept += entry->bytes;
 	make_room();
 }

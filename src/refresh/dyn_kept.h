@@ -24,8 +24,8 @@ typedef struct DynKept
 extern DynKept *dyn_kept_find(const char *setting, const char *statement, QueryEnvironment *env);
 
 /*
- * Offer a plan that was just made: a statement that was offered before is worth
- * keeping, others may never come again.  The plan is copied.
+ * Offer a plan that was just made.  It is copied.  A statement that was never offered before may never come
+ * again: its plan is kept only as long as there is room for it.
  */
 extern void dyn_kept_offer(const char *setting, const char *statement, QueryEnvironment *env,
 						   PlannedStmt *plan, bool fires_no_trigger);

@@ -25,6 +25,13 @@
 
 PG_FUNCTION_INFO_V1(dyntable_row_hash);
 
+/*
+ * The planner takes rows on their way for no fewer than these.  For a single one it
+ * would read through a table as readily as look it up, and that plan would serve no
+ * larger delta (dyn_kept.c); what it makes for a few serves for one as well.
+ */
+#define FEW_ROWS 8
+
 /* One of the distinct rows while a delta is consolidated. */
 typedef struct Distinct
 {
@@ -496,7 +503,7 @@ dyn_rows_register(DynRows *rows, QueryEnvironment *env)
 	relation->md.reliddesc = InvalidOid;
 	relation->md.tupdesc = rows->desc;
 	relation->md.enrtype = ENR_NAMED_TUPLESTORE;
-	relation->md.enrtuples = rows->count;
+	relation->md.enrtuples = Max(rows->count, FEW_ROWS);
 	relation->reldata = rows->store;
 	register_ENR(env, relation);
 }
