@@ -179,4 +179,16 @@ typedef OpBtreeInterpretation DynComparison;
 #define dyn_ended_transactions() (ShmemVariableCache->xactCompletionCount)
 #endif
 
+/* Into which indexes an updated row has to be entered: all or none, since 16 perhaps only those that summarize. */
+#if PG_VERSION_NUM >= 160000
+#include <access/tableam.h>
+typedef TU_UpdateIndexes DynIndexUpdate;
+#define dyn_index_any(update) ((update) != TU_None)
+#define dyn_index_wants(update, info) ((update) == TU_All || ((update) == TU_Summarizing && (info)->ii_Summarizing))
+#else
+typedef bool DynIndexUpdate;
+#define dyn_index_any(update) (update)
+#define dyn_index_wants(update, info) (update)
+#endif
+
 #endif							/* DYN_COMPAT_H */

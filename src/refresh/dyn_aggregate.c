@@ -12,8 +12,10 @@
  *		must be read again),
  *	 r: the groups to be read again, from the input's content,
  *	 f: the final state (u, where none is read again),
- * of which the delta is -old +new, and the state table takes f.  What is
- * touched is the delta, whatever the size of the groups.
+ * of which the delta is -old +new, and the state table takes f: u tells where
+ * the rows are, which are written without statements.  What is touched is the
+ * delta, whatever the size of the groups.  Where the groups are the rows of the
+ * dynamic table, u tells also where these are, and so does the delta.
  *
  * A group is read again where a signed sum cannot tell: min or max lost the last
  * row known to hold it, a numeric sum lost the last value known to set its scale, NaN or an
@@ -22,18 +24,27 @@
  */
 #include <postgres.h>
 
+#include <access/table.h>
+#include <access/xact.h>
 #include <catalog/pg_type.h>
 #include <executor/executor.h>
 #include <utils/builtins.h>
 #include <utils/lsyscache.h>
+#include <utils/snapmgr.h>
 
 #include "refresh/dyn_aggregate_internal.h"
+#include "refresh/dyn_bulk.h"
 
 static void take_input(DynGroups *groups);
 static void put_update(TupleTableSlot *slot, void *arg);
-static void store_state(DynGroups *groups, const char *final);
+static bool are_rows(const DynEvaluation *evaluation, const DynNode *node);
 static void check_group(DynGroups *groups, TupleTableSlot *slot);
-static DynRows *make_delta(DynGroups *groups, DynRows *final);
+static void check_row(DynGroups *groups, TupleTableSlot *slot, bool had);
+static DynRows *begin_delta(DynGroups *groups);
+static void finish_groups(DynGroups *groups, DynRows *final, DynRows *delta);
+static void write_groups(DynGroups *groups, DynRows *final, DynRows *delta, DynBulk *bulk);
+static void store_state(DynGroups *groups, DynBulk *bulk, TupleTableSlot *slot, bool has, Datum *values, bool *isnull);
+static int	output_at(DynGroups *groups, TupleTableSlot *slot, int j, char which);
 static bool outputs_changed(DynGroups *groups, TupleTableSlot *slot);
 static void put_output(DynGroups *groups, DynRows *delta, int64 weight, TupleTableSlot *slot, char which);
 static TupleDesc update_desc(DynNode *node, bool final);
@@ -49,6 +60,7 @@ dyn_aggregate_delta(DynEvaluation *evaluation, DynNode *node)
 
 	groups.names = dyn_sql_names("c", node->key);
 	groups.types = dyn_sql_types(node, node->key);
+	groups.placed = are_rows(evaluation, node);
 	take_input(&groups);
 
 	final = groups.rows = dyn_rows_begin(psprintf("u%d", node->no), update_desc(node, false), NULL);
@@ -81,10 +93,18 @@ dyn_aggregate_delta(DynEvaluation *evaluation, DynNode *node)
 		final = dyn_execute_rows(execution, psprintf("f%d", node->no), dyn_groups_final(&groups),
 								 update_desc(node, false), NULL);
 	}
-	delta = make_delta(&groups, final);
-	store_state(&groups, final->name);
+	delta = begin_delta(&groups);
+	finish_groups(&groups, final, delta);
 	dyn_rows_register(delta, execution->env);
 	return delta;
+}
+
+/* Are the groups the rows of the dynamic table, found by the same key, and may these be written by their places? */
+static bool
+are_rows(const DynEvaluation *evaluation, const DynNode *node)
+{
+	return node == evaluation->sql.plan->top && node->nkeys > 0 && evaluation->sink &&
+		equal(evaluation->sink->key, node->key);
 }
 
 /* Where the input is inlined, of the rows that it selects from no less is true. */
@@ -123,8 +143,9 @@ put_update(TupleTableSlot *slot, void *arg)
 	dyn_rows_put(groups->rows, slot);
 }
 
-static void
-group_contradicts(DynGroups *groups, TupleTableSlot *slot)
+/* The key of a group, in words. */
+static char *
+key_text(DynGroups *groups, TupleTableSlot *slot)
 {
 	StringInfoData key;
 
@@ -139,11 +160,30 @@ group_contradicts(DynGroups *groups, TupleTableSlot *slot)
 						 slot->tts_isnull[i] ? "null" :
 						 OidOutputFunctionCall(output, slot->tts_values[i]));
 	}
+	return key.data;
+}
+
+static void
+group_contradicts(DynGroups *groups, TupleTableSlot *slot)
+{
 	ereport(ERROR,
 			errcode(ERRCODE_DYN_STATE_DIVERGED),
 			errmsg("a group of dynamic table \"%s\" does not have the rows that its changes tell of",
 				   get_rel_name(groups->evaluation->relid)),
-			groups->node->nkeys > 0 ? errdetail("The group is (%s).", key.data) : 0);
+			groups->node->nkeys > 0 ? errdetail("The group is (%s).", key_text(groups, slot)) : 0);
+}
+
+/* The dynamic table has a row for each group that there was, and for no other. */
+static void
+check_row(DynGroups *groups, TupleTableSlot *slot, bool had)
+{
+	if (had != slot->tts_isnull[dyn_groups_shown(groups->node)])
+		return;
+	ereport(ERROR,
+			errcode(ERRCODE_DYN_STATE_DIVERGED),
+			errmsg(had ? "a refresh of %s would update rows that are not there" : "a refresh of %s would store a key twice",
+				   groups->evaluation->sink->name),
+			errdetail("The group is (%s).", key_text(groups, slot)));
 }
 
 /*
@@ -153,7 +193,7 @@ group_contradicts(DynGroups *groups, TupleTableSlot *slot)
 static void
 check_group(DynGroups *groups, TupleTableSlot *slot)
 {
-	int			column = groups->node->nkeys + 1;
+	int			column = dyn_groups_n(groups->node);
 	int64		n = DatumGetInt64(slot->tts_values[column++]);
 	ListCell   *lc;
 
@@ -174,31 +214,64 @@ check_group(DynGroups *groups, TupleTableSlot *slot)
 	}
 }
 
-/*
- * The delta, −old +new for each group whose output changed, and how the state
- * table changes.  No two of its rows are the same, as no two groups are.
- */
+/* For −old +new of each group whose output changes.  No two of its rows are the same, as no two groups are. */
 static DynRows *
-make_delta(DynGroups *groups, DynRows *final)
+begin_delta(DynGroups *groups)
 {
 	DynNode    *node = groups->node;
-	DynRows    *delta = dyn_rows_begin(psprintf("d%d", node->no), dyn_delta_desc(node->ncolumns, node->columns),
+	TupleDesc	desc = dyn_delta_desc(node->ncolumns, node->columns);
+	DynRows    *delta = dyn_rows_begin(psprintf("d%d", node->no), groups->placed ? dyn_placed_desc(desc) : desc,
 									   dyn_delta_identity(node->ncolumns, node->columns));
+
+	delta->placed = groups->placed;
+	return delta;
+}
+
+/* The delta and the state table get what f says. */
+static void
+finish_groups(DynGroups *groups, DynRows *final, DynRows *delta)
+{
+	DynEvaluation *evaluation = groups->evaluation;
+	MemoryContext caller = CurrentMemoryContext;
+	Relation	rel = table_open(dyn_stage_get(evaluation->relid, groups->node->no), RowExclusiveLock);
+
+	CommandCounterIncrement();
+	PushCopiedSnapshot(evaluation->execution.snapshot);
+	UpdateActiveSnapshotCommandId();
+	PG_TRY();
+	{
+		DynBulk    *bulk = dyn_bulk_begin(rel, true);
+
+		write_groups(groups, final, delta, bulk);
+		dyn_bulk_end(bulk);
+	}
+	PG_CATCH();
+	{
+		dyn_apply_rethrow(caller, evaluation->sql.stages[groups->node->no], NULL);
+	}
+	PG_END_TRY();
+	PopActiveSnapshot();
+	table_close(rel, NoLock);
+}
+
+static void
+write_groups(DynGroups *groups, DynRows *final, DynRows *delta, DynBulk *bulk)
+{
+	DynNode    *node = groups->node;
 	TupleTableSlot *slot = dyn_rows_slot(final);
+	int			natts = final->desc->natts;
+	Datum	   *values = palloc(sizeof(Datum) * natts);
+	bool	   *isnull = palloc(sizeof(bool) * natts);
 
 	while (dyn_rows_next(final, slot))
 	{
-		bool		had = DatumGetBool(slot->tts_values[node->nkeys]);
-		int64		n = DatumGetInt64(slot->tts_values[node->nkeys + 1]);
-		bool		has = n > 0 || (had && node->nkeys == 0);
+		bool		had = !slot->tts_isnull[dyn_groups_place(node)];
+		bool		has = DatumGetInt64(slot->tts_values[dyn_groups_n(node)]) > 0 || (had && node->nkeys == 0);
 
 		check_group(groups, slot);
-		if (had && has)
-			groups->kept++;
-		else if (had)
-			groups->gone++;
-		else if (has)
-			groups->made++;
+		if (groups->placed)
+			check_row(groups, slot, had);
+		store_state(groups, bulk, slot, has, values, isnull);
 		if (had && has && !outputs_changed(groups, slot))
 			continue;
 		if (had)
@@ -207,7 +280,37 @@ make_delta(DynGroups *groups, DynRows *final)
 			put_output(groups, delta, 1, slot, 'v');
 	}
 	ExecDropSingleTupleTableSlot(slot);
-	return delta;
+}
+
+/* The columns of the state table: keys, outputs, n and what the aggregates keep. */
+static void
+store_state(DynGroups *groups, DynBulk *bulk, TupleTableSlot *slot, bool has, Datum *values, bool *isnull)
+{
+	DynNode    *node = groups->node;
+	int			place = dyn_groups_place(node);
+	int			n = dyn_groups_n(node);
+	int			nkept = output_at(groups, slot, 1, 'o') - n;
+
+	if (!has)
+	{
+		if (!slot->tts_isnull[place])
+			(void) dyn_bulk_delete(bulk, (ItemPointer) DatumGetPointer(slot->tts_values[place]));
+		return;
+	}
+	for (int i = 1; i <= node->ncolumns; i++)
+	{
+		int			from = i <= node->nkeys ? i - 1 : output_at(groups, slot, i - node->nkeys, 'v');
+
+		values[i - 1] = slot->tts_values[from];
+		isnull[i - 1] = slot->tts_isnull[from];
+	}
+	memcpy(values + node->ncolumns, slot->tts_values + n, sizeof(Datum) * nkept);
+	memcpy(isnull + node->ncolumns, slot->tts_isnull + n, sizeof(bool) * nkept);
+	if (slot->tts_isnull[place])
+		dyn_bulk_insert(bulk, values, isnull, InvalidOid);
+	else
+		(void) dyn_bulk_update(bulk, (ItemPointer) DatumGetPointer(slot->tts_values[place]), values, isnull,
+							   InvalidOid, false);
 }
 
 /* In u and f the old and the new output of an aggregate stand side by side, before the last column. */
@@ -251,69 +354,14 @@ put_output(DynGroups *groups, DynRows *delta, int64 weight, TupleTableSlot *slot
 		values[i] = slot->tts_values[from];
 		isnull[i] = slot->tts_isnull[from];
 	}
+	if (groups->placed)
+	{
+		values[node->ncolumns + 1] = slot->tts_values[dyn_groups_shown(node)];
+		isnull[node->ncolumns + 1] = slot->tts_isnull[dyn_groups_shown(node)];
+	}
 	dyn_rows_put_values(delta, values, isnull);
 	pfree(values);
 	pfree(isnull);
-}
-
-/* Bring the state table up to date with f. */
-static void
-store_state(DynGroups *groups, const char *final)
-{
-	DynNode    *node = groups->node;
-	DynExecution *execution = &groups->evaluation->execution;
-	char	   *state = groups->evaluation->sql.stages[node->no];
-	char	   *not_null = dyn_sql_not_null("g", groups->names, groups->types);
-	StringInfoData set;
-	StringInfoData names;
-	StringInfoData values;
-	ListCell   *lc;
-
-	initStringInfo(&set);
-	initStringInfo(&names);
-	initStringInfo(&values);
-	for (int i = 1; i <= node->nkeys; i++)
-	{
-		appendStringInfo(&names, "c%d, ", i);
-		appendStringInfo(&values, "g.c%d, ", i);
-	}
-	appendStringInfoString(&set, "n = g.n");
-	appendStringInfoString(&names, "n");
-	appendStringInfoString(&values, "g.n");
-	foreach(lc, node->aggs)
-	{
-		DynAgg	   *agg = lfirst(lc);
-		int			j = foreach_current_index(lc) + 1;
-
-		appendStringInfo(&set, ", c%d = g.v%d", node->nkeys + j, j);
-		appendStringInfo(&names, ", c%d", node->nkeys + j);
-		appendStringInfo(&values, ", g.v%d", j);
-		for (const char *column = DYN_AGG_COLUMNS; *column; column++)
-			if (dyn_agg_keeps(agg, *column))
-			{
-				appendStringInfo(&set, ", %c%d = g.%c%d", *column, j, *column, j);
-				appendStringInfo(&names, ", %c%d", *column, j);
-				appendStringInfo(&values, ", g.%c%d", *column, j);
-			}
-	}
-	for (int nulls = 0; nulls <= (groups->nulls ? 1 : 0); nulls++)
-	{
-		char	   *match = psprintf("%s%s%s", dyn_sql_match("s", groups->names, "g", groups->names,
-															 groups->types, nulls),
-									 !groups->nulls ? "" : nulls ? " AND NOT " : " AND ",
-									 groups->nulls ? not_null : "");
-
-		if (groups->gone > 0)
-			dyn_execute(execution, psprintf("DELETE FROM %s s USING %s g WHERE %s AND g.had AND g.n = 0",
-											state, final, match), NULL, NULL);
-		if (groups->kept > 0)
-			dyn_execute(execution, psprintf("UPDATE %s s SET %s FROM %s g WHERE %s AND g.had%s",
-											state, set.data, final, match,
-											node->nkeys ? " AND g.n > 0" : ""), NULL, NULL);
-	}
-	if (groups->made > 0)
-		dyn_apply_insert(execution, psprintf("INSERT INTO %s (%s) SELECT %s FROM %s g WHERE NOT g.had AND g.n > 0",
-											 state, names.data, values.data, final), state, NULL);
 }
 
 /* ------------------------------------------------------------------------
@@ -326,7 +374,7 @@ static TupleDesc
 update_desc(DynNode *node, bool fill)
 {
 	TupleDesc	desc;
-	int			natts = node->nkeys + 1;
+	int			natts = node->nkeys + 1;	/* with n */
 	int			i = 0;
 	ListCell   *lc;
 
@@ -340,12 +388,15 @@ update_desc(DynNode *node, bool fill)
 		if (!fill)
 			natts++;
 	}
-	desc = CreateTemplateTupleDesc(natts + (fill ? 0 : 2));
+	desc = CreateTemplateTupleDesc(natts + (fill ? 0 : 3));
 	for (int k = 0; k < (fill ? node->ncolumns : node->nkeys); k++)
 		add_column(desc, &i, psprintf("c%d", k + 1), node->columns[k].type, node->columns[k].typmod,
 				   node->columns[k].collation);
 	if (!fill)
-		add_column(desc, &i, "had", BOOLOID, -1, InvalidOid);
+	{
+		add_column(desc, &i, "place", TIDOID, -1, InvalidOid);
+		add_column(desc, &i, "shown", TIDOID, -1, InvalidOid);
+	}
 	add_column(desc, &i, "n", INT8OID, -1, InvalidOid);
 	foreach(lc, node->aggs)
 	{

@@ -19,12 +19,15 @@ typedef struct DynGroups
 	bool		minus;			/* some goes, */
 	bool		repeated;		/* some of them several times */
 	bool	   *has_null;		/* by column of the input (from 1) */
+	bool		placed;			/* the groups are the rows of the dynamic table, whose places are looked up too */
 	DynRows    *rows;			/* where sinks put */
 	int64		reread;
-	int64		made;
-	int64		kept;
-	int64		gone;
 } DynGroups;
+
+/* In u and f, behind the keys: where the group's state is, where its row of the dynamic table is, how many rows it has. */
+#define dyn_groups_place(node) ((node)->nkeys)
+#define dyn_groups_shown(node) ((node)->nkeys + 1)
+#define dyn_groups_n(node) ((node)->nkeys + 2)
 
 #define dyn_group_output(node, j) (&(node)->columns[(node)->nkeys + (j) - 1])
 

@@ -26,7 +26,8 @@ static bool any_holders(DynNode *node);
 static bool minus_counts(DynNode *node);
 static void add_lost(StringInfo buf, DynAgg *agg, int j, int c, Oid type);
 static char *joined(DynGroups *groups, const char *select, const char *left, const char *right,
-					const char *kind);
+					const char *kind, bool placed);
+static char *shown_rows(DynGroups *groups, bool nulls);
 static char *sum_type(DynNode *node, DynAgg *agg);
 static char *output_text(DynAgg *agg, const char *rows, const char *values, const char *sum);
 static char *aggregate_text(DynEvaluation *evaluation, DynNode *node, DynAgg *agg);
@@ -162,7 +163,7 @@ group_source(DynGroups *groups)
 			appendStringInfo(&select, ", s.c%d AS e%d", node->nkeys + j, j);
 	}
 	return psprintf("(%s)", joined(groups, select.data, groups->delta,
-								   groups->evaluation->sql.stages[node->no], "LEFT JOIN"));
+								   groups->evaluation->sql.stages[node->no], "LEFT JOIN", false));
 }
 
 static char *
@@ -210,7 +211,7 @@ any_holders(DynNode *node)
 	return false;
 }
 
-/* SELECT keys, had, n, m<j>, s<j>, o<j> (old output), v<j> (new output), reread */
+/* SELECT keys, place, shown, n, m<j>, s<j>, o<j> (old output), v<j> (new output), reread */
 char *
 dyn_groups_update(DynGroups *groups)
 {
@@ -224,7 +225,8 @@ dyn_groups_update(DynGroups *groups)
 	appendStringInfoString(&reread, "false");
 	for (int i = 1; i <= node->nkeys; i++)
 		appendStringInfo(&select, "coalesce(s.c%d, g.c%d) AS c%d, ", i, i, i);
-	appendStringInfoString(&select, "s.n IS NOT NULL AS had, coalesce(s.n, 0) + g.n AS n");
+	appendStringInfo(&select, "s.ctid AS place, %s AS shown, coalesce(s.n, 0) + g.n AS n",
+					 groups->placed ? "t.ctid" : "NULL::pg_catalog.tid");
 	foreach(lc, node->aggs)
 	{
 		DynAgg	   *agg = lfirst(lc);
@@ -271,7 +273,7 @@ dyn_groups_update(DynGroups *groups)
 	}
 	appendStringInfo(&select, ", (%s) AS reread", reread.data);
 	return joined(groups, select.data, psprintf("(%s)", group_statement(groups)),
-				  groups->evaluation->sql.stages[node->no], "LEFT JOIN");
+				  groups->evaluation->sql.stages[node->no], "LEFT JOIN", groups->placed);
 }
 
 /*
@@ -306,7 +308,7 @@ dyn_groups_final(DynGroups *groups)
 	initStringInfo(&select);
 	for (int i = 1; i <= node->nkeys; i++)
 		appendStringInfo(&select, "g.c%d, ", i);
-	appendStringInfoString(&select, "g.had, CASE WHEN g.reread AND g.n <> coalesce(s.n, 0) THEN -1 ELSE g.n END AS n");
+	appendStringInfoString(&select, "g.place, g.shown, CASE WHEN g.reread AND g.n <> coalesce(s.n, 0) THEN -1 ELSE g.n END AS n");
 	foreach(lc, node->aggs)
 	{
 		DynAgg	   *agg = lfirst(lc);
@@ -328,27 +330,43 @@ dyn_groups_final(DynGroups *groups)
 						 output_text(agg, "s.n", psprintf("s.m%d", j), psprintf("s.s%d", j)), j, j);
 	}
 	appendStringInfoString(&select, ", g.reread");
-	return joined(groups, select.data, psprintf("u%d", node->no), psprintf("r%d", node->no), "LEFT JOIN");
+	return joined(groups, select.data, psprintf("u%d", node->no), psprintf("r%d", node->no), "LEFT JOIN", false);
 }
 
 /*
- * SELECT … FROM left g JOIN right s on the group's key.  Keys that hold NULLs
- * go by a branch of their own, as no index or hash serves their comparison.
+ * SELECT … FROM left g JOIN right s on the group's key, placed: LEFT JOIN the
+ * dynamic table t.  Keys that hold NULLs go by a branch of their own, as no index
+ * or hash serves their comparison.
  */
 static char *
-joined(DynGroups *groups, const char *select, const char *left, const char *right, const char *kind)
+joined(DynGroups *groups, const char *select, const char *left, const char *right, const char *kind, bool placed)
 {
 	char	   *not_null = dyn_sql_not_null("g", groups->names, groups->types);
-	char	   *plain = psprintf("SELECT %s FROM (SELECT * FROM %s g%s%s) g %s %s s ON %s",
+	char	   *plain = psprintf("SELECT %s FROM (SELECT * FROM %s g%s%s) g %s %s s ON %s%s",
 								 select, left, groups->nulls ? " WHERE " : "",
 								 groups->nulls ? not_null : "", kind, right,
-								 dyn_sql_match("g", groups->names, "s", groups->names, groups->types, false));
+								 dyn_sql_match("g", groups->names, "s", groups->names, groups->types, false),
+								 placed ? shown_rows(groups, false) : "");
 
 	if (!groups->nulls)
 		return plain;
-	return psprintf("%s UNION ALL SELECT %s FROM (SELECT * FROM %s g WHERE NOT %s) g %s %s s ON %s",
+	return psprintf("%s UNION ALL SELECT %s FROM (SELECT * FROM %s g WHERE NOT %s) g %s %s s ON %s%s",
 					plain, select, left, not_null, kind, right,
-					dyn_sql_match("g", groups->names, "s", groups->names, groups->types, true));
+					dyn_sql_match("g", groups->names, "s", groups->names, groups->types, true),
+					placed ? shown_rows(groups, true) : "");
+}
+
+static char *
+shown_rows(DynGroups *groups, bool nulls)
+{
+	DynSink    *sink = groups->evaluation->sink;
+	List	   *names = NIL;
+	ListCell   *lc;
+
+	foreach(lc, groups->node->key)
+		names = lappend(names, list_nth(sink->names, lfirst_int(lc) - 1));
+	return psprintf(" LEFT JOIN %s t ON %s", sink->name,
+					dyn_sql_match("g", groups->names, "t", names, groups->types, nulls));
 }
 
 /* ------------------------------------------------------------------------
@@ -426,9 +444,9 @@ dyn_groups_reread(DynGroups *groups, const char *content)
 	}
 	return psprintf("WITH filled AS MATERIALIZED (%s), counted AS (SELECT %s FROM (%s) h%s%s) %s",
 					fill, counts.data,
-					joined(groups, held.data, psprintf("(%s)", content), "filled", "JOIN"),
+					joined(groups, held.data, psprintf("(%s)", content), "filled", "JOIN", false),
 					node->nkeys ? " GROUP BY " : "", node->nkeys ? dyn_sql_columns(NULL, node->nkeys) : "",
-					joined(groups, columns.data, "filled", "counted", "JOIN"));
+					joined(groups, columns.data, "filled", "counted", "JOIN", false));
 }
 
 List *

@@ -10,9 +10,9 @@
  * a weight of −n removes n of those that are equal.
  *
  * The statements are ordinary DML: indexes, constraints and a user's triggers
- * see them as any other.  Where many of a table's rows change, and nobody but
- * its indexes has to see them, it is written without statements (dyn_bulk.c):
- * what would be an UPDATE counts as one still.
+ * see them as any other.  Where nobody but its indexes has to see them, and many
+ * of a table's rows change or it is known where they are, it is written without
+ * statements (dyn_bulk.c): what would be an UPDATE counts as one still.
  */
 #include <postgres.h>
 
@@ -55,6 +55,7 @@ typedef struct Written
 	DynRows    *updated;
 	DynCounts  *counts;
 	Oid			key_index;
+	bool		dense;			/* most rows of the table change */
 } Written;
 
 /* The parts of a delta with a key. */
@@ -74,11 +75,11 @@ static void apply_by_key(DynExecution *execution, DynSink *sink, DynRows *delta,
 static void apply_by_image(DynExecution *execution, DynSink *sink, DynRows *delta, DynCounts *counts);
 static int64 execute_keyed(DynExecution *execution, DynSink *sink, DynRows *rows,
 						   const char *before, const char *from, DynRowSink receive, void *arg);
+static bool is_dense(DynSink *sink, DynRows *delta);
 static void apply_in_bulk(DynExecution *execution, DynSink *sink, void (*work) (DynBulk *bulk, void *arg), void *arg);
 static void write_placed(DynBulk *bulk, void *arg);
 static void write_split(DynBulk *bulk, void *arg);
 static DynRows *find_places(DynExecution *execution, DynSink *sink, DynRows *rows);
-static void raise_violation(MemoryContext caller, const char *name, const char *index);
 static int64 insert_rows(DynExecution *execution, DynSink *sink, DynRows *rows);
 static char *matching_ctids(DynSink *sink, const char *rows);
 static void check_count(DynExecution *execution, DynSink *sink, DynRows *rows, const char *what,
@@ -93,9 +94,9 @@ dyn_apply(DynExecution *execution, DynSink *sink, DynRows *delta, DynCounts *cou
 {
 	if (delta->count == 0)
 		return;
-	if (delta->placed && dyn_apply_is_bulk(sink, delta))
+	if (delta->placed && dyn_apply_by_place(sink, delta->desc))
 	{
-		Written		written = {sink, delta, .counts = counts};
+		Written		written = {sink, delta, .counts = counts, .dense = is_dense(sink, delta)};
 
 		apply_in_bulk(execution, sink, write_placed, &written);
 		return;
@@ -137,7 +138,7 @@ apply_by_key(DynExecution *execution, DynSink *sink, DynRows *delta, DynCounts *
 				errmsg("a refresh of %s would store a key twice", sink->name));
 	split_delta(sink, delta, &split);
 
-	if (dyn_apply_is_bulk(sink, delta))
+	if (is_dense(sink, delta) && dyn_apply_by_place(sink, delta->desc))
 	{
 		Written		written = {sink, .split = &split, .counts = counts};
 
@@ -422,19 +423,32 @@ dyn_identity_stored(DynSink *sink, const char *alias)
  * ------------------------------------------------------------------------
  */
 bool
-dyn_apply_is_bulk(DynSink *sink, DynRows *delta)
+dyn_apply_by_place(DynSink *sink, TupleDesc desc)
 {
 	Relation	rel;
-	bool		bulk;
+	bool		can;
 
 	/* state tables have room in their pages for what is updated */
-	if (sink->index == NULL || delta->count < BULK_ROWS || sink->outlived != NIL)
+	if (sink->index == NULL || sink->outlived != NIL)
 		return false;
 	rel = table_open(sink->relid, NoLock);
-	bulk = delta->count / BULK_ROWS_PER_PAGE >= RelationGetNumberOfBlocks(rel) &&
-		dyn_bulk_can(rel) && dyn_bulk_fits(rel, delta->desc, 1);
+	can = dyn_bulk_can(rel) && dyn_bulk_fits(rel, desc, 1);
 	table_close(rel, NoLock);
-	return bulk;
+	return can;
+}
+
+static bool
+is_dense(DynSink *sink, DynRows *delta)
+{
+	Relation	rel;
+	bool		dense;
+
+	if (delta->count < BULK_ROWS)
+		return false;
+	rel = table_open(sink->relid, NoLock);
+	dense = delta->count / BULK_ROWS_PER_PAGE >= RelationGetNumberOfBlocks(rel);
+	table_close(rel, NoLock);
+	return dense;
 }
 
 /* Where the stored rows are whose keys these have: rows of one column. */
@@ -476,14 +490,44 @@ apply_in_bulk(DynExecution *execution, DynSink *sink, void (*work) (DynBulk *bul
 	}
 	PG_CATCH();
 	{
-		raise_violation(caller, sink->name, sink->index);
+		dyn_apply_rethrow(caller, sink->name, sink->index);
 	}
 	PG_END_TRY();
 	PopActiveSnapshot();
 	table_close(rel, NoLock);
 }
 
-/* Of an updated row the key is that of a row that has just been taken away. */
+/*
+ * Rows in place of others of their key.  Where most rows of the table change,
+ * those for which their page has no room are taken away and stored elsewhere.
+ */
+static int64
+update_placed(DynBulk *bulk, Written *written, TupleTableSlot *slot)
+{
+	DynRows    *rows = written->rows;
+	int			place = rows->desc->natts - 1;
+	int64		updated = 0;
+
+	dyn_rows_rewind(rows);
+	while (rows->plus > 0 && dyn_rows_next(rows, slot))
+	{
+		ItemPointer at = (ItemPointer) DatumGetPointer(slot->tts_values[place]);
+
+		if (DatumGetInt64(slot->tts_values[0]) < 0 || slot->tts_isnull[place])
+			continue;
+		updated++;
+		if (dyn_bulk_update(bulk, at, slot->tts_values + 1, slot->tts_isnull + 1, written->key_index, written->dense))
+			continue;
+		(void) dyn_bulk_delete(bulk, at);
+		dyn_bulk_insert(bulk, slot->tts_values + 1, slot->tts_isnull + 1, written->key_index);
+	}
+	return updated;
+}
+
+/*
+ * Of an updated row the key is that of a row that has just been taken away.
+ * Where the user holds other columns unique too, all that goes goes first.
+ */
 static void
 write_placed(DynBulk *bulk, void *arg)
 {
@@ -491,21 +535,24 @@ write_placed(DynBulk *bulk, void *arg)
 	DynRows    *rows = written->rows;
 	TupleTableSlot *slot = dyn_rows_slot(rows);
 	int			place = rows->desc->natts - 1;
-	int64		updated = 0;
+	bool		in_place = written->sink->unique == NIL;
+	int64		updated = in_place ? update_placed(bulk, written, slot) : 0;
+	int64		done = updated;
 
 	dyn_rows_rewind(rows);
-	while (rows->minus > 0 && dyn_rows_next(rows, slot))
+	while (rows->minus > done && dyn_rows_next(rows, slot))
 		if (DatumGetInt64(slot->tts_values[0]) < 0)
 			(void) dyn_bulk_delete(bulk, (ItemPointer) DatumGetPointer(slot->tts_values[place]));
 	dyn_rows_rewind(rows);
-	while (rows->plus > 0 && dyn_rows_next(rows, slot))
-		if (DatumGetInt64(slot->tts_values[0]) > 0)
-		{
-			bool		update = !slot->tts_isnull[place];
+	while (rows->plus > done && dyn_rows_next(rows, slot))
+	{
+		bool		update = !slot->tts_isnull[place];
 
-			dyn_bulk_insert(bulk, slot->tts_values + 1, slot->tts_isnull + 1, update ? written->key_index : InvalidOid);
-			updated += update;
-		}
+		if (DatumGetInt64(slot->tts_values[0]) < 0 || (update && in_place))
+			continue;
+		dyn_bulk_insert(bulk, slot->tts_values + 1, slot->tts_isnull + 1, update ? written->key_index : InvalidOid);
+		updated += update;
+	}
 	ExecDropSingleTupleTableSlot(slot);
 	written->counts->updated += updated;
 	written->counts->deleted += rows->minus - updated;
@@ -582,7 +629,7 @@ dyn_apply_insert(DynExecution *execution, const char *statement, const char *nam
 	}
 	PG_CATCH();
 	{
-		raise_violation(caller, name, index);
+		dyn_apply_rethrow(caller, name, index);
 	}
 	PG_END_TRY();
 	return inserted;
@@ -593,8 +640,8 @@ dyn_apply_insert(DynExecution *execution, const char *statement, const char *nam
  * means that the rows stored do not fit the changes; one of any other index is
  * its owner's affair.
  */
-static void
-raise_violation(MemoryContext caller, const char *name, const char *index)
+void
+dyn_apply_rethrow(MemoryContext caller, const char *name, const char *index)
 {
 	ErrorData  *error;
 

@@ -35,8 +35,8 @@ typedef struct DynCounts
  */
 extern void dyn_apply(DynExecution *execution, DynSink *sink, DynRows *delta, DynCounts *counts);
 
-/* Would it be written without statements?  Rows that know their places then need no index to be found by. */
-extern bool dyn_apply_is_bulk(DynSink *sink, DynRows *delta);
+/* Are rows with these columns that know their places written without statements?  They need no index to be found by. */
+extern bool dyn_apply_by_place(DynSink *sink, TupleDesc desc);
 
 /*
  * Run an INSERT into a table of ours, of this name.  Raises the same error
@@ -44,6 +44,12 @@ extern bool dyn_apply_is_bulk(DynSink *sink, DynRows *delta);
  */
 extern int64 dyn_apply_insert(DynExecution *execution, const char *statement,
 							  const char *name, const char *index);
+
+/*
+ * Raise what was caught while a table of this name was written: in place of a
+ * violation of its unique index, in the caller's memory, that error.
+ */
+extern void dyn_apply_rethrow(MemoryContext caller, const char *name, const char *index);
 
 /* The rows as stored that the minus rows of a delta name, with w = −1. */
 extern DynRows *dyn_apply_stored(DynExecution *execution, DynSink *sink, DynRows *delta);

@@ -1,10 +1,11 @@
 /*
  * dyn_bulk.c
- *	  Many rows of a table taken away and stored, not by statements.
+ *	  Rows of a table taken away, stored and put in place of others, not by statements.
  *
  * As COPY does it: rows are written a page at a time, and entered in the
  * indexes one by one.  Where most rows of a table change that takes half of
- * what an UPDATE takes, whose new rows find no room beside the old ones.
+ * what an UPDATE takes, whose new rows find no room beside the old ones; where
+ * they find it they are stored there, without entries in indexes.
  * Readers notice as little of it as of statements.
  *
  * A table that would have more done with a row (a user's triggers and
@@ -19,9 +20,11 @@
 #include <catalog/index.h>
 #include <executor/executor.h>
 #include <miscadmin.h>
+#include <storage/bufmgr.h>
 #include <utils/snapmgr.h>
 
 #include "capture/dyn_capture.h"
+#include "compat/dyn_compat.h"
 #include "refresh/dyn_bulk.h"
 
 /* So many rows, or bytes of them, are written at a time. */
@@ -41,10 +44,15 @@ struct DynBulk
 	Oid			key_index[BATCH_ROWS];
 	int			nbatch;
 	Size		bytes;
+	TupleTableSlot *updated;	/* a row in place of another */
 };
 
+static void lost(void);
+static void fill(DynBulk *bulk, TupleTableSlot *slot, Datum *values, bool *isnull);
+static void replace(DynBulk *bulk, ItemPointer place, Oid key_index);
+static bool has_room(Relation rel, ItemPointer place, Size size);
 static void flush(DynBulk *bulk);
-static void enter(DynBulk *bulk, TupleTableSlot *slot, Oid key_index);
+static void enter(DynBulk *bulk, TupleTableSlot *slot, Oid key_index, const DynIndexUpdate *update);
 
 bool
 dyn_bulk_can(Relation rel)
@@ -122,23 +130,83 @@ dyn_bulk_delete(DynBulk *bulk, ItemPointer place)
 	}
 	PG_END_TRY();
 	if (result != TM_Ok && result != TM_SelfModified)
-		ereport(ERROR,
-				errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-				errmsg("could not serialize access due to concurrent update"));
+		lost();
 	return result == TM_Ok;
 }
 
-void
-dyn_bulk_insert(DynBulk *bulk, Datum *values, bool *isnull, Oid key_index)
+static void
+lost(void)
+{
+	ereport(ERROR,
+			errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+			errmsg("could not serialize access due to concurrent update"));
+}
+
+bool
+dyn_bulk_update(DynBulk *bulk, ItemPointer place, Datum *values, bool *isnull, Oid key_index, bool beside)
 {
 	MemoryContext old = MemoryContextSwitchTo(bulk->context);
-	TupleTableSlot *slot = bulk->batch[bulk->nbatch];
+	bool		fits;
+
+	CHECK_FOR_INTERRUPTS();
+	if (bulk->updated == NULL)
+		bulk->updated = table_slot_create(bulk->rel, NULL);
+	fill(bulk, bulk->updated, values, isnull);
+	MemoryContextSwitchTo(GetPerTupleMemoryContext(bulk->estate));
+	fits = !beside || has_room(bulk->rel, place, ExecFetchSlotHeapTuple(bulk->updated, false, NULL)->t_len);
+	if (fits)
+		replace(bulk, place, key_index);
+	MemoryContextSwitchTo(old);
+	ResetPerTupleExprContext(bulk->estate);
+	ExecClearTuple(bulk->updated);
+	return fits;
+}
+
+/* By the row in bulk->updated. */
+static void
+replace(DynBulk *bulk, ItemPointer place, Oid key_index)
+{
+	TM_FailureData failure;
+	LockTupleMode lock;
+	DynIndexUpdate update;
+	volatile TM_Result result = TM_Ok;
+
+	dyn_origin_mark();
+	PG_TRY();
+	{
+		result = table_tuple_update(bulk->rel, place, bulk->updated, GetCurrentCommandId(true), GetActiveSnapshot(),
+									InvalidSnapshot, true, &failure, &lock, &update);
+		if (result == TM_Ok && bulk->indexed)
+			enter(bulk, bulk->updated, key_index, &update);
+	}
+	PG_FINALLY();
+	{
+		dyn_origin_unmark();
+	}
+	PG_END_TRY();
+	if (result != TM_Ok)
+		lost();
+}
+
+static bool
+has_room(Relation rel, ItemPointer place, Size size)
+{
+	Buffer		buffer = ReadBuffer(rel, ItemPointerGetBlockNumber(place));
+	Size		room;
+
+	LockBuffer(buffer, BUFFER_LOCK_SHARE);
+	room = PageGetHeapFreeSpace(BufferGetPage(buffer));
+	UnlockReleaseBuffer(buffer);
+	return MAXALIGN(size) <= room;
+}
+
+/* Make a row of the values, of its own memory. */
+static void
+fill(DynBulk *bulk, TupleTableSlot *slot, Datum *values, bool *isnull)
+{
 	TupleDesc	desc = RelationGetDescr(bulk->rel);
 	int			next = 0;
 
-	CHECK_FOR_INTERRUPTS();
-	if (slot == NULL)
-		slot = bulk->batch[bulk->nbatch] = table_slot_create(bulk->rel, NULL);
 	for (int i = 0; i < desc->natts; i++)
 	{
 		bool		dropped = TupleDescAttr(desc, i)->attisdropped;
@@ -149,6 +217,18 @@ dyn_bulk_insert(DynBulk *bulk, Datum *values, bool *isnull, Oid key_index)
 	}
 	ExecStoreVirtualTuple(slot);
 	ExecMaterializeSlot(slot);
+}
+
+void
+dyn_bulk_insert(DynBulk *bulk, Datum *values, bool *isnull, Oid key_index)
+{
+	MemoryContext old = MemoryContextSwitchTo(bulk->context);
+	TupleTableSlot *slot = bulk->batch[bulk->nbatch];
+
+	CHECK_FOR_INTERRUPTS();
+	if (slot == NULL)
+		slot = bulk->batch[bulk->nbatch] = table_slot_create(bulk->rel, NULL);
+	fill(bulk, slot, values, isnull);
 	bulk->bytes += ExecFetchSlotHeapTuple(slot, false, NULL)->t_len;
 	bulk->key_index[bulk->nbatch++] = key_index;
 	MemoryContextSwitchTo(old);
@@ -166,7 +246,7 @@ flush(DynBulk *bulk)
 	{
 		table_multi_insert(bulk->rel, bulk->batch, bulk->nbatch, GetCurrentCommandId(true), 0, bulk->state);
 		for (int i = 0; bulk->indexed && i < bulk->nbatch; i++)
-			enter(bulk, bulk->batch[i], bulk->key_index[i]);
+			enter(bulk, bulk->batch[i], bulk->key_index[i], NULL);
 	}
 	PG_FINALLY();
 	{
@@ -181,10 +261,12 @@ flush(DynBulk *bulk)
 	bulk->bytes = 0;
 }
 
-/* Enter a row in the indexes. */
+/* Enter a row in the indexes; update: in those that the change of a row asks for. */
 static void
-enter(DynBulk *bulk, TupleTableSlot *slot, Oid key_index)
+enter(DynBulk *bulk, TupleTableSlot *slot, Oid key_index, const DynIndexUpdate *update)
 {
+	if (update && !dyn_index_any(*update))
+		return;
 	GetPerTupleExprContext(bulk->estate)->ecxt_scantuple = slot;
 	for (int i = 0; i < bulk->result->ri_NumIndices; i++)
 	{
@@ -194,7 +276,7 @@ enter(DynBulk *bulk, TupleTableSlot *slot, Oid key_index)
 		Datum		values[INDEX_MAX_KEYS];
 		bool		isnull[INDEX_MAX_KEYS];
 
-		if (!info->ii_ReadyForInserts)
+		if (!info->ii_ReadyForInserts || (update && !dyn_index_wants(*update, info)))
 			continue;
 		if (info->ii_Predicate != NIL)
 		{
@@ -210,7 +292,8 @@ enter(DynBulk *bulk, TupleTableSlot *slot, Oid key_index)
 		}
 		FormIndexDatum(info, slot, bulk->estate, values, isnull);
 		(void) index_insert(index, values, isnull, &slot->tts_tid, bulk->rel,
-							look ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO, false, info);
+							look ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO,
+							update && RelationGetRelid(index) == key_index, info);
 	}
 }
 
@@ -221,6 +304,8 @@ dyn_bulk_end(DynBulk *bulk)
 		flush(bulk);
 	for (int i = 0; i < BATCH_ROWS && bulk->batch[i]; i++)
 		ExecDropSingleTupleTableSlot(bulk->batch[i]);
+	if (bulk->updated)
+		ExecDropSingleTupleTableSlot(bulk->updated);
 	FreeBulkInsertState(bulk->state);
 	table_finish_bulk_insert(bulk->rel, 0);
 	if (bulk->indexed)

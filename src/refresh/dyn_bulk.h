@@ -1,6 +1,6 @@
 /*
  * dyn_bulk.h
- *	  Many rows of a table taken away and stored, not by statements.
+ *	  Rows of a table taken away, stored and put in place of others, not by statements.
  */
 #ifndef DYN_BULK_H
 #define DYN_BULK_H
@@ -30,6 +30,13 @@ extern bool dyn_bulk_delete(DynBulk *bulk, ItemPointer place);
  * known not to have the row's key, which saves looking; or InvalidOid.
  */
 extern void dyn_bulk_insert(DynBulk *bulk, Datum *values, bool *isnull, Oid key_index);
+
+/*
+ * Store a row in place of the one that is there, which has the same key.  beside:
+ * only where its page has room for it.  False: it has none, nothing was done.
+ * Raises an error where another transaction has changed the row.
+ */
+extern bool dyn_bulk_update(DynBulk *bulk, ItemPointer place, Datum *values, bool *isnull, Oid key_index, bool beside);
 
 /* The end of it: all is written. */
 extern void dyn_bulk_end(DynBulk *bulk);

@@ -19,6 +19,7 @@
 #include <utils/memutils.h>
 
 #include "refresh/dyn_difference.h"
+#include "refresh/dyn_evaluate.h"
 
 #define MAX_PARTS	128
 
@@ -68,10 +69,7 @@ dyn_difference_begin(TupleDesc columns, const bool *identity, List *key, uint64 
 	int			n = columns->natts;
 	ListCell   *lc;
 
-	difference->desc = CreateTemplateTupleDesc(n + 1);
-	for (int i = 1; i <= n; i++)
-		TupleDescCopyEntry(difference->desc, i, columns, i);
-	TupleDescInitEntry(difference->desc, n + 1, "place", TIDOID, -1, 0);
+	difference->desc = dyn_placed_desc(columns);
 	difference->identity = palloc0(sizeof(bool) * n);
 	memcpy(difference->identity, identity, sizeof(bool) * (n - 1));
 	difference->by_key = key != NIL;

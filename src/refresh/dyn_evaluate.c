@@ -410,6 +410,17 @@ dyn_delta_desc(int ncolumns, const DynColumn *columns)
 	return desc;
 }
 
+TupleDesc
+dyn_placed_desc(TupleDesc delta)
+{
+	TupleDesc	desc = CreateTemplateTupleDesc(delta->natts + 1);
+
+	for (int i = 1; i <= delta->natts; i++)
+		TupleDescCopyEntry(desc, i, delta, i);
+	TupleDescInitEntry(desc, delta->natts + 1, "place", TIDOID, -1, 0);
+	return desc;
+}
+
 bool *
 dyn_delta_identity(int ncolumns, const DynColumn *columns)
 {

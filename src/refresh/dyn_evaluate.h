@@ -16,6 +16,7 @@ typedef struct DynEvaluation
 	DynSql		sql;
 	DynExecution execution;
 	DynRows   **deltas;			/* by node number; NULL: not computed, empty */
+	DynSink    *sink;			/* of the dynamic table, where its rows may be written by their places; or NULL */
 	DynSink   **states;			/* by node number: state tables of staged nodes, but aggregates' */
 	DynSnapshot *since;			/* changes of base tables: visible in upto, not in since */
 	DynSnapshot *upto;
@@ -34,8 +35,9 @@ extern void dyn_evaluate(DynEvaluation *evaluation);
 /* The delta of one node, its inputs' being there. */
 extern void dyn_evaluate_node(DynEvaluation *evaluation, DynNode *node);
 
-/* the columns w, c1 .. of a node's delta, and which of them make identity */
+/* the columns w, c1 .. of a node's delta, the same with the place of the row, and which of them make identity */
 extern TupleDesc dyn_delta_desc(int ncolumns, const DynColumn *columns);
+extern TupleDesc dyn_placed_desc(TupleDesc delta);
 extern bool *dyn_delta_identity(int ncolumns, const DynColumn *columns);
 extern TupleDesc dyn_columns_desc(const char *prefix, List *columns);	/* of DynColumn * */
 

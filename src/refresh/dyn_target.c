@@ -528,6 +528,10 @@ refresh_incrementally(DynTarget *target)
 		evaluation->execution.late = dyn_choice_late;
 		evaluation->execution.planned_arg = &evaluation->choice;
 	}
+	/* of a frozen row the delta may tell what is not to be written */
+	if (target->frozen == NULL && *target->sink->index &&
+		dyn_apply_by_place(target->sink, dyn_delta_desc(target->ncolumns, target->columns)))
+		evaluation->sink = target->sink;
 	dyn_idle_reading(target);
 	dyn_evaluate(evaluation);
 	evaluation->execution.planned = NULL;

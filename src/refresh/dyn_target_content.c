@@ -214,7 +214,7 @@ apply_in_full(DynTarget *target, DynRows *delta, bool fill)
 	bool		find;
 
 	sink->key = key;
-	find = !fill && !(delta->placed && dyn_apply_is_bulk(sink, delta));
+	find = !fill && !(delta->placed && dyn_apply_by_place(sink, delta->desc));
 	if (find && !dyn_sink_has_index(sink))
 		sink->key = NIL;
 	if (find)

@@ -85,5 +85,17 @@ run('DELETE FROM s WHERE g = 2');
 is($out, 'REINITIALIZE', 'a group that is gone from the state');
 like($errors, qr/The group is \(2\)\./, 'is named');
 is(run(q{SELECT * FROM dyntable_verify('groups')}), '0|0', 'no row differs');
+run(q{DO $$ BEGIN EXECUTE (SELECT format('DELETE FROM %s WHERE c1 = 3', stage::regclass)
+	FROM dyntable.stage WHERE relid = 'groups'::regclass AND no > 0); END $$});
+($status, $out, $errors) = $node->psql('postgres', q{INSERT INTO s (id, g, v) VALUES (7001, 3, 1); SELECT action FROM dyntable_refresh('groups')});
+is($out, 'REINITIALIZE', 'a row whose group the state does not know');
+like($errors, qr/would store a key twice\nDETAIL:  The group is \(3\)\./, 'is named');
+is(run(q{SELECT * FROM dyntable_verify('groups')}), '0|0', 'no row differs');
+run(q{DO $$ BEGIN EXECUTE (SELECT format('UPDATE %s SET c1 = 99 WHERE c1 = 4', stage::regclass)
+	FROM dyntable.stage WHERE relid = 'groups'::regclass AND no > 0); END $$});
+($status, $out, $errors) = $node->psql('postgres', q{INSERT INTO s (id, g, v) VALUES (7002, 99, 1); SELECT action FROM dyntable_refresh('groups')});
+is($out, 'REINITIALIZE', 'a group in the state that has no row');
+like($errors, qr/would update rows that are not there\nDETAIL:  The group is \(99\)\./, 'is named');
+is(run(q{SELECT * FROM dyntable_verify('groups')}), '0|0', 'no row differs');
 $node->stop;
 done_testing();
