@@ -93,7 +93,8 @@ CALL catch_up('b_bag');
 CALL catch_up('b_inc');
 SELECT operation, count(*) FROM fired GROUP BY 1 ORDER BY 1;
 
--- some of everything, keys that move, NULLs in keys, values written otherwise
+-- some of everything, keys that move, NULLs in keys, values written otherwise; in memory that takes in no table
+SET maintenance_work_mem = '1MB';
 CALL in_full();
 CALL change('mixed', $$DELETE FROM item WHERE id % 7 = 0; UPDATE item SET amount = amount + 1.50, customer = nullif(customer + 1, 100) WHERE id % 7 < 5;
     INSERT INTO item SELECT 10000 + i, i % 1700, i % 90, 'new ' || i % 9 FROM generate_series(1, 3000) i;
@@ -102,6 +103,7 @@ SELECT * FROM last ORDER BY name;
 CALL catch_up('b_keyed');
 CALL catch_up('b_bag');
 CALL catch_up('b_inc');
+RESET maintenance_work_mem;
 
 -- values of a unique index of a user's change hands
 CALL in_full();
@@ -142,6 +144,17 @@ SELECT (count(*), sum(place)) = (:before_rows, :before_total) AS as_before FROM 
 DROP INDEX b_unique_place;
 CALL in_full();
 CALL change('on again', $$UPDATE item SET amount = amount + 1; UPDATE seat SET place = place + 1$$);
+
+-- stored rows in many parts
+SET maintenance_work_mem = '1MB';
+SET work_mem = '64kB';
+CALL in_full();
+UPDATE item SET amount = amount + 1, note = note || '.' WHERE id % 3 > 0;
+DELETE FROM item WHERE id % 19 = 0;
+SELECT name, action, rows_inserted AS ins, rows_updated AS upd, rows_deleted AS del FROM dyntable_refresh('b_keyed', 'b_bag', 'b_indexed') ORDER BY name;
+SELECT name, v.* FROM definition d, dyntable_verify(d.name::regclass) v WHERE name IN ('b_keyed', 'b_bag', 'b_indexed') ORDER BY name;
+RESET maintenance_work_mem;
+RESET work_mem;
 
 -- frozen rows stay, whatever the query says of them
 CREATE TABLE kept (id int PRIMARY KEY, day date, v int);

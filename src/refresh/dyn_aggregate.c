@@ -37,10 +37,13 @@
 
 static void take_input(DynGroups *groups);
 static void put_update(TupleTableSlot *slot, void *arg);
+/* Of fewer it does not pay to ask whether the delta may be brief. */
+#define MANY_GROUPS 200
+
 static bool are_rows(const DynEvaluation *evaluation, const DynNode *node);
 static void check_group(DynGroups *groups, TupleTableSlot *slot);
 static void check_row(DynGroups *groups, TupleTableSlot *slot, bool had);
-static DynRows *begin_delta(DynGroups *groups);
+static DynRows *begin_delta(DynGroups *groups, int64 ngroups);
 static void finish_groups(DynGroups *groups, DynRows *final, DynRows *delta);
 static void write_groups(DynGroups *groups, DynRows *final, DynRows *delta, DynBulk *bulk);
 static void store_state(DynGroups *groups, DynBulk *bulk, TupleTableSlot *slot, bool has, Datum *values, bool *isnull);
@@ -93,7 +96,7 @@ dyn_aggregate_delta(DynEvaluation *evaluation, DynNode *node)
 		final = dyn_execute_rows(execution, psprintf("f%d", node->no), dyn_groups_final(&groups),
 								 update_desc(node, false), NULL);
 	}
-	delta = begin_delta(&groups);
+	delta = begin_delta(&groups, final->count);
 	finish_groups(&groups, final, delta);
 	dyn_rows_register(delta, execution->env);
 	return delta;
@@ -216,7 +219,7 @@ check_group(DynGroups *groups, TupleTableSlot *slot)
 
 /* For −old +new of each group whose output changes.  No two of its rows are the same, as no two groups are. */
 static DynRows *
-begin_delta(DynGroups *groups)
+begin_delta(DynGroups *groups, int64 ngroups)
 {
 	DynNode    *node = groups->node;
 	TupleDesc	desc = dyn_delta_desc(node->ncolumns, node->columns);
@@ -224,6 +227,7 @@ begin_delta(DynGroups *groups)
 									   dyn_delta_identity(node->ncolumns, node->columns));
 
 	delta->placed = groups->placed;
+	delta->brief = groups->placed && ngroups >= MANY_GROUPS && dyn_apply_brief(groups->evaluation->sink, delta->desc);
 	return delta;
 }
 
@@ -274,7 +278,7 @@ write_groups(DynGroups *groups, DynRows *final, DynRows *delta, DynBulk *bulk)
 		store_state(groups, bulk, slot, has, values, isnull);
 		if (had && has && !outputs_changed(groups, slot))
 			continue;
-		if (had)
+		if (had && !(has && delta->brief))
 			put_output(groups, delta, -1, slot, 'o');
 		if (has)
 			put_output(groups, delta, 1, slot, 'v');

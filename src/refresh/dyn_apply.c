@@ -30,6 +30,7 @@
 #include "query/dyn_sql.h"
 #include "refresh/dyn_apply.h"
 #include "refresh/dyn_bulk.h"
+#include "refresh/dyn_feed.h"
 #include "refresh/dyn_target.h"
 
 /* A table is written without statements when so many rows change, and so many for each of its pages. */
@@ -94,7 +95,7 @@ dyn_apply(DynExecution *execution, DynSink *sink, DynRows *delta, DynCounts *cou
 {
 	if (delta->count == 0)
 		return;
-	if (delta->placed && dyn_apply_by_place(sink, delta->desc))
+	if (delta->brief || (delta->placed && dyn_apply_by_place(sink, delta->desc)))
 	{
 		Written		written = {sink, delta, .counts = counts, .dense = is_dense(sink, delta)};
 
@@ -437,16 +438,25 @@ dyn_apply_by_place(DynSink *sink, TupleDesc desc)
 	return can;
 }
 
+/* Values of a user's unique index may change hands, so that all that goes has to go first. */
+bool
+dyn_apply_brief(DynSink *sink, TupleDesc desc)
+{
+	return sink->unique == NIL && !OidIsValid(dyn_stage_get(sink->relid, 0)) &&
+		!OidIsValid(dyn_stage_get(sink->relid, DYN_FEED_STAGE)) && dyn_apply_by_place(sink, desc);
+}
+
 static bool
 is_dense(DynSink *sink, DynRows *delta)
 {
+	int64		count = delta->count + (delta->brief ? delta->plus : 0);
 	Relation	rel;
 	bool		dense;
 
-	if (delta->count < BULK_ROWS)
+	if (count < BULK_ROWS)
 		return false;
 	rel = table_open(sink->relid, NoLock);
-	dense = delta->count / BULK_ROWS_PER_PAGE >= RelationGetNumberOfBlocks(rel);
+	dense = count / BULK_ROWS_PER_PAGE >= RelationGetNumberOfBlocks(rel);
 	table_close(rel, NoLock);
 	return dense;
 }
@@ -538,9 +548,10 @@ write_placed(DynBulk *bulk, void *arg)
 	bool		in_place = written->sink->unique == NIL;
 	int64		updated = in_place ? update_placed(bulk, written, slot) : 0;
 	int64		done = updated;
+	int64		replaced;
 
 	dyn_rows_rewind(rows);
-	while (rows->minus > done && dyn_rows_next(rows, slot))
+	while (rows->minus > (rows->brief ? 0 : done) && dyn_rows_next(rows, slot))
 		if (DatumGetInt64(slot->tts_values[0]) < 0)
 			(void) dyn_bulk_delete(bulk, (ItemPointer) DatumGetPointer(slot->tts_values[place]));
 	dyn_rows_rewind(rows);
@@ -554,8 +565,9 @@ write_placed(DynBulk *bulk, void *arg)
 		updated += update;
 	}
 	ExecDropSingleTupleTableSlot(slot);
+	replaced = rows->brief ? 0 : updated;
 	written->counts->updated += updated;
-	written->counts->deleted += rows->minus - updated;
+	written->counts->deleted += rows->minus - replaced;
 	written->counts->inserted += rows->plus - updated;
 }
 

@@ -38,6 +38,9 @@ extern void dyn_apply(DynExecution *execution, DynSink *sink, DynRows *delta, Dy
 /* Are rows with these columns that know their places written without statements?  They need no index to be found by. */
 extern bool dyn_apply_by_place(DynSink *sink, TupleDesc desc);
 
+/* May they also be brief (DynRows)?  Nobody reads them then but who writes the table. */
+extern bool dyn_apply_brief(DynSink *sink, TupleDesc desc);
+
 /*
  * Run an INSERT into a table of ours, of this name.  Raises the same error
  * where its unique index is violated (index: qualified name; NULL: any).

@@ -45,12 +45,14 @@ struct DynBulk
 	int			nbatch;
 	Size		bytes;
 	TupleTableSlot *updated;	/* a row in place of another */
+	BlockNumber block;			/* of the one before; */
+	Size		room;			/* what is left there */
 };
 
 static void lost(void);
 static void fill(DynBulk *bulk, TupleTableSlot *slot, Datum *values, bool *isnull);
 static void replace(DynBulk *bulk, ItemPointer place, Oid key_index);
-static bool has_room(Relation rel, ItemPointer place, Size size);
+static bool take_room(DynBulk *bulk, ItemPointer place, Size size);
 static void flush(DynBulk *bulk);
 static void enter(DynBulk *bulk, TupleTableSlot *slot, Oid key_index, const DynIndexUpdate *update);
 
@@ -100,6 +102,7 @@ dyn_bulk_begin(Relation rel, bool indexed)
 
 	bulk->rel = rel;
 	bulk->indexed = indexed;
+	bulk->block = InvalidBlockNumber;
 	bulk->context = CurrentMemoryContext;
 	bulk->estate = CreateExecutorState();
 	bulk->result = makeNode(ResultRelInfo);
@@ -153,7 +156,7 @@ dyn_bulk_update(DynBulk *bulk, ItemPointer place, Datum *values, bool *isnull, O
 		bulk->updated = table_slot_create(bulk->rel, NULL);
 	fill(bulk, bulk->updated, values, isnull);
 	MemoryContextSwitchTo(GetPerTupleMemoryContext(bulk->estate));
-	fits = !beside || has_room(bulk->rel, place, ExecFetchSlotHeapTuple(bulk->updated, false, NULL)->t_len);
+	fits = !beside || take_room(bulk, place, ExecFetchSlotHeapTuple(bulk->updated, false, NULL)->t_len);
 	if (fits)
 		replace(bulk, place, key_index);
 	MemoryContextSwitchTo(old);
@@ -188,16 +191,25 @@ replace(DynBulk *bulk, ItemPointer place, Oid key_index)
 		lost();
 }
 
+/* Is there room for a row of this size on the page?  Where that is wrong an update still finds a place. */
 static bool
-has_room(Relation rel, ItemPointer place, Size size)
+take_room(DynBulk *bulk, ItemPointer place, Size size)
 {
-	Buffer		buffer = ReadBuffer(rel, ItemPointerGetBlockNumber(place));
-	Size		room;
+	BlockNumber block = ItemPointerGetBlockNumber(place);
 
-	LockBuffer(buffer, BUFFER_LOCK_SHARE);
-	room = PageGetHeapFreeSpace(BufferGetPage(buffer));
-	UnlockReleaseBuffer(buffer);
-	return MAXALIGN(size) <= room;
+	if (block != bulk->block)
+	{
+		Buffer		buffer = ReadBuffer(bulk->rel, block);
+
+		LockBuffer(buffer, BUFFER_LOCK_SHARE);
+		bulk->room = PageGetHeapFreeSpace(BufferGetPage(buffer));
+		bulk->block = block;
+		UnlockReleaseBuffer(buffer);
+	}
+	if (MAXALIGN(size) > bulk->room)
+		return false;
+	bulk->room -= Min(MAXALIGN(size) + sizeof(ItemIdData), bulk->room);
+	return true;
 }
 
 /* Make a row of the values, of its own memory. */

@@ -5,8 +5,9 @@
  * A table of the stored rows, by their keys or images, in which each row of the
  * new content looks for its like.  What finds an equal row changes nothing; of
  * the others each stored row is told with its place in the table, so that
- * nobody has to look for it again.  Both are put into parts by a hash, so that
- * the table of a part stays within hash_mem.
+ * nobody has to look for it again.  Where the table of rows outgrows
+ * maintenance_work_mem, both are put into parts by a hash, so that the table of a
+ * part stays within hash_mem.
  */
 #include <postgres.h>
 
@@ -15,6 +16,7 @@
 #include <executor/executor.h>
 #include <executor/nodeHash.h>
 #include <miscadmin.h>
+#include <port/pg_bitutils.h>
 #include <utils/datum.h>
 #include <utils/memutils.h>
 
@@ -22,6 +24,9 @@
 #include "refresh/dyn_evaluate.h"
 
 #define MAX_PARTS	128
+
+/* How often it is asked whether the table has outgrown its memory. */
+#define ROWS_PER_CHECK	1024
 
 /* A stored row. */
 typedef struct Stored
@@ -41,29 +46,37 @@ struct DynDifference
 	bool	   *identity;		/* of all but w */
 	bool	   *paired;			/* the columns that pair rows, in the same way */
 	bool		by_key;
-	int			nparts;
+	bool		brief;			/* an addition stands for the retraction of what it replaces */
+	uint64		bytes;
+	int64		nstored;
+	int			nparts;			/* 0: all stored rows are in the table at once */
 	DynRows   **stored;			/* w: the hash */
 	DynRows   **content;
 	DynRows    *result;
 	Datum	   *values;
 	bool	   *isnull;
-	MemoryContext context;		/* a sink runs in the statement's */
-	TupleTableSlot *slot;
+	MemoryContext work;			/* of the table */
+	TupleTableSlot *slot;		/* the row that is looked at, */
+	TupleTableSlot *read;		/* as read from a part or entered, */
+	TupleTableSlot *given;		/* or as a statement gives it */
 	TupleTableSlot *other;
-	const DynPass *pass;
 	Stored	  **buckets;
+	uint32		nbuckets;
 	Stored	   *first;
 	Stored	   *last;
 };
 
-static void compare_pass(DynDifference *difference, DynRows *stored, DynRows *content);
-static void enter(DynDifference *difference);
+static uint64 row_hash(DynDifference *difference, Datum *values, bool *isnull);
+static void compare_pass(DynDifference *difference, const DynPass *pass, DynRows *stored, DynRows *content);
+static void begin_table(DynDifference *difference, uint32 nbuckets);
+static void tell_stored(DynDifference *difference);
+static void enter(DynDifference *difference, MinimalTuple tuple);
 static void look_up(DynDifference *difference);
 static bool same(DynDifference *difference, const bool *columns);
 static void put(DynDifference *difference, TupleTableSlot *slot, int64 weight, TupleTableSlot *place);
 
 DynDifference *
-dyn_difference_begin(TupleDesc columns, const bool *identity, List *key, uint64 bytes)
+dyn_difference_begin(const char *name, TupleDesc columns, const bool *identity, List *key, uint64 bytes, bool brief)
 {
 	DynDifference *difference = palloc0(sizeof(DynDifference));
 	int			n = columns->natts;
@@ -73,6 +86,7 @@ dyn_difference_begin(TupleDesc columns, const bool *identity, List *key, uint64 
 	difference->identity = palloc0(sizeof(bool) * n);
 	memcpy(difference->identity, identity, sizeof(bool) * (n - 1));
 	difference->by_key = key != NIL;
+	difference->brief = brief;
 	difference->paired = difference->identity;
 	if (key != NIL)
 	{
@@ -80,9 +94,26 @@ dyn_difference_begin(TupleDesc columns, const bool *identity, List *key, uint64 
 		foreach(lc, key)
 			difference->paired[lfirst_int(lc) - 1] = true;
 	}
+	difference->values = palloc0(sizeof(Datum) * (n + 1));
+	difference->isnull = palloc0(sizeof(bool) * (n + 1));
+	difference->work = AllocSetContextCreate(CurrentMemoryContext, "dyntable difference", ALLOCSET_DEFAULT_SIZES);
+	difference->result = dyn_rows_begin(name, difference->desc, difference->identity);
+	difference->result->placed = true;
+	difference->result->brief = brief;
+	difference->read = dyn_rows_slot(difference->result);
+	difference->other = dyn_rows_slot(difference->result);
+	difference->given = MakeSingleTupleTableSlot(difference->desc, &TTSOpsVirtual);
 
-	/* a small row takes about twice as much in a table of rows as on a page */
-	difference->nparts = Min(1 + bytes * 2 / get_hash_memory_limit(), MAX_PARTS);
+	difference->bytes = bytes;
+	begin_table(difference, pg_nextpower2_32(Max(1024, (uint32) Min(bytes, (uint64) maintenance_work_mem * 1024) / 64)));
+	return difference;
+}
+
+/* Begin parts.  A small row takes about twice as much in a table of rows as on a page. */
+static void
+begin_parts(DynDifference *difference)
+{
+	difference->nparts = Min(1 + difference->bytes * 2 / get_hash_memory_limit(), MAX_PARTS);
 	difference->stored = palloc(sizeof(DynRows *) * difference->nparts);
 	difference->content = palloc(sizeof(DynRows *) * difference->nparts);
 	for (int i = 0; i < difference->nparts; i++)
@@ -92,15 +123,11 @@ dyn_difference_begin(TupleDesc columns, const bool *identity, List *key, uint64 
 		difference->stored[i] = dyn_rows_begin_part("stored", difference->desc, kilobytes);
 		difference->content[i] = dyn_rows_begin_part("content", difference->desc, kilobytes);
 	}
-	difference->values = palloc0(sizeof(Datum) * (n + 1));
-	difference->isnull = palloc0(sizeof(bool) * (n + 1));
-	difference->context = CurrentMemoryContext;
-	return difference;
 }
 
-/* Put a row, which is in values, into its part, with its hash in the place of a weight. */
-static void
-put_in_part(DynDifference *difference, DynRows **parts)
+/* Of the columns behind w that pair rows. */
+static uint64
+row_hash(DynDifference *difference, Datum *values, bool *isnull)
 {
 	TupleDesc	desc = difference->desc;
 	uint64		hash = 0;
@@ -111,92 +138,166 @@ put_in_part(DynDifference *difference, DynRows **parts)
 			Form_pg_attribute att = TupleDescAttr(desc, i);
 
 			hash = hash * UINT64CONST(0x9e3779b97f4a7c15) +
-				dyn_image_hash(difference->values[i], difference->isnull[i], att->attbyval, att->attlen);
+				dyn_image_hash(values[i], isnull[i], att->attbyval, att->attlen);
 		}
-	difference->values[0] = Int64GetDatum((int64) hash);
-	dyn_rows_put_values(parts[((hash >> 32) & 0xffff) % difference->nparts], difference->values, difference->isnull);
+	return hash;
+}
+
+/* The row that a statement has given, with its hash in the place of a weight; place: its last column, or 0. */
+static TupleTableSlot *
+take(DynDifference *difference, const Datum *values, const bool *isnull, Datum place)
+{
+	TupleTableSlot *given = difference->given;
+	int			n = difference->desc->natts - 2;
+
+	ExecClearTuple(given);
+	memcpy(given->tts_values + 1, values, sizeof(Datum) * n);
+	memcpy(given->tts_isnull + 1, isnull, sizeof(bool) * n);
+	given->tts_values[0] = Int64GetDatum((int64) row_hash(difference, given->tts_values, given->tts_isnull));
+	given->tts_isnull[0] = false;
+	given->tts_values[n + 1] = place;
+	given->tts_isnull[n + 1] = place == 0;
+	return ExecStoreVirtualTuple(given);
+}
+
+static void
+put_in_part(DynDifference *difference, DynRows **parts, TupleTableSlot *row)
+{
+	uint64		hash = (uint64) DatumGetInt64(row->tts_values[0]);
+
+	dyn_rows_put_values(parts[((hash >> 32) & 0xffff) % difference->nparts], row->tts_values, row->tts_isnull);
+}
+
+/* Put the rows of the table into parts. */
+static void
+take_apart(DynDifference *difference)
+{
+	MemoryContext old = MemoryContextSwitchTo(GetMemoryChunkContext(difference));
+
+	begin_parts(difference);
+	for (Stored *entry = difference->first; entry; entry = entry->later)
+	{
+		ExecStoreMinimalTuple(entry->tuple, difference->read, false);
+		slot_getallattrs(difference->read);
+		put_in_part(difference, difference->stored, difference->read);
+	}
+	ExecClearTuple(difference->read);
+	ExecClearTuple(difference->other);
+	MemoryContextReset(difference->work);
+	MemoryContextSwitchTo(old);
 }
 
 void
 dyn_difference_stored(TupleTableSlot *slot, void *arg)
 {
 	DynDifference *difference = arg;
-	int			n = difference->desc->natts - 2;
+	TupleTableSlot *row;
+	MemoryContext old;
+	MinimalTuple tuple;
 
 	slot_getallattrs(slot);
-	memcpy(difference->values + 1, slot->tts_values + 1, sizeof(Datum) * n);
-	memcpy(difference->isnull + 1, slot->tts_isnull + 1, sizeof(bool) * n);
-	difference->values[n + 1] = slot->tts_values[0];
-	difference->isnull[n + 1] = false;
-	put_in_part(difference, difference->stored);
+	row = take(difference, slot->tts_values + 1, slot->tts_isnull + 1, slot->tts_values[0]);
+	if (difference->nparts > 0)
+	{
+		put_in_part(difference, difference->stored, row);
+		return;
+	}
+	old = MemoryContextSwitchTo(difference->work);
+	tuple = heap_form_minimal_tuple(difference->desc, row->tts_values, row->tts_isnull);
+	difference->slot = ExecStoreMinimalTuple(tuple, difference->read, false);
+	slot_getallattrs(difference->slot);
+	enter(difference, tuple);
+	MemoryContextSwitchTo(old);
+	if (++difference->nstored % ROWS_PER_CHECK == 0 &&
+		MemoryContextMemAllocated(difference->work, true) > (Size) maintenance_work_mem * 1024)
+		take_apart(difference);
 }
 
 void
 dyn_difference_content(TupleTableSlot *slot, void *arg)
 {
 	DynDifference *difference = arg;
-	int			n = difference->desc->natts - 2;
+	TupleTableSlot *row;
 
 	slot_getallattrs(slot);
-	memcpy(difference->values + 1, slot->tts_values, sizeof(Datum) * n);
-	memcpy(difference->isnull + 1, slot->tts_isnull, sizeof(bool) * n);
-	difference->isnull[n + 1] = true;
-	put_in_part(difference, difference->content);
+	row = take(difference, slot->tts_values, slot->tts_isnull, 0);
+	if (difference->nparts > 0)
+	{
+		put_in_part(difference, difference->content, row);
+		return;
+	}
+	difference->slot = row;
+	look_up(difference);
 }
 
 DynRows *
-dyn_difference_end(DynDifference *difference, const char *name)
+dyn_difference_end(DynDifference *difference)
 {
-	MemoryContext work = AllocSetContextCreate(CurrentMemoryContext, "dyntable difference", ALLOCSET_DEFAULT_SIZES);
-
-	difference->result = dyn_rows_begin(name, difference->desc, difference->identity);
-	difference->result->placed = true;
-	difference->slot = dyn_rows_slot(difference->result);
-	difference->other = dyn_rows_slot(difference->result);
+	if (difference->nparts == 0)
+		tell_stored(difference);
 	for (int i = 0; i < difference->nparts; i++)
 	{
 		DynPass		pass = dyn_rows_first_pass(difference->stored[i], difference->stored[i]->count);
 
-		difference->pass = &pass;
 		for (; pass.no < pass.npasses; pass.no++)
 		{
-			MemoryContext old = MemoryContextSwitchTo(work);
+			MemoryContext old = MemoryContextSwitchTo(difference->work);
 
-			compare_pass(difference, difference->stored[i], difference->content[i]);
+			compare_pass(difference, &pass, difference->stored[i], difference->content[i]);
 			MemoryContextSwitchTo(old);
-			MemoryContextReset(work);
+			MemoryContextReset(difference->work);
 		}
 		dyn_rows_end(difference->stored[i]);
 		dyn_rows_end(difference->content[i]);
 	}
-	ExecDropSingleTupleTableSlot(difference->slot);
+	ExecDropSingleTupleTableSlot(difference->read);
+	ExecDropSingleTupleTableSlot(difference->given);
 	ExecDropSingleTupleTableSlot(difference->other);
-	MemoryContextDelete(work);
+	MemoryContextDelete(difference->work);
 	return difference->result;
 }
 
-/* Rows go in the order of the table, as far as the parts allow: who takes them away goes through it once. */
 static void
-compare_pass(DynDifference *difference, DynRows *stored, DynRows *content)
+begin_table(DynDifference *difference, uint32 nbuckets)
 {
-	difference->buckets = palloc0(sizeof(Stored *) * difference->pass->nbuckets);
+	difference->buckets = MemoryContextAllocExtended(difference->work, sizeof(Stored *) * nbuckets,
+													 MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	difference->nbuckets = nbuckets;
 	difference->first = difference->last = NULL;
+}
+
+static void
+compare_pass(DynDifference *difference, const DynPass *pass, DynRows *stored, DynRows *content)
+{
+	TupleTableSlot *slot = difference->slot = difference->read;
+
+	begin_table(difference, pass->nbuckets);
 	dyn_rows_rewind(stored);
-	while (dyn_rows_next(stored, difference->slot))
-		if (dyn_rows_in_pass(difference->pass, (uint64) DatumGetInt64(difference->slot->tts_values[0])))
-			enter(difference);
+	while (dyn_rows_next(stored, slot))
+		if (dyn_rows_in_pass(pass, (uint64) DatumGetInt64(slot->tts_values[0])))
+			enter(difference, ExecCopySlotMinimalTuple(slot));
 	dyn_rows_rewind(content);
-	while (dyn_rows_next(content, difference->slot))
-		if (dyn_rows_in_pass(difference->pass, (uint64) DatumGetInt64(difference->slot->tts_values[0])))
+	while (dyn_rows_next(content, slot))
+		if (dyn_rows_in_pass(pass, (uint64) DatumGetInt64(slot->tts_values[0])))
 			look_up(difference);
+	tell_stored(difference);
+}
+
+/*
+ * What goes, when all of the content has looked.  Rows go in the order of the
+ * table, as far as the parts allow: who takes them away goes through it once.
+ */
+static void
+tell_stored(DynDifference *difference)
+{
 	for (Stored *entry = difference->first; entry; entry = entry->later)
-		if (!entry->same)
+		if (!entry->same && !(entry->taken && difference->brief))
 		{
 			ExecStoreMinimalTuple(entry->tuple, difference->other, false);
 			slot_getallattrs(difference->other);
 			put(difference, difference->other, -1, difference->other);
 		}
-	ExecClearTuple(difference->slot);
+	ExecClearTuple(difference->read);
 	ExecClearTuple(difference->other);
 }
 
@@ -204,7 +305,7 @@ compare_pass(DynDifference *difference, DynRows *stored, DynRows *content)
 static Stored *
 find(DynDifference *difference, uint64 hash)
 {
-	Stored	   *entry = difference->buckets[hash & (difference->pass->nbuckets - 1)];
+	Stored	   *entry = difference->buckets[hash & (difference->nbuckets - 1)];
 
 	for (; entry; entry = entry->next)
 	{
@@ -218,16 +319,16 @@ find(DynDifference *difference, uint64 hash)
 	return entry;
 }
 
-/* Enter the stored row in slot. */
+/* Enter the stored row in slot, which tuple is too. */
 static void
-enter(DynDifference *difference)
+enter(DynDifference *difference, MinimalTuple tuple)
 {
 	uint64		hash = (uint64) DatumGetInt64(difference->slot->tts_values[0]);
 	Stored	   *head = find(difference, hash);
 	Stored	   *entry = palloc0(sizeof(Stored));
 
 	entry->hash = hash;
-	entry->tuple = ExecCopySlotMinimalTuple(difference->slot);
+	entry->tuple = tuple;
 	if (head)
 	{
 		entry->like = head->like;
@@ -235,7 +336,7 @@ enter(DynDifference *difference)
 	}
 	else
 	{
-		Stored	  **bucket = &difference->buckets[hash & (difference->pass->nbuckets - 1)];
+		Stored	  **bucket = &difference->buckets[hash & (difference->nbuckets - 1)];
 
 		entry->next = *bucket;
 		*bucket = entry;

@@ -10,17 +10,18 @@
 typedef struct DynDifference DynDifference;
 
 /*
- * Begin one.  columns: the result's, w first (dyn_delta_desc); key: columns
+ * Begin one.  name, columns: the result's, w first (dyn_delta_desc); key: columns
  * (of int, from 1) by which rows are paired, NIL: their images; bytes: of what is
- * stored, about.
+ * stored, about; brief: the result is to be (DynRows).
  */
-extern DynDifference *dyn_difference_begin(TupleDesc columns, const bool *identity, List *key, uint64 bytes);
+extern DynDifference *dyn_difference_begin(const char *name, TupleDesc columns, const bool *identity, List *key,
+										   uint64 bytes, bool brief);
 
 /* Sinks of statements; arg: the DynDifference.  Stored rows begin with their ctid, and come first. */
 extern void dyn_difference_stored(TupleTableSlot *slot, void *arg);
 extern void dyn_difference_content(TupleTableSlot *slot, void *arg);
 
 /* The end of it: the delta, whose rows know their places (DynRows). */
-extern DynRows *dyn_difference_end(DynDifference *difference, const char *name);
+extern DynRows *dyn_difference_end(DynDifference *difference);
 
 #endif							/* DYN_DIFFERENCE_H */

@@ -37,6 +37,7 @@ typedef struct DynRows
 	 * several times.
 	 */
 	bool		placed;
+	bool		brief;			/* such an addition stands for the retraction too, which is left out */
 
 	HeapTuple  *statistics;		/* by column, from 0: what was asked for since they were registered */
 	MemoryContext context;		/* where they were begun */

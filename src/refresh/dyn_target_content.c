@@ -57,16 +57,16 @@ compare(DynTarget *target)
 {
 	DynExecution *execution = &target->evaluation.execution;
 	Relation	rel = table_open(target->table->relid, NoLock);
-	DynDifference *difference = dyn_difference_begin(dyn_delta_desc(target->ncolumns, target->columns),
-													 dyn_delta_identity(target->ncolumns, target->columns),
-													 full_key(target),
-													 (uint64) RelationGetNumberOfBlocks(rel) * BLCKSZ);
+	TupleDesc	desc = dyn_delta_desc(target->ncolumns, target->columns);
+	DynDifference *difference = dyn_difference_begin("x_full", desc, dyn_delta_identity(target->ncolumns, target->columns),
+													 full_key(target), (uint64) RelationGetNumberOfBlocks(rel) * BLCKSZ,
+													 target->frozen == NULL && dyn_apply_brief(target->sink, desc));
 
 	table_close(rel, NoLock);
 	dyn_execute(execution, stored_rows(target, psprintf("ctid, %s", dyn_sink_columns(target->sink))),
 				dyn_difference_stored, difference);
 	add_content(target, dyn_difference_content, difference);
-	return dyn_difference_end(difference, "x_full");
+	return dyn_difference_end(difference);
 }
 
 /* The same where the columns have yet to follow the query: rows then get other places. */
@@ -214,7 +214,7 @@ apply_in_full(DynTarget *target, DynRows *delta, bool fill)
 	bool		find;
 
 	sink->key = key;
-	find = !fill && !(delta->placed && dyn_apply_by_place(sink, delta->desc));
+	find = !fill && !(delta->placed && (delta->brief || dyn_apply_by_place(sink, delta->desc)));
 	if (find && !dyn_sink_has_index(sink))
 		sink->key = NIL;
 	if (find)
