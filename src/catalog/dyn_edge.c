@@ -287,12 +287,15 @@ dyn_stage_insert(Oid relid, int no, Oid stage)
 List *
 dyn_stages_of(Oid relid)
 {
-	static DynStatement select = {
-		"SELECT stage FROM dyntable.stage WHERE relid = $1 ORDER BY no", 1, {OIDOID}
-	};
-	Datum		values[] = {ObjectIdGetDatum(relid)};
+	static DynLookup select = {"stage_pkey", {"stage"}};
+	DynCall		call;
+	List	   *stages = NIL;
 
-	return dyn_spi_oids(&select, values);
+	dyn_lookup_begin(&call, &select, relid);
+	for (uint64 row = 0; row < call.nrows; row++)
+		stages = lappend_oid(stages, dyn_spi_oid(row, 1));
+	dyn_lookup_end(&call);
+	return stages;
 }
 
 /* A state table of more blocks is not read to count its rows. */

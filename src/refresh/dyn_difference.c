@@ -36,7 +36,7 @@ typedef struct Stored
 	bool		taken;			/* a row of the content has found it */
 	bool		same;			/* and is equal */
 	struct Stored *next;		/* in the bucket */
-	struct Stored *like;		/* of the same key or image */
+	struct Stored *like;		/* of the same image */
 	struct Stored *later;		/* in order of arrival */
 } Stored;
 
@@ -301,7 +301,7 @@ tell_stored(DynDifference *difference)
 	ExecClearTuple(difference->other);
 }
 
-/* The first entry of the key or image of the row in slot, or NULL. */
+/* The first entry of the image, or one of the key that no row has found yet, of the row in slot, or NULL. */
 static Stored *
 find(DynDifference *difference, uint64 hash)
 {
@@ -309,7 +309,7 @@ find(DynDifference *difference, uint64 hash)
 
 	for (; entry; entry = entry->next)
 	{
-		if (entry->hash != hash)
+		if (entry->hash != hash || (difference->by_key && entry->taken))
 			continue;
 		ExecStoreMinimalTuple(entry->tuple, difference->other, false);
 		slot_getallattrs(difference->other);
@@ -319,12 +319,12 @@ find(DynDifference *difference, uint64 hash)
 	return entry;
 }
 
-/* Enter the stored row in slot, which tuple is too. */
+/* Enter the stored row in slot, which tuple is too.  Of a key there are hardly several; of an image there may be any number. */
 static void
 enter(DynDifference *difference, MinimalTuple tuple)
 {
 	uint64		hash = (uint64) DatumGetInt64(difference->slot->tts_values[0]);
-	Stored	   *head = find(difference, hash);
+	Stored	   *head = difference->by_key ? NULL : find(difference, hash);
 	Stored	   *entry = palloc0(sizeof(Stored));
 
 	entry->hash = hash;
