@@ -203,7 +203,7 @@ dyn_difference_stored(TupleTableSlot *slot, void *arg)
 		return;
 	}
 	old = MemoryContextSwitchTo(difference->work);
-	tuple = heap_form_minimal_tuple(difference->desc, row->tts_values, row->tts_isnull);
+	tuple = ExecCopySlotMinimalTuple(row);
 	difference->slot = ExecStoreMinimalTuple(tuple, difference->read, false);
 	slot_getallattrs(difference->slot);
 	enter(difference, tuple);
