@@ -35,11 +35,11 @@
 #include "refresh/dyn_aggregate_internal.h"
 #include "refresh/dyn_bulk.h"
 
-static void take_input(DynGroups *groups);
-static void put_update(TupleTableSlot *slot, void *arg);
 /* Of fewer it does not pay to ask whether the delta may be brief. */
 #define MANY_GROUPS 200
 
+static void take_input(DynGroups *groups);
+static void put_update(TupleTableSlot *slot, void *arg);
 static bool are_rows(const DynEvaluation *evaluation, const DynNode *node);
 static void check_group(DynGroups *groups, TupleTableSlot *slot);
 static void check_row(DynGroups *groups, TupleTableSlot *slot, bool had);
@@ -217,7 +217,10 @@ check_group(DynGroups *groups, TupleTableSlot *slot)
 	}
 }
 
-/* For −old +new of each group whose output changes.  No two of its rows are the same, as no two groups are. */
+/*
+ * For −old +new of each group whose output changes, or +new alone where that says
+ * as much.  No two of its rows are the same, as no two groups are.
+ */
 static DynRows *
 begin_delta(DynGroups *groups, int64 ngroups)
 {

@@ -621,18 +621,11 @@ write_split(DynBulk *bulk, void *arg)
 static int64
 insert_rows(DynExecution *execution, DynSink *sink, DynRows *rows)
 {
-	return dyn_apply_insert(execution,
-							psprintf("INSERT INTO %s (%s) SELECT %s FROM %s d%s%s", sink->name, dyn_sink_columns(sink),
+	MemoryContext caller = CurrentMemoryContext;
+	char	   *statement = psprintf("INSERT INTO %s (%s) SELECT %s FROM %s d%s%s", sink->name, dyn_sink_columns(sink),
 									 dyn_sql_columns("d", list_length(sink->names)), rows->name,
 									 rows->repeated ? ", LATERAL pg_catalog.generate_series(1, d.w)" : "",
-									 rows->minus ? " WHERE d.w > 0" : ""),
-							sink->name, sink->index);
-}
-
-int64
-dyn_apply_insert(DynExecution *execution, const char *statement, const char *name, const char *index)
-{
-	MemoryContext caller = CurrentMemoryContext;
+									 rows->minus ? " WHERE d.w > 0" : "");
 	volatile int64 inserted = 0;
 
 	PG_TRY();
@@ -641,7 +634,7 @@ dyn_apply_insert(DynExecution *execution, const char *statement, const char *nam
 	}
 	PG_CATCH();
 	{
-		dyn_apply_rethrow(caller, name, index);
+		dyn_apply_rethrow(caller, sink->name, sink->index);
 	}
 	PG_END_TRY();
 	return inserted;

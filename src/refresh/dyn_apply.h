@@ -42,13 +42,6 @@ extern bool dyn_apply_by_place(DynSink *sink, TupleDesc desc);
 extern bool dyn_apply_brief(DynSink *sink, TupleDesc desc);
 
 /*
- * Run an INSERT into a table of ours, of this name.  Raises the same error
- * where its unique index is violated (index: qualified name; NULL: any).
- */
-extern int64 dyn_apply_insert(DynExecution *execution, const char *statement,
-							  const char *name, const char *index);
-
-/*
  * Raise what was caught while a table of this name was written: in place of a
  * violation of its unique index, in the caller's memory, that error.
  */
