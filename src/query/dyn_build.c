@@ -68,6 +68,7 @@ dyn_plan_build(Query *query, List *sources, DynRefusal *refusal)
 	dyn_plan_prune(plan->top);
 	number_nodes(plan, plan->top);
 	dyn_plan_loosen(plan);
+	dyn_plan_sift(plan);
 	return narrow_enough(&ctx) ? plan : NULL;
 }
 

@@ -115,6 +115,7 @@ typedef struct DynNode
 	bool		dynamic;		/* the relation is a dynamic table */
 	bool		inherits;		/* print without ONLY */
 	List	   *attnums;		/* of int, the columns in order */
+	List	   *sift;			/* conditions over its own columns (as varno 1): changes of other rows are of use to nobody */
 
 	/*
 	 * CONSTANT, APPLY: the query for the rows, which reads no table.  In APPLY its
@@ -216,6 +217,9 @@ extern void dyn_node_derive_scales(DynNode *node);
 
 /* dyn_loose.c: fills in loose, faithful and inlined of all nodes. */
 extern void dyn_plan_loosen(DynPlan *plan);
+
+/* dyn_sift.c: fills in sift of all scans. */
+extern void dyn_plan_sift(DynPlan *plan);
 
 /* Do sums over its delta tell all that becomes of an AGGREGATE's groups (but for values that are no numbers)? */
 extern bool dyn_node_only_sums(DynNode *node);

@@ -14,11 +14,14 @@
 #include <catalog/pg_type.h>
 #include <executor/executor.h>
 #include <miscadmin.h>
+#include <nodes/makefuncs.h>
 #include <nodes/nodeFuncs.h>
+#include <optimizer/optimizer.h>
 #include <utils/lsyscache.h>
 
 #include "capture/dyn_capture.h"
 #include "query/dyn_sql.h"
+#include "query/dyn_vars.h"
 #include "refresh/dyn_own_log.h"
 #include "refresh/dyn_phases.h"
 
@@ -28,8 +31,11 @@ typedef struct LogReading
 	AttrNumber *attnums;		/* by column: attribute of the log */
 	TupleDesc	log_desc;		/* of the last row */
 	bool		readable;		/* its columns are there, of the types that are read */
-	Datum	   *values;
-	bool	   *isnull;
+	AttrNumber	last;			/* of them the one that stands furthest behind */
+	TupleTableSlot *row;		/* the change as a row of the delta */
+	ExprState  *sift;			/* NULL: all are of use */
+	ExprContext *context;
+	uint64		left_out;		/* hashes of what was of none, added up with their weights */
 	List	   *columns;		/* of the source, that are read */
 	DynChoice  *choice;
 	TupleTableSlot *held;		/* a row that goes, until the one after it is known; NULL: none was yet */
@@ -51,6 +57,9 @@ static DynRows *select_delta(DynEvaluation *evaluation, DynNode *node);
 static DynRows *rows_between(DynEvaluation *evaluation, DynNode *node, const DynStep *step, const char *statement);
 static DynColumn *step_columns(const DynStep *step);
 static DynRows *scan_delta(DynEvaluation *evaluation, DynNode *node);
+static void begin_sifting(LogReading *reading, DynNode *node);
+static bool is_of_use(LogReading *reading);
+static void end_reading(LogReading *reading);
 static void read_change(TupleTableSlot *slot, int weight, void *arg);
 static void put_change(LogReading *reading, TupleTableSlot *slot, int weight);
 static void end_holding(LogReading *reading);
@@ -262,17 +271,67 @@ scan_delta(DynEvaluation *evaluation, DynNode *node)
 	reading.columns = node->attnums;
 	reading.choice = &evaluation->choice;
 	reading.attnums = palloc(sizeof(AttrNumber) * node->ncolumns);
-	reading.values = palloc(sizeof(Datum) * reading.rows->desc->natts);
-	reading.isnull = palloc(sizeof(bool) * reading.rows->desc->natts);
+	reading.row = MakeSingleTupleTableSlot(reading.rows->desc, &TTSOpsVirtual);
 	foreach(lc, node->attnums)
-		reading.attnums[foreach_current_index(lc)] = dyn_changelog_attnum(source, lfirst_int(lc));
+	{
+		AttrNumber	attnum = dyn_changelog_attnum(source, lfirst_int(lc));
+
+		reading.attnums[foreach_current_index(lc)] = attnum;
+		reading.last = Max(reading.last, attnum);
+	}
+	begin_sifting(&reading, node);
 	if (dyn_changelog_scan(source, evaluation->since, evaluation->upto, read_change, &reading))
 		evaluation->exhausted = list_append_unique_oid(evaluation->exhausted, node->relid);
 	end_holding(&reading);
+	end_reading(&reading);
 	if (reading.event)
 		evaluation->reinit_reason = psprintf("a source was truncated or changed in a way that leaves no delta");
 	finish_delta(evaluation, node, reading.rows);
 	return reading.rows;
+}
+
+/* The conditions, over rows in which the weight stands first. */
+static Node *
+behind_weight(Var *var, void *arg)
+{
+	return (Node *) makeVar(1, var->varattno + 1, var->vartype, var->vartypmod, var->varcollid, 0);
+}
+
+static void
+begin_sifting(LogReading *reading, DynNode *node)
+{
+	List	   *conditions = NIL;
+	ListCell   *lc;
+
+	if (node->sift == NIL)
+		return;
+	foreach(lc, node->sift)
+		conditions = lappend(conditions, expression_planner((Expr *) dyn_vars_map(lfirst(lc), behind_weight, NULL)));
+	reading->sift = ExecInitQual(conditions, NULL);
+	reading->context = CreateStandaloneExprContext();
+}
+
+static bool
+is_of_use(LogReading *reading)
+{
+	if (reading->sift == NULL)
+		return true;
+	ResetExprContext(reading->context);
+	reading->context->ecxt_scantuple = reading->row;
+	return ExecQual(reading->sift, reading->context);
+}
+
+/* What came and went meanwhile is no change: then the hashes make up for each other. */
+static void
+end_reading(LogReading *reading)
+{
+	DynRows    *rows = reading->rows;
+
+	if (reading->left_out == 0 && rows->useless_plus == rows->useless_minus)
+		rows->useless_plus = rows->useless_minus = 0;
+	if (reading->context)
+		FreeExprContext(reading->context, true);
+	ExecDropSingleTupleTableSlot(reading->row);
 }
 
 /*
@@ -329,7 +388,7 @@ is_held(const LogReading *reading, TupleTableSlot *slot)
 {
 	if (reading->held == NULL || TTS_EMPTY(reading->held))
 		return false;
-	slot_getallattrs(reading->held);
+	slot_getsomeattrs(reading->held, reading->last);
 	for (int i = 1; i < reading->rows->desc->natts; i++)
 	{
 		int			attribute = reading->attnums[i - 1] - 1;
@@ -362,7 +421,7 @@ read_change(TupleTableSlot *slot, int weight, void *arg)
 	reading->event |= !reading->readable;
 	if (reading->event)
 		return;
-	slot_getallattrs(slot);
+	slot_getsomeattrs(slot, reading->last);
 	if (weight > 0 && is_held(reading, slot))
 	{
 		ExecClearTuple(reading->held);
@@ -378,17 +437,30 @@ read_change(TupleTableSlot *slot, int weight, void *arg)
 static void
 put_change(LogReading *reading, TupleTableSlot *slot, int weight)
 {
-	slot_getallattrs(slot);
-	reading->values[0] = Int64GetDatum(weight);
-	reading->isnull[0] = false;
+	TupleTableSlot *row = reading->row;
+
+	slot_getsomeattrs(slot, reading->last);
+	ExecClearTuple(row);
+	row->tts_values[0] = Int64GetDatum(weight);
+	row->tts_isnull[0] = false;
 	for (int i = 1; i < reading->rows->desc->natts; i++)
 	{
 		int			attribute = reading->attnums[i - 1] - 1;
 
-		reading->values[i] = slot->tts_values[attribute];
-		reading->isnull[i] = slot->tts_isnull[attribute];
+		row->tts_values[i] = slot->tts_values[attribute];
+		row->tts_isnull[i] = slot->tts_isnull[attribute];
 	}
-	dyn_rows_put_values(reading->rows, reading->values, reading->isnull);
+	ExecStoreVirtualTuple(row);
+	if (is_of_use(reading))
+		dyn_rows_put_values(reading->rows, row->tts_values, row->tts_isnull);
+	else
+	{
+		reading->left_out += weight * dyn_rows_hash(reading->rows, row);
+		if (weight > 0)
+			reading->rows->useless_plus++;
+		else
+			reading->rows->useless_minus++;
+	}
 	dyn_choice_row(reading->choice);
 }
 

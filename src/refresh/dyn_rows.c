@@ -413,8 +413,8 @@ same_identity(DynRows *rows, TupleTableSlot *a, TupleTableSlot *b)
 	return true;
 }
 
-static uint64
-identity_hash(DynRows *rows, TupleTableSlot *slot, void *arg)
+uint64
+dyn_rows_hash(DynRows *rows, TupleTableSlot *slot)
 {
 	uint64		hash = 0;
 
@@ -428,6 +428,12 @@ identity_hash(DynRows *rows, TupleTableSlot *slot, void *arg)
 													   att->attbyval, att->attlen));
 	}
 	return hash;
+}
+
+static uint64
+identity_hash(DynRows *rows, TupleTableSlot *slot, void *arg)
+{
+	return dyn_rows_hash(rows, slot);
 }
 
 uint64

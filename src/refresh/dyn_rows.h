@@ -30,6 +30,10 @@ typedef struct DynRows
 	int64		minus;			/* rows with w < 0 */
 	bool		repeated;		/* some |w| > 1 */
 
+	/* of a source's changes: how many that came and went were left out, being of use to nobody */
+	int64		useless_plus;
+	int64		useless_minus;
+
 	/*
 	 * The last column, which is no part of the row, is a ctid: of a retraction,
 	 * where the row is stored; of an addition, of the row of the same key whose
@@ -125,8 +129,9 @@ extern HeapTuple dyn_table_statistics(Oid relid, AttrNumber attnum);
 
 extern void dyn_rows_end(DynRows *rows);
 
-/* Image hash of one value, and of the chosen columns of a row. */
+/* Image hash of one value, and of the columns of a delta's row that take part in its identity. */
 extern uint64 dyn_image_hash(Datum value, bool isnull, bool byval, int16 typlen);
+extern uint64 dyn_rows_hash(DynRows *rows, TupleTableSlot *slot);
 
 /* Are two values of one column the same by image?  NULL is the same as NULL. */
 static inline bool

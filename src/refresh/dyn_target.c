@@ -513,6 +513,12 @@ all_exhausted(const DynEvaluation *evaluation)
 	return true;
 }
 
+static bool
+left_out_changes(const DynRows *delta)
+{
+	return delta && delta->useless_plus + delta->useless_minus > 0;
+}
+
 /* False, with evaluation.reinit_reason, when the changes have no delta. */
 static bool
 refresh_incrementally(DynTarget *target)
@@ -538,7 +544,7 @@ refresh_incrementally(DynTarget *target)
 	if (evaluation->reinit_reason)
 		return false;
 	for (int i = 1; i <= list_length(target->plan->nodes); i++)
-		changed |= evaluation->sql.changed[i];
+		changed |= evaluation->sql.changed[i] || left_out_changes(evaluation->deltas[i]);
 	target->result->action = changed ? DYN_ACTION_INCREMENTAL : DYN_ACTION_NO_DATA;
 	target->result->exhausted = all_exhausted(evaluation);
 	target->inputs = dyn_target_inputs(target);

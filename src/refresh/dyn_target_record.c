@@ -136,13 +136,13 @@ dyn_target_inputs(DynTarget *target)
 		DynRows    *delta = evaluation->deltas[node->no];
 
 		/* a source that is read several times has one change */
-		if (node->kind != DYN_NODE_SCAN || delta == NULL || delta->count == 0 ||
-			list_member_oid(seen, node->relid))
+		if (node->kind != DYN_NODE_SCAN || delta == NULL || list_member_oid(seen, node->relid) ||
+			delta->count + delta->useless_plus + delta->useless_minus == 0)
 			continue;
 		seen = lappend_oid(seen, node->relid);
 		appendStringInfo(&text, "%s{\"relid\": %u, \"kind\": \"%s\", \"registered\": " INT64_FORMAT ", \"unregistered\": " INT64_FORMAT "}",
 						 text.len ? ", " : "[", node->relid, node->dynamic ? "DYNAMIC_TABLE" : "TABLE",
-						 delta->plus, delta->minus);
+						 delta->plus + delta->useless_plus, delta->minus + delta->useless_minus);
 	}
 	if (text.len == 0)
 		return NULL;
