@@ -35,7 +35,10 @@
 #include "refresh/dyn_aggregate_internal.h"
 #include "refresh/dyn_bulk.h"
 
-/* Of fewer it does not pay to ask whether the delta may be brief. */
+/* So many rows of a delta are few. */
+#define FEW_ROWS 64
+
+/* Of fewer groups it does not pay to ask whether the delta may be brief. */
 #define MANY_GROUPS 200
 
 static void take_input(DynGroups *groups);
@@ -110,17 +113,22 @@ are_rows(const DynEvaluation *evaluation, const DynNode *node)
 		equal(evaluation->sink->key, node->key);
 }
 
-/* Where the input is inlined, of the rows that it selects from no less is true. */
+/*
+ * What the delta is known to lack makes its sums simpler.  Of a few rows that gains less
+ * than to have the plan of one statement at hand, whatever they are.
+ * Where the input is inlined, of the rows that it selects from no less is true.
+ */
 static void
 take_input(DynGroups *groups)
 {
 	DynEvaluation *evaluation = groups->evaluation;
 	DynNode    *input = dyn_input(groups->node, 1);
 	DynRows    *rows = evaluation->deltas[input->inlined ? dyn_input(input, 1)->no : input->no];
+	bool		few = rows->count <= FEW_ROWS;
 
-	groups->plus = rows->plus > 0;
-	groups->minus = rows->minus > 0;
-	groups->repeated = rows->repeated;
+	groups->plus = few || rows->plus > 0;
+	groups->minus = few || rows->minus > 0;
+	groups->repeated = few || rows->repeated;
 	groups->has_null = palloc(sizeof(bool) * (input->ncolumns + 1));
 	for (int i = 1; i <= input->ncolumns; i++)
 	{
