@@ -14,9 +14,12 @@
  */
 #include <postgres.h>
 
+#include <access/xact.h>
 #include <miscadmin.h>
+#include <nodes/pg_list.h>
 #include <storage/shmem.h>
 #include <utils/hsearch.h>
+#include <utils/memutils.h>
 #include <utils/timestamp.h>
 
 #include "base/dyn_freshness.h"
@@ -41,6 +44,9 @@ typedef struct FreshnessShared
 static FreshnessShared *freshness = NULL;
 static HTAB *freshness_table = NULL;
 static HTAB *changes_table = NULL;
+
+/* Tables that this transaction redefined; in TopTransactionContext. */
+static List *redefined = NIL;
 
 Size
 dyn_freshness_size(void)
@@ -109,7 +115,7 @@ dyn_freshness_enter(Oid relid)
 	entry = hash_search(freshness_table, &key, HASH_ENTER_NULL, &found);
 	if (entry != NULL && !found)
 	{
-		entry->data_timestamp = DT_NOBEGIN;
+		entry->data_timestamp = entry->redefined = DT_NOBEGIN;
 		entry->next_due = DT_NOEND;
 		entry->lag.base = entry->before.base = 0;
 		entry->repeats.id = 0;
@@ -250,14 +256,54 @@ dyn_freshness_refreshed(Oid relid, TimestampTz stored, TimestampTz data_timestam
 	dyn_freshness_unlock();
 }
 
-void
-dyn_freshness_advance(DynFreshness *entry, TimestampTz from, TimestampTz to, TimestampTz now, int64 target)
+bool
+dyn_freshness_advance(DynFreshness *entry, TimestampTz known, TimestampTz from, TimestampTz to, TimestampTz now, int64 target)
 {
+	if (known < entry->redefined)
+		return false;
 	entry->data_timestamp = to;
 	if (entry->lag.base != 0 && entry->lag.stands == from)
 		dyn_lag_pass(&entry->lag, now, to, target);
 	else if (entry->before.base != 0 && entry->before.stands == from)
 		dyn_lag_pass(&entry->before, now, to, target);
+	return true;
+}
+
+/* The last moment before the commit makes the definition known. */
+static void
+redefine_at_end(XactEvent event, void *arg)
+{
+	ListCell   *lc;
+
+	if (event == XACT_EVENT_PRE_COMMIT && redefined != NIL)
+	{
+		dyn_freshness_lock(LW_EXCLUSIVE);
+		foreach(lc, redefined)
+		{
+			DynFreshness *entry = dyn_freshness_enter(lfirst_oid(lc));
+
+			if (entry == NULL)
+				continue;
+			entry->data_timestamp = DT_NOBEGIN;
+			entry->redefined = GetCurrentTimestamp();
+		}
+		dyn_freshness_unlock();
+	}
+	else if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT)
+		redefined = NIL;
+}
+
+void
+dyn_freshness_redefined(Oid relid)
+{
+	static bool registered = false;
+	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
+
+	if (!registered)
+		RegisterXactCallback(redefine_at_end, NULL);
+	registered = true;
+	redefined = list_append_unique_oid(redefined, relid);
+	MemoryContextSwitchTo(old);
 }
 
 bool
@@ -270,7 +316,7 @@ dyn_repeats_add(Oid relid, const DynRepeats *one, TimestampTz stored, int64 targ
 
 	dyn_freshness_lock(LW_EXCLUSIVE);
 	entry = dyn_freshness_enter(relid);
-	if (entry == NULL)
+	if (entry == NULL || stored < entry->redefined)
 	{
 		dyn_freshness_unlock();
 		return false;

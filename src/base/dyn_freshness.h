@@ -37,6 +37,7 @@ typedef struct DynFreshness
 {
 	DynFreshnessKey key;
 	TimestampTz data_timestamp; /* DT_NOBEGIN: see the catalog */
+	TimestampTz redefined;		/* what was known before this is about another definition */
 	TimestampTz next_due;		/* DT_NOEND: not scheduled */
 	DynLag		lag;			/* since the last refresh */
 	DynLag		before;			/* as it was before that one, should it be rolled back */
@@ -81,7 +82,7 @@ extern void dyn_freshness_refreshed(Oid relid, TimestampTz stored, TimestampTz d
 /*
  * One more (one->count refreshes) behind a row of history: the data timestamp
  * moves with it.  stored: the table's in the catalog; target as above.  False,
- * and nothing done, where there is no room.
+ * and nothing done, where there is no room or the table was redefined since.
  */
 extern bool dyn_repeats_add(Oid relid, const DynRepeats *one, TimestampTz stored, int64 target);
 
@@ -89,8 +90,19 @@ extern bool dyn_repeats_add(Oid relid, const DynRepeats *one, TimestampTz stored
 extern bool dyn_repeats_any(Oid relid);
 extern bool dyn_repeats_get(Oid relid, int64 id, int stored, DynRepeats *repeats);
 
-/* Under the lock: a data timestamp moves now, without a refresh that writes. */
-extern void dyn_freshness_advance(DynFreshness *entry, TimestampTz from, TimestampTz to, TimestampTz now, int64 target);
+/*
+ * Under the lock: a data timestamp moves now, without a refresh that writes, by
+ * what was known at the moment known.  False, and nothing done, where the table
+ * was redefined since.
+ */
+extern bool dyn_freshness_advance(DynFreshness *entry, TimestampTz known, TimestampTz from, TimestampTz to, TimestampTz now, int64 target);
+
+/*
+ * This transaction refreshed a table under another definition: once it commits,
+ * how far the one before has come says nothing.  Where a savepoint took the refresh
+ * back the table looks older than it is, until its next one.
+ */
+extern void dyn_freshness_redefined(Oid relid);
 
 /* The later of a stored data timestamp and the one known here. */
 extern TimestampTz dyn_freshness_data_timestamp(Oid relid, TimestampTz stored);

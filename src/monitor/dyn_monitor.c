@@ -12,8 +12,11 @@
 #include <funcapi.h>
 #include <miscadmin.h>
 #include <nodes/nodes.h>
+#include <storage/lmgr.h>
 #include <utils/array.h>
 #include <utils/builtins.h>
+#include <utils/fmgrprotos.h>
+#include <utils/syscache.h>
 #include <utils/timestamp.h>
 #include <utils/xid8.h>
 
@@ -31,6 +34,7 @@ PG_FUNCTION_INFO_V1(dyntable_freshness);
 PG_FUNCTION_INFO_V1(dyntable_counted);
 PG_FUNCTION_INFO_V1(dyntable_next_refresh);
 PG_FUNCTION_INFO_V1(dyntable_changes_counted);
+PG_FUNCTION_INFO_V1(dyntable_size);
 PG_FUNCTION_INFO_V1(dyntable_workers);
 
 /* freshness(relid, stored): the data timestamp, as far as it has come since it was stored. */
@@ -99,6 +103,28 @@ dyntable_changes_counted(PG_FUNCTION_ARGS)
 	Oid			source = PG_GETARG_OID(0);
 
 	PG_RETURN_INT64((int64) dyn_changes_sum(&source, 1));
+}
+
+/*
+ * size(relid): as pg_total_relation_size, but NULL where that would have to wait:
+ * who looks why an alter takes so long is not to be kept waiting by it.
+ */
+Datum
+dyntable_size(PG_FUNCTION_ARGS)
+{
+	Oid			relid = PG_GETARG_OID(0);
+	Datum		size;
+
+	if (!ConditionalLockRelationOid(relid, AccessShareLock))
+		PG_RETURN_NULL();
+	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)))
+	{
+		UnlockRelationOid(relid, AccessShareLock);
+		PG_RETURN_NULL();
+	}
+	size = DirectFunctionCall1(pg_total_relation_size, ObjectIdGetDatum(relid));
+	UnlockRelationOid(relid, AccessShareLock);
+	PG_RETURN_DATUM(size);
 }
 
 PG_FUNCTION_INFO_V1(dyntable_lag_now);

@@ -30,6 +30,8 @@ dyn_target_record(DynTarget *target)
 	ListCell   *lc;
 
 	dyn_outlived_note(target->sink->relid, target->sink->outlived);
+	if (position->populated && position->plan_hash != target->plan_hash)
+		dyn_freshness_redefined(result->relid);
 	position->generation = target->run->generation;
 	position->snapshot = target->run->position;
 	position->data_timestamp = target->run->upto;

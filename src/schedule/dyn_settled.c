@@ -152,8 +152,10 @@ advance_settled(DynGraph *graph, TimestampTz moment)
 			continue;
 		/* a session may have let it advance, too */
 		if (entry->data_timestamp < moment)
-			dyn_freshness_advance(entry, Max(node->data_timestamp, entry->data_timestamp), moment, now, node->lag);
-		node->data_timestamp = moment;
+			node->settled = dyn_freshness_advance(entry, node->last_run, Max(node->data_timestamp, entry->data_timestamp),
+												  moment, now, node->lag);
+		if (node->settled)
+			node->data_timestamp = moment;
 	}
 	dyn_freshness_unlock();
 }

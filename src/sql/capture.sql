@@ -11,6 +11,12 @@ COMMENT ON FUNCTION dyntable.capture_state() IS
 REVOKE ALL ON FUNCTION dyntable.capture_state() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION dyntable.capture_state() TO pg_read_all_stats;
 
+CREATE FUNCTION dyntable.size(relid oid) RETURNS bigint
+    LANGUAGE C VOLATILE STRICT
+    AS 'MODULE_PATHNAME', 'dyntable_size';
+COMMENT ON FUNCTION dyntable.size(oid)
+    IS 'total size of a relation in bytes; null while somebody has locked it exclusively';
+
 CREATE VIEW dyntable.capture AS
     SELECT format('dyntable_%s', d.oid)::name AS slot_name,
            s.generation,
@@ -25,7 +31,7 @@ CREATE VIEW dyntable.capture AS
                 THEN greatest(pg_wal_lsn_diff(w.now, s.captured_lsn), 0)::bigint END AS lag_bytes,
            s.changes AS captured_changes,
            (SELECT count(*) FROM dyntable.source) AS sources,
-           (SELECT coalesce(sum(pg_total_relation_size(l.oid)), 0)::bigint
+           (SELECT coalesce(sum(dyntable.size(l.oid)), 0)::bigint
               FROM dyntable.source c JOIN pg_class l ON l.oid IN (c.log, c.other_log)) AS change_log_bytes,
            o.xact_start AS oldest_transaction,
            o.pid AS oldest_transaction_pid,

@@ -231,7 +231,7 @@ SELECT c.relname AS name,
            'refreshes take longer than its lag, or wait for a worker'
        END AS standstill,
        CASE WHEN c.reltuples >= 0 THEN c.reltuples::bigint END AS rows,
-       pg_total_relation_size(c.oid) AS bytes,
+       dyntable.size(c.oid) AS bytes,
        obj_description(c.oid, 'pg_class') AS comment,
        t.created AS created_on,
        t.resumed_on,
@@ -283,7 +283,7 @@ COMMENT ON COLUMN dyntable.dynamic_tables.data_timestamp IS 'the content is what
 COMMENT ON COLUMN dyntable.dynamic_tables.age IS 'how old the data is now';
 COMMENT ON COLUMN dyntable.dynamic_tables.reinit_reason IS 'why the next refresh computes the table anew; null: it does not';
 COMMENT ON COLUMN dyntable.dynamic_tables.rows IS 'as of the last ANALYZE, an estimate';
-COMMENT ON COLUMN dyntable.dynamic_tables.bytes IS 'with indexes and TOAST';
+COMMENT ON COLUMN dyntable.dynamic_tables.bytes IS 'with indexes and TOAST; null while somebody has locked it exclusively';
 COMMENT ON COLUMN dyntable.dynamic_tables.query IS 'as it was given; null for those who may not see it';
 COMMENT ON COLUMN dyntable.dynamic_tables.schedule IS 'cron expression, or manual, instead of a lag';
 COMMENT ON COLUMN dyntable.dynamic_tables.refresh_mode_reason_code IS 'why the mode is FULL, as a code';
@@ -347,7 +347,7 @@ SELECT c.relname AS name,
        (SELECT count(*) FROM dyntable.edge e WHERE e.source = s.relid) AS dynamic_tables,
        dyntable.changes(s.relid) AS changes,
        pg_stat_get_live_tuples(s.log) + pg_stat_get_live_tuples(s.other_log) AS pending_changes,
-       pg_total_relation_size(s.log) + pg_total_relation_size(s.other_log) AS log_bytes,
+       dyntable.size(s.log) + dyntable.size(s.other_log) AS log_bytes,
        l.relid AS held_by,
        l.data_timestamp AS held_since
 FROM dyntable.source s

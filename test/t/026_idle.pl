@@ -20,6 +20,29 @@ sub becomes
 	  || diag(sql('SELECT name, state, state_code, state_message, refresh_action, data_timestamp FROM dyntable.refresh_history ORDER BY id DESC LIMIT 10'));
 }
 
+# ---- a query that is replaced slowly, while the one before it goes on to advance ----
+sql(q{
+CREATE TABLE first (id int PRIMARY KEY);
+CREATE TABLE added (id int PRIMARY KEY);
+SELECT dyntable_create('reads_added', 'SELECT id FROM added', '1 hour');
+SELECT dyntable_create('replaced', 'SELECT id FROM first', '10 s');
+});
+becomes("SELECT data_timestamp > last_refresh_end_time + interval '1 s' FROM dyntable.dynamic_tables WHERE name = 'replaced'",
+	'replaced: the data timestamp advances without refreshes');
+my $alter = DynSession->new($node);
+# no row, no index built: the server would tell of that before the commit
+$alter->do('BEGIN');
+$alter->do(q{SELECT dyntable_alter('replaced', query => 'SELECT id, NULL::int AS added FROM first UNION ALL SELECT NULL, id FROM added', target_lag => '1 day')});
+my $added = sql('INSERT INTO added VALUES (1); SELECT clock_timestamp()');
+becomes("SELECT data_timestamp > '$added' FROM dyntable.dynamic_tables WHERE name = 'replaced'", 'replaced: and goes on to do so');
+$alter->do('COMMIT');
+is(sql("SELECT data_timestamp < '$added' FROM dyntable.dynamic_tables WHERE name = 'replaced'"), 't',
+	'replaced: a data timestamp of the old query is not the new one\'s');
+is(sql(q{SELECT count(*) FROM replaced WHERE added IS NOT NULL}), '0', 'replaced: whose rows lack what came since');
+sql(q{SELECT dyntable_refresh('replaced')});
+is(sql("SELECT data_timestamp > '$added', (SELECT count(*) FROM replaced WHERE added IS NOT NULL) FROM dyntable.dynamic_tables WHERE name = 'replaced'"),
+	't|1', 'replaced: until it is refreshed');
+
 # ---- a change that comes while a refresh is under way, after it has read the log ----
 # gate() says IMMUTABLE, which is a lie that holds up a refresh.
 sql(q{
