@@ -81,7 +81,7 @@ CALL change('more of them', $$DELETE FROM score WHERE id IN (SELECT id FROM scor
 CALL change('from the other end', $$DELETE FROM score WHERE id IN (SELECT id FROM score ORDER BY points, id LIMIT 20)$$);
 CALL change('a partition goes, one comes', $$DELETE FROM score WHERE team = 't1'; UPDATE score SET team = 'new' WHERE id % 2 = 0; DELETE FROM bag WHERE team = 't1'; DELETE FROM word WHERE w = 'role' AND n = 1$$);
 CALL change('and others come', $$INSERT INTO score SELECT i, 't' || i % 2, i % 30, '2026-03-01'::timestamptz + i * interval '1 s' FROM generate_series(200, 240) i; INSERT INTO bag SELECT 't' || i % 2, i % 5, '{}' FROM generate_series(1, 40) i$$);
-CALL change('to one row', $$DELETE FROM score WHERE id <> 210; DELETE FROM bag WHERE ctid <> (SELECT min(ctid) FROM bag); DELETE FROM word WHERE ctid <> (SELECT max(ctid) FROM word)$$);
+CALL change('to one row', $$DELETE FROM score WHERE id <> 210; DELETE FROM bag WHERE ctid <> (SELECT ctid FROM bag ORDER BY team = (SELECT team FROM score WHERE id = 210) DESC NULLS LAST, bag::text, ctid LIMIT 1); DELETE FROM word WHERE ctid <> (SELECT ctid FROM word ORDER BY word::text DESC, ctid LIMIT 1)$$);
 CALL change('to none', $$DELETE FROM score; DELETE FROM bag; DELETE FROM word$$);
 CALL change('from none to one', $$INSERT INTO score VALUES (1, 't1', 5, '2026-01-01'); INSERT INTO bag VALUES ('t1', 2, NULL); INSERT INTO word VALUES ('É', 1)$$);
 CALL change('to many', $$INSERT INTO score SELECT i, nullif('t' || i % 3, 't2'), i % 20, '2026-01-01'::timestamptz + i * interval '1 s' FROM generate_series(300, 360) i;

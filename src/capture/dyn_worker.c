@@ -265,7 +265,7 @@ begin_capture(void)
 	/* whoever sees the generation may wait for us, which is in vain in any other state */
 	dyn_capture_report(dyn_captured_database, DYN_CAPTURE_RUNNING, NULL);
 	dyn_captured_slot(&my_slot, progress);
-	pgstat_report_activity(STATE_IDLE, NULL);
+	pgstat_report_activity(STATE_IDLE, "");
 }
 
 /* ---- decoding ---- */
