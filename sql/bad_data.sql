@@ -117,6 +117,15 @@ END $$;
 UPDATE raw_orders SET amount = 'abc' WHERE no = 8;
 CALL await($$SELECT EXISTS (SELECT FROM dyntable.refresh_history WHERE name = 'scheduled' AND state = 'FAILED')$$);
 SELECT DISTINCT state_code, state_message FROM dyntable.refresh_history WHERE name = 'scheduled' AND state = 'FAILED';
+-- A mere reader of the table sees that it failed and the code, but no value of a source
+CREATE ROLE bad_data_reader;
+GRANT USAGE ON SCHEMA bad_data TO bad_data_reader;
+GRANT SELECT ON scheduled TO bad_data_reader;
+SET ROLE bad_data_reader;
+SELECT DISTINCT state, state_code, state_message FROM dyntable.refresh_history WHERE name = 'scheduled' AND state = 'FAILED';
+SELECT last_refresh_code, last_refresh_message, coalesce(standstill ~ 'abc', false) AS told FROM dyntable.dynamic_tables WHERE name = 'scheduled';
+SELECT DISTINCT state_message FROM dyntable.dynamic_table_refresh_history(name => 'scheduled', error_only => true);
+RESET ROLE;
 SELECT dyntable_drop('scheduled');
 UPDATE raw_orders SET amount = '80' WHERE no = 8;
 -- Who reads a table by way of a view only, or under a policy, is told nothing of its rows, and no function sees them
@@ -133,6 +142,7 @@ CALL try('{of_owner}', $$UPDATE raw_orders SET amount = 'abc' WHERE no = 8$$, $$
 ALTER TABLE raw_orders ENABLE ROW LEVEL SECURITY;
 CREATE POLICY few ON raw_orders TO bad_data_owner USING (no < 5);
 CALL try('{of_owner}', $$UPDATE raw_orders SET amount = 'abc' WHERE no = 8$$, $$UPDATE raw_orders SET amount = '80' WHERE no = 8$$);
-DROP OWNED BY bad_data_owner;
+DROP OWNED BY bad_data_owner, bad_data_reader;
 DROP SCHEMA bad_data CASCADE;
 DROP ROLE bad_data_owner;
+DROP ROLE bad_data_reader;

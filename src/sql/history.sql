@@ -14,7 +14,7 @@ SELECT coalesce(c.relname, (
        h.relid,
        h.state,
        h.code AS state_code,
-       h.message AS state_message,
+       CASE WHEN m.all_rows OR h.state = 'UPSTREAM_FAILED' OR pg_has_role(c.relowner, 'USAGE') THEN h.message END AS state_message,
        h.data_timestamp,
        h.started AS refresh_start_time,
        h.ended AS refresh_end_time,
@@ -64,7 +64,7 @@ COMMENT ON COLUMN dyntable.refresh_history.completion_target IS 'the previous da
 COMMENT ON COLUMN dyntable.refresh_history.phases IS 'milliseconds for the phases of the refresh (the last that was stored); wait_for_capture was before its start';
 COMMENT ON COLUMN dyntable.refresh_history.repeats IS 'how many refreshes this row stands for';
 COMMENT ON COLUMN dyntable.refresh_history.state_code IS 'SQLSTATE of the failure, or UPSTREAM_FAILED';
-COMMENT ON COLUMN dyntable.refresh_history.state_message IS 'text of the failure; the inputs that failed';
+COMMENT ON COLUMN dyntable.refresh_history.state_message IS 'text of the failure, null for those who may not see the query; the inputs that failed';
 COMMENT ON COLUMN dyntable.refresh_history.data_timestamp IS 'what the table stands at since, or would if the refresh had succeeded';
 COMMENT ON COLUMN dyntable.refresh_history.refresh_action IS 'NO_DATA, INCREMENTAL, FULL or REINITIALIZE; null where it failed';
 COMMENT ON COLUMN dyntable.refresh_history.refresh_trigger IS 'SCHEDULED, MANUAL or CREATION';

@@ -200,7 +200,7 @@ SELECT c.relname AS name,
        h.started AS last_refresh_start_time,
        h.ended AS last_refresh_end_time,
        h.code AS last_refresh_code,
-       h.message AS last_refresh_message,
+       e.message AS last_refresh_message,
        CASE WHEN t.state = 'ACTIVE' THEN dyntable.next_refresh(t.relid) END AS next_refresh_time,
        p.failures AS consecutive_failures,
        CASE
@@ -209,7 +209,7 @@ SELECT c.relname AS name,
        WHEN t.state_code = 'UPSTREAM_USER_SUSPENDED' THEN
            'suspended with ' || coalesce(t.suspended_upstream, 'a table that it reads')
        WHEN t.state_code = 'SUSPENDED_DUE_TO_ERRORS' THEN
-           format('suspended after %s failures in a row: %s', p.failures, coalesce(h.message, 'see its history'))
+           format('suspended after %s failures in a row: %s', p.failures, coalesce(e.message, 'SQLSTATE ' || h.code, 'see its history'))
        WHEN t.state_code = 'UPSTREAM_SUSPENDED_DUE_TO_ERRORS' THEN
            format('suspended because of failures of %s', coalesce(t.suspended_upstream, 'a table that it reads'))
        WHEN t.state_code = 'CLONED_AUTO_SUSPENDED' THEN 'a clone, not resumed yet'
@@ -220,9 +220,9 @@ SELECT c.relname AS name,
        WHEN s.waiting_for = 'UPSTREAM' THEN format('waits for %s, suspended or in a warehouse that is', dyntable.stopped_upstream(t.relid))
        WHEN s.waiting_for = 'CONSUMER' THEN
            'its target lag is downstream, and no table that reads it is refreshed because of a lag or schedule'
-       WHEN h.state = 'UPSTREAM_FAILED' THEN 'waits for what it reads, which ' || h.message
+       WHEN h.state = 'UPSTREAM_FAILED' THEN 'waits for what it reads, which ' || e.message
        WHEN s.waiting_for = 'RETRY' THEN
-           format('failed, and is tried again at %s: %s', p.retry_at, h.message)
+           format('failed, and is tried again at %s: %s', p.retry_at, coalesce(e.message, 'SQLSTATE ' || h.code))
        WHEN t.incremental AND dyntable.capture_problem() IS NOT NULL AND
             EXISTS (SELECT FROM dyntable.edge e WHERE e.relid = t.relid AND e.kind = 'b') THEN
            'waits for change capture: ' || dyntable.capture_problem()
@@ -272,6 +272,9 @@ CROSS JOIN LATERAL (
                 WHEN p.retry_at > statement_timestamp() THEN 'RETRY' END AS waiting_for) s
 LEFT JOIN LATERAL (
     SELECT * FROM dyntable.history_now l WHERE l.relid = t.relid ORDER BY l.id DESC LIMIT 1) h ON true
+-- The text of a failure may hold values of sources; which input failed is no secret.
+CROSS JOIN LATERAL (
+    SELECT CASE WHEN m.all_rows OR h.state = 'UPSTREAM_FAILED' OR pg_has_role(c.relowner, 'USAGE') THEN h.message END AS message) e
 WHERE m.all_rows OR has_table_privilege(c.oid, 'SELECT');
 COMMENT ON VIEW dyntable.dynamic_tables
     IS 'dynamic tables: definition, mode, scheduling state, data timestamp, last and next refresh';
@@ -304,7 +307,7 @@ COMMENT ON COLUMN dyntable.dynamic_tables.populated IS 'false before the first f
 COMMENT ON COLUMN dyntable.dynamic_tables.last_refresh_state IS 'SUCCEEDED, FAILED, CANCELLED or UPSTREAM_FAILED';
 COMMENT ON COLUMN dyntable.dynamic_tables.last_refresh_action IS 'NO_DATA, INCREMENTAL, FULL or REINITIALIZE; null where it failed';
 COMMENT ON COLUMN dyntable.dynamic_tables.last_refresh_code IS 'SQLSTATE of the failure';
-COMMENT ON COLUMN dyntable.dynamic_tables.last_refresh_message IS 'text of the failure';
+COMMENT ON COLUMN dyntable.dynamic_tables.last_refresh_message IS 'text of the failure; null for those who may not see the query';
 COMMENT ON COLUMN dyntable.dynamic_tables.next_refresh_time IS 'when the scheduler will refresh it';
 COMMENT ON COLUMN dyntable.dynamic_tables.consecutive_failures IS 'failed scheduled refreshes in a row that count towards suspension';
 
