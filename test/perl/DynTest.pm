@@ -151,6 +151,9 @@ sub is_gone
 sub kill_server
 {
 	my ($node) = @_;
+	# a postmaster that is stopped starts no child that we would not know of
+	my ($postmaster) = processes($node);
+	kill 'STOP', $postmaster;
 	my @pids = processes($node);
 	kill 'KILL', @pids;
 	my $limit = time + $PostgreSQL::Test::Utils::timeout_default;
