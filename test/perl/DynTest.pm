@@ -50,6 +50,7 @@ BEGIN
 use Test::More;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
+use DynNode;
 
 # A node that is initialised and not started; options for initdb, if any, by
 # reference, then extra lines of configuration.
@@ -57,8 +58,8 @@ sub configured_node
 {
 	my ($name, @conf) = @_;
 	my $initdb = ref $conf[0] ? shift @conf : [];
-	my $node = PostgreSQL::Test::Cluster->new($name);
-	$node->init(allows_streaming => 'logical', extra => $initdb);
+	my $node = DynNode->new($name);
+	$node->init(allows_streaming => 'logical', @$initdb ? (extra => $initdb) : ());
 	$node->append_conf('postgresql.conf', <<'CONF');
 shared_preload_libraries = 'dyntable'
 wal_level = logical

@@ -158,7 +158,7 @@ my $create_auto = q{SELECT dyntable_create('dt', 'SELECT id, v FROM src', 'downs
 	is($node->safe_psql('postgres', 'SELECT count(*) FROM pg_prepared_xacts'), '0', 'nothing is prepared');
 
 	$node->backup('base');
-	my $standby = PostgreSQL::Test::Cluster->new('standby');
+	my $standby = DynNode->new('standby');
 	$standby->init_from_backup($node, 'base', has_streaming => 1);
 	$standby->start;
 	$node->wait_for_catchup($standby);

@@ -51,7 +51,7 @@ sub copy_of
 {
 	my ($name, $backup, %params) = @_;
 	my $conf = delete $params{conf};
-	my $node = PostgreSQL::Test::Cluster->new($name);
+	my $node = DynNode->new($name);
 	$node->init_from_backup($primary, $backup, %params);
 	$node->append_conf('postgresql.conf', "archive_mode = off\n$conf");
 	$node->start;
@@ -63,7 +63,7 @@ is_refreshed($primary, 'INCREMENTAL', 'before all');
 $primary->backup('base');
 
 # ---- promotion of a standby; the old primary goes on
-my $standby = PostgreSQL::Test::Cluster->new('standby');
+my $standby = DynNode->new('standby');
 $standby->init_from_backup($primary, 'base', has_streaming => 1);
 $standby->append_conf('postgresql.conf', 'archive_mode = off');
 $standby->start;
