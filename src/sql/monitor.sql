@@ -13,7 +13,7 @@ COMMENT ON FUNCTION dyntable.freshness(oid, timestamptz)
     IS 'data timestamp of a dynamic table, given the one that is stored';
 
 CREATE FUNCTION dyntable.next_refresh(relid oid) RETURNS timestamptz
-    LANGUAGE C VOLATILE STRICT
+    LANGUAGE C STABLE STRICT
     AS 'MODULE_PATHNAME', 'dyntable_next_refresh';
 COMMENT ON FUNCTION dyntable.next_refresh(oid)
     IS 'when the scheduler will refresh a dynamic table; null when it will not';
@@ -40,7 +40,7 @@ RETURNS SETOF record
 COMMENT ON FUNCTION dyntable.running() IS 'runs that are under way in this database';
 
 CREATE FUNCTION dyntable.capture_problem() RETURNS text
-    LANGUAGE C VOLATILE STRICT
+    LANGUAGE C STABLE STRICT
     AS 'MODULE_PATHNAME', 'dyntable_capture_problem';
 COMMENT ON FUNCTION dyntable.capture_problem() IS 'why no changes are captured in this database; null where they are';
 
@@ -125,10 +125,13 @@ COMMENT ON FUNCTION dyntable.sees_all() IS 'whether the current user may see all
 
 -- Functions, for as parts of the view's plan these three would make it so dear that
 -- every look at it were compiled.  They tell names, which pg_class tells as well, and a lag.
+-- Each step of a recursion finds few tables, by index; the planner expects many, and would read all.
 CREATE FUNCTION dyntable.stopped_upstream(relid oid) RETURNS text
     LANGUAGE SQL STABLE STRICT SECURITY DEFINER
     SET search_path = pg_catalog
     SET jit = off
+    SET enable_hashjoin = off
+    SET enable_mergejoin = off
 BEGIN ATOMIC
     WITH RECURSIVE up (relid) AS (
         SELECT e.source FROM dyntable.pull e WHERE e.relid = stopped_upstream.relid
@@ -144,6 +147,8 @@ CREATE FUNCTION dyntable.consumed(relid oid) RETURNS boolean
     LANGUAGE SQL STABLE STRICT SECURITY DEFINER
     SET search_path = pg_catalog
     SET jit = off
+    SET enable_hashjoin = off
+    SET enable_mergejoin = off
 BEGIN ATOMIC
     WITH RECURSIVE down (relid) AS (
         SELECT e.relid FROM dyntable.pull e WHERE e.source = consumed.relid
@@ -159,6 +164,8 @@ CREATE FUNCTION dyntable.effective_lag(relid oid) RETURNS interval
     LANGUAGE SQL STABLE STRICT SECURITY DEFINER
     SET search_path = pg_catalog
     SET jit = off
+    SET enable_hashjoin = off
+    SET enable_mergejoin = off
 BEGIN ATOMIC
     WITH RECURSIVE down (relid) AS (
         SELECT effective_lag.relid
@@ -193,7 +200,7 @@ SELECT c.relname AS name,
        s.waiting_for,
        coalesce(p.populated, false) AS populated,
        f.data_timestamp,
-       clock_timestamp() - f.data_timestamp AS age,
+       f.clock - f.data_timestamp AS age,
        coalesce(p.reinit_reason, t.restored) AS reinit_reason,
        h.state AS last_refresh_state,
        h.action AS last_refresh_action,
@@ -214,7 +221,7 @@ SELECT c.relname AS name,
            format('suspended because of failures of %s', coalesce(t.suspended_upstream, 'a table that it reads'))
        WHEN t.state_code = 'CLONED_AUTO_SUSPENDED' THEN 'a clone, not resumed yet'
        WHEN s.waiting_for = 'RESUME' THEN coalesce(t.state_code, 'suspended')
-       WHEN pg_is_in_recovery() THEN 'the server is a standby'
+       WHEN f.standby THEN 'the server is a standby'
        WHEN s.waiting_for = 'REFRESH' THEN 'it is refreshed by dyntable_refresh() alone'
        WHEN s.waiting_for = 'WAREHOUSE' THEN format('warehouse "%s" is suspended', w.name)
        WHEN s.waiting_for = 'UPSTREAM' THEN format('waits for %s, suspended or in a warehouse that is', dyntable.stopped_upstream(t.relid))
@@ -227,7 +234,7 @@ SELECT c.relname AS name,
             EXISTS (SELECT FROM dyntable.edge e WHERE e.relid = t.relid AND e.kind = 'b') THEN
            'waits for change capture: ' || dyntable.capture_problem()
        WHEN p.populated IS NOT TRUE THEN 'waits for its first refresh'
-       WHEN clock_timestamp() - f.data_timestamp > t.effective THEN
+       WHEN f.clock - f.data_timestamp > t.effective THEN
            'refreshes take longer than its lag, or wait for a worker'
        END AS standstill,
        CASE WHEN c.reltuples >= 0 THEN c.reltuples::bigint END AS rows,
@@ -258,11 +265,11 @@ FROM (
 JOIN pg_class c ON c.oid = t.relid
 JOIN pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN dyntable.position p ON p.relid = t.relid
-CROSS JOIN LATERAL (SELECT dyntable.freshness(t.relid, p.data_timestamp) AS data_timestamp) f
+CROSS JOIN LATERAL (SELECT dyntable.freshness(t.relid, p.data_timestamp) AS data_timestamp, clock_timestamp() AS clock, pg_is_in_recovery() AS standby) f
 CROSS JOIN (SELECT dyntable.sees_all() AS all_rows) m
 LEFT JOIN dyntable.warehouse w ON w.name =
     CASE WHEN p.populated AND p.reinit_reason IS NULL THEN t.warehouse ELSE coalesce(t.initialization_warehouse, t.warehouse) END
--- Nothing volatile here, or it would be computed for readers of other columns, too.
+-- Nothing volatile here, nor in the dear columns above, or it would be computed for readers of other columns, too.
 CROSS JOIN LATERAL (
     SELECT CASE WHEN t.state = 'SUSPENDED' THEN 'RESUME'
                 WHEN t.schedule = 'manual' THEN 'REFRESH'

@@ -7,6 +7,8 @@
 # something is waited for the connection stays.  Not for scripts with
 # commands of psql's own, of which it would remember something.
 #
+# Nothing is imported that could be taken for a method of the server's.
+#
 # With INITDB_TEMPLATE in the environment the first server of a test is a copy of that
 # cluster, also before PostgreSQL 17.  The others are not: no two
 # servers that know of each other have the same system identifier.
@@ -16,9 +18,9 @@ use strict;
 use warnings;
 use IO::Socket::UNIX ();
 use IPC::Open2 qw(open2);
-use PostgreSQL::Test::Cluster;
-use PostgreSQL::Test::Utils;
-use Test::More;
+use PostgreSQL::Test::Cluster ();
+use PostgreSQL::Test::Utils ();
+use Test::More ();
 use Time::HiRes qw(usleep);
 
 our @ISA = ('PostgreSQL::Test::Cluster');
@@ -91,7 +93,7 @@ sub poll_query_until
 		usleep(100_000);
 	}
 	$self->disconnect if $connected;
-	diag "poll_query_until timed out executing this query:\n$query\nexpecting this output:\n$expected\nlast actual query output:\n$out\nwith stderr:\n$error";
+	Test::More::diag "poll_query_until timed out executing this query:\n$query\nexpecting this output:\n$expected\nlast actual query output:\n$out\nwith stderr:\n$error";
 	return 0;
 }
 
