@@ -3,7 +3,7 @@
 # statements get beside a control that runs the same SELECT.
 #
 #   DYNTABLE_BLOCKING_ROWS    rows of the table (10,000,000)
-#   DYNTABLE_BLOCKING_ROUNDS  how often each, in turn (2); the median of the ratios counts
+#   DYNTABLE_BLOCKING_ROUNDS  how often each, in turn (3); the median of the ratios counts
 use strict;
 use warnings;
 use FindBin;
@@ -16,7 +16,7 @@ use Test::More;
 use Time::HiRes qw(time);
 
 my $rows = $ENV{DYNTABLE_BLOCKING_ROWS} || 10_000_000;
-my $rounds = $ENV{DYNTABLE_BLOCKING_ROUNDS} || 2;
+my $rounds = $ENV{DYNTABLE_BLOCKING_ROUNDS} || 3;
 my $node = DynTest::new_node('large', 'autovacuum = off', 'shared_buffers = 1GB', 'max_wal_size = 16GB', 'checkpoint_timeout = 1h',
 	'log_statement = none', 'fsync = on', 'dyntable.capture_timeout = 10min');
 
