@@ -44,7 +44,8 @@ dyn_owned_after(Node *statement, List *warehouses)
 {
 	ListCell   *lc;
 
-	if (!OidIsValid(dyn_extension_oid()))
+	/* after others, as COMMIT, perhaps nothing can be looked up any more */
+	if ((warehouses == NIL && !IsA(statement, ReassignOwnedStmt)) || !OidIsValid(dyn_extension_oid()))
 		return;
 	foreach(lc, warehouses)
 		if (strcmp(lfirst(lc), DYN_DEFAULT_WAREHOUSE) != 0)

@@ -27,6 +27,7 @@
 #include <pgstat.h>
 #include <utils/builtins.h>
 #include <utils/fmgroids.h>
+#include <utils/guc_tables.h>
 #include <utils/lsyscache.h>
 #include <utils/rel.h>
 #include <utils/timestamp.h>
@@ -161,17 +162,22 @@ learn(DynTarget *target)
 		dyn_choice_learn_given_up(choice->position, target->retry->given_up);
 }
 
-/* Under what a statement of the table's refresh means the same. */
+/* Under what a statement of the table's refresh means the same, and is planned in the same way. */
 static char *
 setting(const DynTable *table)
 {
 	StringInfoData text;
+	struct config_generic **planner;
+	int			nplanner;
 	ListCell   *lc;
 
 	initStringInfo(&text);
 	appendStringInfo(&text, "%u", GetUserId());
 	foreach(lc, table->settings)
 		appendStringInfo(&text, "\n%s", (char *) lfirst(lc));
+	planner = get_explain_guc_options(&nplanner);
+	for (int i = 0; i < nplanner; i++)
+		appendStringInfo(&text, "\n%s=%s", planner[i]->name, GetConfigOption(planner[i]->name, true, false));
 	return text.data;
 }
 

@@ -32,6 +32,7 @@ static void follow_types(DynTarget *target);
 static void apply_in_full(DynTarget *target, DynRows *delta, bool fill);
 static void add_content(DynTarget *target, DynRowSink sink, void *arg);
 static List *full_key(DynTarget *target);
+static bool find_rows_by(DynTarget *target, List *key);
 
 bool
 dyn_relation_is_empty(Oid relid)
@@ -58,10 +59,12 @@ compare(DynTarget *target)
 	DynExecution *execution = &target->evaluation.execution;
 	Relation	rel = table_open(target->table->relid, NoLock);
 	TupleDesc	desc = dyn_delta_desc(target->ncolumns, target->columns);
-	DynDifference *difference = dyn_difference_begin("x_full", desc, dyn_delta_identity(target->ncolumns, target->columns),
-													 full_key(target), (uint64) RelationGetNumberOfBlocks(rel) * BLCKSZ,
-													 target->frozen == NULL && dyn_apply_brief(target->sink, desc));
+	DynDifference *difference;
 
+	(void) find_rows_by(target, full_key(target));
+	difference = dyn_difference_begin("x_full", desc, dyn_delta_identity(target->ncolumns, target->columns),
+									  target->sink->key, (uint64) RelationGetNumberOfBlocks(rel) * BLCKSZ,
+									  target->frozen == NULL && dyn_apply_brief(target->sink, desc));
 	table_close(rel, NoLock);
 	dyn_execute(execution, stored_rows(target, psprintf("ctid, %s", dyn_sink_columns(target->sink))),
 				dyn_difference_stored, difference);
@@ -201,6 +204,14 @@ full_key(DynTarget *target)
 	return key;
 }
 
+/* Whether there is an index for that; an index for another identity is in the way of rows written by their places. */
+static bool
+find_rows_by(DynTarget *target, List *key)
+{
+	target->sink->key = key;
+	return dyn_sink_has_index(target->sink);
+}
+
 /*
  * Apply the difference between all that is stored and all that should be.
  * Rows stored under another identity may not have the present key: they are
@@ -211,11 +222,10 @@ apply_in_full(DynTarget *target, DynRows *delta, bool fill)
 {
 	DynSink    *sink = target->sink;
 	List	   *key = full_key(target);
-	bool		find;
+	bool		indexed = find_rows_by(target, key);
+	bool		find = !fill && !(delta->placed && (delta->brief || dyn_apply_by_place(sink, delta->desc)));
 
-	sink->key = key;
-	find = !fill && !(delta->placed && (delta->brief || dyn_apply_by_place(sink, delta->desc)));
-	if (find && !dyn_sink_has_index(sink))
+	if (find && !indexed)
 		sink->key = NIL;
 	if (find)
 		dyn_sink_ensure_index(sink);
