@@ -12,7 +12,7 @@ REVOKE ALL ON FUNCTION dyntable.capture_state() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION dyntable.capture_state() TO pg_read_all_stats;
 
 CREATE FUNCTION dyntable.size(relid oid) RETURNS bigint
-    LANGUAGE C VOLATILE STRICT
+    LANGUAGE C STABLE STRICT
     AS 'MODULE_PATHNAME', 'dyntable_size';
 COMMENT ON FUNCTION dyntable.size(oid)
     IS 'total size of a relation in bytes; null while somebody has locked it exclusively';
