@@ -496,7 +496,7 @@ dyn_placed_desc(TupleDesc delta)
 bool *
 dyn_delta_identity(int ncolumns, const DynColumn *columns)
 {
-	bool	   *identity = palloc(sizeof(bool) * Max(ncolumns, 1));
+	bool	   *identity = palloc0(sizeof(bool) * (ncolumns + 1));
 
 	for (int i = 0; i < ncolumns; i++)
 		identity[i] = !columns[i].written_at;

@@ -35,7 +35,7 @@ extern void dyn_evaluate(DynEvaluation *evaluation);
 /* The delta of one node, its inputs' being there. */
 extern void dyn_evaluate_node(DynEvaluation *evaluation, DynNode *node);
 
-/* the columns w, c1 .. of a node's delta, the same with the place of the row, and which of them make identity */
+/* the columns w, c1 .. of a node's delta, the same with the place of the row, and which of them make identity (no place does) */
 extern TupleDesc dyn_delta_desc(int ncolumns, const DynColumn *columns);
 extern TupleDesc dyn_placed_desc(TupleDesc delta);
 extern bool *dyn_delta_identity(int ncolumns, const DynColumn *columns);
