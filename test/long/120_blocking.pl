@@ -1,8 +1,11 @@
 # Putting a large table under capture and filling from it while eight clients
 # write it: how long they wait for locks on our account, and how slow their
-# statements get beside a control that runs the same SELECT.
+# statements get beside a control that runs the same SELECT.  Both are looked at for
+# as long, and begin when capture has nothing left to do: what the kernel writes back
+# half a minute later, and what capture has yet to decode, falls to whoever caused it.
 #
 #   DYNTABLE_BLOCKING_ROWS    rows of the table (10,000,000)
+#   DYNTABLE_BLOCKING_SECONDS how long the writers are looked at beside each (60)
 #   DYNTABLE_BLOCKING_ROUNDS  how often each, in turn (3); the median of the ratios counts
 use strict;
 use warnings;
@@ -17,6 +20,7 @@ use Time::HiRes qw(time);
 
 my $rows = $ENV{DYNTABLE_BLOCKING_ROWS} || 10_000_000;
 my $rounds = $ENV{DYNTABLE_BLOCKING_ROUNDS} || 3;
+my $window = $ENV{DYNTABLE_BLOCKING_SECONDS} || 60;
 my $node = DynTest::new_node('large', 'autovacuum = off', 'shared_buffers = 1GB', 'max_wal_size = 16GB', 'checkpoint_timeout = 1h',
 	'log_statement = none', 'fsync = on', 'dyntable.capture_timeout = 10min');
 
@@ -71,13 +75,14 @@ foreach my $name (keys %script)
 my $session = DynSession->new($node);
 my $sampler = DynSession->new($node);
 
-# Run a statement under the writers.  Returns the p99.9 of their statements in
+# Run a statement under the writers, and let them go on until so many seconds are over.  Returns the p99.9 of their statements in
 # milliseconds, how many there were, the longest wait and the number of waits.
 sub under_load
 {
-	my ($name, $sql) = @_;
+	my ($name, $sql, $seconds) = @_;
 	my $prefix = "$ENV{TESTDIR}/latency_$name";
 	run('CHECKPOINT');
+	$node->poll_query_until('postgres', 'SELECT lag_bytes < 100000 FROM dyntable.capture') or die 'capture does not come to its end';
 	my $writers = IPC::Run::start(
 		[ 'pgbench', '-n', '-c', 8, '-j', 2, '-T', 3600, '-l', "--log-prefix=$prefix", '-f', "$ENV{TESTDIR}/update.sql\@3", '-f', "$ENV{TESTDIR}/insert.sql", $node->connstr('postgres') ],
 		'>', '/dev/null', '2>', '/dev/null');
@@ -87,6 +92,12 @@ sub under_load
 	my $output = $session->do($sql);
 	my $ended = time;
 	die $output if $output =~ /ERROR/;
+	my $took = $ended - $started;
+	if ($took < $seconds)
+	{
+		sleep $seconds - $took;
+		$ended = time;
+	}
 	run('INSERT INTO sampling VALUES (true)');
 	my ($longest, $waits, $samples) = split /\|/, $sampler->result;
 	run('TRUNCATE sampling');
@@ -111,10 +122,10 @@ sub under_load
 	}
 	@latencies = sort { $a <=> $b } @latencies;
 	die 'too few statements' if @latencies < 500;
-	my %result = (p999 => $latencies[ @latencies * 0.999 ], count => scalar @latencies, max => $latencies[-1], seconds => $ended - $started,
+	my %result = (p999 => $latencies[ @latencies * 0.999 ], count => scalar @latencies, max => $latencies[-1], took => $took, seconds => $ended - $started,
 		longest => $longest, waits => $waits, samples => $samples);
-	DynTest::summary(sprintf '120_blocking: %s: %.1f s, %d statements (%.0f/s), p99.9 %.1f ms, longest %.0f ms; waits on our account %d, longest %.0f ms (%d samples)',
-		$name, @result{qw(seconds count)}, $result{count} / $result{seconds}, @result{qw(p999 max waits longest samples)});
+	DynTest::summary(sprintf '120_blocking: %s: %.1f of %.0f s, %d statements (%.0f/s), p99.9 %.1f ms, longest %.0f ms; waits on our account %d, longest %.0f ms (%d samples)',
+		$name, @result{qw(took seconds count)}, $result{count} / $result{seconds}, @result{qw(p999 max waits longest samples)});
 	return \%result;
 }
 
@@ -123,11 +134,11 @@ my @ratios;
 my $longest = 0;
 foreach my $round (1 .. $rounds)
 {
-	my $control = under_load("control_$round", "CREATE TABLE control AS $query");
+	my $control = under_load("control_$round", "CREATE TABLE control AS $query", $window);
 	run('DROP TABLE control');
-	my $create = under_load("create_$round", "SELECT dyntable_create('dt', '$query', '1 day', 'incremental')");
+	my $create = under_load("create_$round", "SELECT dyntable_create('dt', '$query', '1 day', 'incremental')", $window);
 	push @ratios, $create->{p999} / $control->{p999};
-	my $refresh = under_load("refresh_$round", q{SELECT action FROM dyntable_refresh('dt')});
+	my $refresh = under_load("refresh_$round", q{SELECT action FROM dyntable_refresh('dt')}, 0);
 	$longest = max($longest, $create->{longest}, $refresh->{longest});
 	is(run(q{SELECT * FROM dyntable_verify('dt')}), '0|0', 'no row differs');
 	run(q{SELECT dyntable_drop('dt')});
