@@ -57,13 +57,8 @@ List *
 dyn_readers_of(Oid source)
 {
 	static DynLookup select = {"edge_source", {"relid"}};
-	DynCall		call;
-	List	   *relids = NIL;
+	List	   *relids = dyn_lookup_oids(&select, source);
 
-	dyn_lookup_begin(&call, &select, source);
-	for (uint64 row = 0; row < call.nrows; row++)
-		relids = lappend_oid(relids, dyn_spi_oid(row, 1));
-	dyn_lookup_end(&call);
 	list_sort(relids, list_oid_cmp);
 	return relids;
 }
@@ -288,14 +283,8 @@ List *
 dyn_stages_of(Oid relid)
 {
 	static DynLookup select = {"stage_pkey", {"stage"}};
-	DynCall		call;
-	List	   *stages = NIL;
 
-	dyn_lookup_begin(&call, &select, relid);
-	for (uint64 row = 0; row < call.nrows; row++)
-		stages = lappend_oid(stages, dyn_spi_oid(row, 1));
-	dyn_lookup_end(&call);
-	return stages;
+	return dyn_lookup_oids(&select, relid);
 }
 
 /* A state table of more blocks is not read to count its rows. */

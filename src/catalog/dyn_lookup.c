@@ -135,6 +135,19 @@ dyn_lookup_end(DynCall *call)
 	dyn_lookup_close();
 }
 
+List *
+dyn_lookup_oids(DynLookup *lookup, Oid key)
+{
+	DynCall		call;
+	List	   *oids = NIL;
+
+	dyn_lookup_begin(&call, lookup, key);
+	for (uint64 row = 0; row < call.nrows; row++)
+		oids = lappend_oid(oids, dyn_spi_oid(row, 1));
+	dyn_lookup_end(&call);
+	return oids;
+}
+
 bool
 dyn_lookup_open(void)
 {

@@ -57,6 +57,9 @@ extern void dyn_lookup_begin_2(DynCall *call, DynLookup *lookup, Oid key, int32 
 extern void dyn_lookup_begin_last(DynCall *call, DynLookup *lookup, Oid key);	/* only the last in the order of the index */
 extern void dyn_lookup_end(DynCall *call);
 
+/* All of it in one, where of the rows only an OID is read, their first column. */
+extern List *dyn_lookup_oids(DynLookup *lookup, Oid key);
+
 /* Whether the functions below read what was looked up; a column of it. */
 extern bool dyn_lookup_open(void);
 extern void dyn_lookup_close(void);
