@@ -24,16 +24,12 @@
  */
 #include <postgres.h>
 
-#include <access/table.h>
-#include <access/xact.h>
 #include <catalog/pg_type.h>
 #include <executor/executor.h>
 #include <utils/builtins.h>
 #include <utils/lsyscache.h>
-#include <utils/snapmgr.h>
 
 #include "refresh/dyn_aggregate_internal.h"
-#include "refresh/dyn_bulk.h"
 
 /* So many rows of a delta are few. */
 #define FEW_ROWS 64
@@ -41,18 +37,27 @@
 /* Of fewer groups it does not pay to ask whether the delta may be brief. */
 #define MANY_GROUPS 200
 
+/* What write_groups works on. */
+typedef struct Finish
+{
+	DynGroups  *groups;
+	DynRows    *final;
+	DynRows    *delta;
+} Finish;
+
 static void take_input(DynGroups *groups);
 static void put_update(TupleTableSlot *slot, void *arg);
 static bool are_rows(const DynEvaluation *evaluation, const DynNode *node);
 static void check_group(DynGroups *groups, TupleTableSlot *slot);
 static void check_row(DynGroups *groups, TupleTableSlot *slot, bool had);
 static DynRows *begin_delta(DynGroups *groups, int64 ngroups);
-static void finish_groups(DynGroups *groups, DynRows *final, DynRows *delta);
-static void write_groups(DynGroups *groups, DynRows *final, DynRows *delta, DynBulk *bulk);
+static void write_groups(DynBulk *bulk, void *arg);
 static void store_state(DynGroups *groups, DynBulk *bulk, TupleTableSlot *slot, bool has, Datum *values, bool *isnull);
 static int	output_at(DynGroups *groups, TupleTableSlot *slot, int j, char which);
 static bool outputs_changed(DynGroups *groups, TupleTableSlot *slot);
-static void put_output(DynGroups *groups, DynRows *delta, int64 weight, TupleTableSlot *slot, char which);
+static void take_outputs(DynGroups *groups, TupleTableSlot *slot, char which, Datum *values, bool *isnull);
+static void put_output(DynGroups *groups, DynRows *delta, int64 weight, TupleTableSlot *slot, char which,
+					   Datum *values, bool *isnull);
 static TupleDesc update_desc(DynNode *node, bool final);
 static void add_column(TupleDesc desc, int *i, const char *name, Oid type, int32 typmod, Oid collation);
 
@@ -100,7 +105,8 @@ dyn_aggregate_delta(DynEvaluation *evaluation, DynNode *node)
 								 update_desc(node, false), NULL);
 	}
 	delta = begin_delta(&groups, final->count);
-	finish_groups(&groups, final, delta);
+	dyn_apply_in_bulk(execution, dyn_stage_get(evaluation->relid, node->no), evaluation->sql.stages[node->no], NULL,
+					  write_groups, &(Finish) {&groups, final, delta});
 	dyn_rows_register(delta, execution->env);
 	return delta;
 }
@@ -244,37 +250,14 @@ begin_delta(DynGroups *groups, int64 ngroups)
 
 /* The delta and the state table get what f says. */
 static void
-finish_groups(DynGroups *groups, DynRows *final, DynRows *delta)
+write_groups(DynBulk *bulk, void *arg)
 {
-	DynEvaluation *evaluation = groups->evaluation;
-	MemoryContext caller = CurrentMemoryContext;
-	Relation	rel = table_open(dyn_stage_get(evaluation->relid, groups->node->no), RowExclusiveLock);
-
-	CommandCounterIncrement();
-	PushCopiedSnapshot(evaluation->execution.snapshot);
-	UpdateActiveSnapshotCommandId();
-	PG_TRY();
-	{
-		DynBulk    *bulk = dyn_bulk_begin(rel, true);
-
-		write_groups(groups, final, delta, bulk);
-		dyn_bulk_end(bulk);
-	}
-	PG_CATCH();
-	{
-		dyn_apply_rethrow(caller, evaluation->sql.stages[groups->node->no], NULL);
-	}
-	PG_END_TRY();
-	PopActiveSnapshot();
-	table_close(rel, NoLock);
-}
-
-static void
-write_groups(DynGroups *groups, DynRows *final, DynRows *delta, DynBulk *bulk)
-{
+	DynGroups  *groups = ((Finish *) arg)->groups;
+	DynRows    *final = ((Finish *) arg)->final;
+	DynRows    *delta = ((Finish *) arg)->delta;
 	DynNode    *node = groups->node;
 	TupleTableSlot *slot = dyn_rows_slot(final);
-	int			natts = final->desc->natts;
+	int			natts = final->desc->natts; /* more than a row of the state or of the delta has */
 	Datum	   *values = palloc(sizeof(Datum) * natts);
 	bool	   *isnull = palloc(sizeof(bool) * natts);
 
@@ -290,9 +273,9 @@ write_groups(DynGroups *groups, DynRows *final, DynRows *delta, DynBulk *bulk)
 		if (had && has && !outputs_changed(groups, slot))
 			continue;
 		if (had && !(has && delta->brief))
-			put_output(groups, delta, -1, slot, 'o');
+			put_output(groups, delta, -1, slot, 'o', values, isnull);
 		if (has)
-			put_output(groups, delta, 1, slot, 'v');
+			put_output(groups, delta, 1, slot, 'v', values, isnull);
 	}
 	ExecDropSingleTupleTableSlot(slot);
 }
@@ -312,13 +295,7 @@ store_state(DynGroups *groups, DynBulk *bulk, TupleTableSlot *slot, bool has, Da
 			(void) dyn_bulk_delete(bulk, (ItemPointer) DatumGetPointer(slot->tts_values[place]));
 		return;
 	}
-	for (int i = 1; i <= node->ncolumns; i++)
-	{
-		int			from = i <= node->nkeys ? i - 1 : output_at(groups, slot, i - node->nkeys, 'v');
-
-		values[i - 1] = slot->tts_values[from];
-		isnull[i - 1] = slot->tts_isnull[from];
-	}
+	take_outputs(groups, slot, 'v', values, isnull);
 	memcpy(values + node->ncolumns, slot->tts_values + n, sizeof(Datum) * nkept);
 	memcpy(isnull + node->ncolumns, slot->tts_isnull + n, sizeof(bool) * nkept);
 	if (slot->tts_isnull[place])
@@ -352,31 +329,37 @@ outputs_changed(DynGroups *groups, TupleTableSlot *slot)
 	return false;
 }
 
-/* The row of a group as it was (o) or is (v). */
+/* The columns of a group as it was (o) or is (v). */
 static void
-put_output(DynGroups *groups, DynRows *delta, int64 weight, TupleTableSlot *slot, char which)
+take_outputs(DynGroups *groups, TupleTableSlot *slot, char which, Datum *values, bool *isnull)
 {
 	DynNode    *node = groups->node;
-	Datum	   *values = palloc(sizeof(Datum) * delta->desc->natts);
-	bool	   *isnull = palloc(sizeof(bool) * delta->desc->natts);
 
-	values[0] = Int64GetDatum(weight);
-	isnull[0] = false;
 	for (int i = 1; i <= node->ncolumns; i++)
 	{
 		int			from = i <= node->nkeys ? i - 1 : output_at(groups, slot, i - node->nkeys, which);
 
-		values[i] = slot->tts_values[from];
-		isnull[i] = slot->tts_isnull[from];
+		values[i - 1] = slot->tts_values[from];
+		isnull[i - 1] = slot->tts_isnull[from];
 	}
+}
+
+/* The same as a row of the delta. */
+static void
+put_output(DynGroups *groups, DynRows *delta, int64 weight, TupleTableSlot *slot, char which,
+		   Datum *values, bool *isnull)
+{
+	int			place = groups->node->ncolumns + 1;
+
+	values[0] = Int64GetDatum(weight);
+	isnull[0] = false;
+	take_outputs(groups, slot, which, values + 1, isnull + 1);
 	if (groups->placed)
 	{
-		values[node->ncolumns + 1] = slot->tts_values[dyn_groups_shown(node)];
-		isnull[node->ncolumns + 1] = slot->tts_isnull[dyn_groups_shown(node)];
+		values[place] = slot->tts_values[dyn_groups_shown(groups->node)];
+		isnull[place] = slot->tts_isnull[dyn_groups_shown(groups->node)];
 	}
 	dyn_rows_put_values(delta, values, isnull);
-	pfree(values);
-	pfree(isnull);
 }
 
 /* ------------------------------------------------------------------------

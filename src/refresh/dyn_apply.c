@@ -29,7 +29,6 @@
 
 #include "query/dyn_sql.h"
 #include "refresh/dyn_apply.h"
-#include "refresh/dyn_bulk.h"
 #include "refresh/dyn_feed.h"
 #include "refresh/dyn_target.h"
 
@@ -77,7 +76,8 @@ static void apply_by_image(DynExecution *execution, DynSink *sink, DynRows *delt
 static int64 execute_keyed(DynExecution *execution, DynSink *sink, DynRows *rows,
 						   const char *before, const char *from, DynRowSink receive, void *arg);
 static bool is_dense(DynSink *sink, DynRows *delta);
-static void apply_in_bulk(DynExecution *execution, DynSink *sink, void (*work) (DynBulk *bulk, void *arg), void *arg);
+static Oid	index_of_key(DynSink *sink);
+static void rethrow(MemoryContext caller, const char *name, const char *index);
 static void write_placed(DynBulk *bulk, void *arg);
 static void write_split(DynBulk *bulk, void *arg);
 static DynRows *find_places(DynExecution *execution, DynSink *sink, DynRows *rows);
@@ -97,9 +97,9 @@ dyn_apply(DynExecution *execution, DynSink *sink, DynRows *delta, DynCounts *cou
 		return;
 	if (delta->brief || (delta->placed && dyn_apply_by_place(sink, delta->desc)))
 	{
-		Written		written = {sink, delta, .counts = counts, .dense = is_dense(sink, delta)};
+		Written		written = {sink, delta, .counts = counts, .key_index = index_of_key(sink), .dense = is_dense(sink, delta)};
 
-		apply_in_bulk(execution, sink, write_placed, &written);
+		dyn_apply_in_bulk(execution, sink->relid, sink->name, sink->index, write_placed, &written);
 		return;
 	}
 	if (delta->placed && sink->key == NIL)
@@ -141,13 +141,13 @@ apply_by_key(DynExecution *execution, DynSink *sink, DynRows *delta, DynCounts *
 
 	if (is_dense(sink, delta) && dyn_apply_by_place(sink, delta->desc))
 	{
-		Written		written = {sink, .split = &split, .counts = counts};
+		Written		written = {sink, .split = &split, .counts = counts, .key_index = index_of_key(sink)};
 
 		written.deleted = find_places(execution, sink, split.deletes);
 		check_count(execution, sink, split.deletes, "delete", written.deleted->count, split.deletes->count);
 		written.updated = find_places(execution, sink, split.updates);
 		check_count(execution, sink, split.updates, "update", written.updated->count, split.updates->count);
-		apply_in_bulk(execution, sink, write_split, &written);
+		dyn_apply_in_bulk(execution, sink->relid, sink->name, sink->index, write_split, &written);
 		dyn_rows_end(written.deleted);
 		dyn_rows_end(written.updated);
 		end_split(&split);
@@ -477,17 +477,28 @@ find_places(DynExecution *execution, DynSink *sink, DynRows *rows)
 	return places;
 }
 
-static void
-apply_in_bulk(DynExecution *execution, DynSink *sink, void (*work) (DynBulk *bulk, void *arg), void *arg)
+/* InvalidOid where it has none. */
+static Oid
+index_of_key(DynSink *sink)
 {
-	MemoryContext caller = CurrentMemoryContext;
-	Written    *written = arg;
-	Relation	rel = table_open(sink->relid, RowExclusiveLock);
+	Relation	rel = table_open(sink->relid, NoLock);
+	Oid			result = InvalidOid;
 	ListCell   *lc;
 
 	foreach(lc, RelationGetIndexList(rel))
 		if (*sink->index && strcmp(sink->index, dyn_relation_name(lfirst_oid(lc))) == 0)
-			written->key_index = lfirst_oid(lc);
+			result = lfirst_oid(lc);
+	table_close(rel, NoLock);
+	return result;
+}
+
+void
+dyn_apply_in_bulk(DynExecution *execution, Oid relid, const char *name, const char *index,
+				  void (*work) (DynBulk *bulk, void *arg), void *arg)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	Relation	rel = table_open(relid, RowExclusiveLock);
+
 	CommandCounterIncrement();
 	PushCopiedSnapshot(execution->snapshot);
 	UpdateActiveSnapshotCommandId();
@@ -500,7 +511,7 @@ apply_in_bulk(DynExecution *execution, DynSink *sink, void (*work) (DynBulk *bul
 	}
 	PG_CATCH();
 	{
-		dyn_apply_rethrow(caller, sink->name, sink->index);
+		rethrow(caller, name, index);
 	}
 	PG_END_TRY();
 	PopActiveSnapshot();
@@ -634,7 +645,7 @@ insert_rows(DynExecution *execution, DynSink *sink, DynRows *rows)
 	}
 	PG_CATCH();
 	{
-		dyn_apply_rethrow(caller, sink->name, sink->index);
+		rethrow(caller, sink->name, sink->index);
 	}
 	PG_END_TRY();
 	return inserted;
@@ -645,8 +656,8 @@ insert_rows(DynExecution *execution, DynSink *sink, DynRows *rows)
  * means that the rows stored do not fit the changes; one of any other index is
  * its owner's affair.
  */
-void
-dyn_apply_rethrow(MemoryContext caller, const char *name, const char *index)
+static void
+rethrow(MemoryContext caller, const char *name, const char *index)
 {
 	ErrorData  *error;
 

@@ -5,6 +5,7 @@
 #ifndef DYN_APPLY_H
 #define DYN_APPLY_H
 
+#include "refresh/dyn_bulk.h"
 #include "refresh/dyn_execute.h"
 
 typedef struct DynSink
@@ -42,10 +43,11 @@ extern bool dyn_apply_by_place(DynSink *sink, TupleDesc desc);
 extern bool dyn_apply_brief(DynSink *sink, TupleDesc desc);
 
 /*
- * Raise what was caught while a table of this name was written: in place of a
- * violation of its unique index, in the caller's memory, that error.
+ * Let work write a table without statements.  Raises the same error where a unique index of
+ * it is violated; name: the table's, qualified; index: as in DynSink, NULL: any.
  */
-extern void dyn_apply_rethrow(MemoryContext caller, const char *name, const char *index);
+extern void dyn_apply_in_bulk(DynExecution *execution, Oid relid, const char *name, const char *index,
+							  void (*work) (DynBulk *bulk, void *arg), void *arg);
 
 /* The rows as stored that the minus rows of a delta name, with w = −1. */
 extern DynRows *dyn_apply_stored(DynExecution *execution, DynSink *sink, DynRows *delta);
