@@ -123,7 +123,7 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION dyntable.sees_all() IS 'whether the current user may see all of dyntable''s views';
 
--- Functions, for as parts of the view's plan these three would make it so dear that
+-- Functions, for as parts of the view's plan they would make it so dear that
 -- every look at it were compiled.  They tell names, which pg_class tells as well, and a lag.
 -- Each step of a recursion finds few tables, by index; the planner expects many, and would read all.
 CREATE FUNCTION dyntable.stopped_upstream(relid oid) RETURNS text
@@ -143,19 +143,28 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION dyntable.stopped_upstream(oid) IS 'the tables that keep one from being refreshed which reads them; null: none';
 
-CREATE FUNCTION dyntable.consumed(relid oid) RETURNS boolean
-    LANGUAGE SQL STABLE STRICT SECURITY DEFINER
+CREATE FUNCTION dyntable.readers(relid oid) RETURNS SETOF oid
+    LANGUAGE SQL STABLE STRICT SECURITY DEFINER ROWS 10
     SET search_path = pg_catalog
     SET jit = off
     SET enable_hashjoin = off
     SET enable_mergejoin = off
 BEGIN ATOMIC
     WITH RECURSIVE down (relid) AS (
-        SELECT e.relid FROM dyntable.pull e WHERE e.source = consumed.relid
+        SELECT e.relid FROM dyntable.pull e WHERE e.source = readers.relid
         UNION
         SELECT e.relid FROM down JOIN dyntable.pull e ON e.source = down.relid)
+    SELECT down.relid FROM down;
+END;
+COMMENT ON FUNCTION dyntable.readers(oid) IS 'the dynamic tables that read one, also by way of others';
+REVOKE ALL ON FUNCTION dyntable.readers(oid) FROM PUBLIC;
+
+CREATE FUNCTION dyntable.consumed(relid oid) RETURNS boolean
+    LANGUAGE SQL STABLE STRICT SECURITY DEFINER
+    SET search_path = pg_catalog
+BEGIN ATOMIC
     SELECT EXISTS (
-        SELECT FROM down JOIN dyntable.dynamic_table d ON d.relid = down.relid
+        SELECT FROM dyntable.readers(consumed.relid) AS r (relid) JOIN dyntable.dynamic_table d ON d.relid = r.relid
         WHERE d.state = 'ACTIVE' AND (d.target_lag IS NOT NULL OR d.schedule IS NOT NULL));
 END;
 COMMENT ON FUNCTION dyntable.consumed(oid) IS 'whether an active table with a lag or a schedule reads one, also by way of others';
@@ -163,16 +172,12 @@ COMMENT ON FUNCTION dyntable.consumed(oid) IS 'whether an active table with a la
 CREATE FUNCTION dyntable.effective_lag(relid oid) RETURNS interval
     LANGUAGE SQL STABLE STRICT SECURITY DEFINER
     SET search_path = pg_catalog
-    SET jit = off
-    SET enable_hashjoin = off
-    SET enable_mergejoin = off
 BEGIN ATOMIC
-    WITH RECURSIVE down (relid) AS (
-        SELECT effective_lag.relid
-        UNION
-        SELECT e.relid FROM down JOIN dyntable.pull e ON e.source = down.relid)
-    SELECT min(d.target_lag) FROM down JOIN dyntable.dynamic_table d ON d.relid = down.relid
-    WHERE d.relid = effective_lag.relid OR d.state = 'ACTIVE';
+    SELECT least(
+        (SELECT d.target_lag FROM dyntable.dynamic_table d WHERE d.relid = effective_lag.relid),
+        (SELECT min(d.target_lag)
+         FROM dyntable.readers(effective_lag.relid) AS r (relid) JOIN dyntable.dynamic_table d ON d.relid = r.relid
+         WHERE d.state = 'ACTIVE'));
 END;
 COMMENT ON FUNCTION dyntable.effective_lag(oid) IS 'the least lag of a table and of the active ones that read it, also by way of others; null: there is none';
 
