@@ -82,7 +82,7 @@ queue_detach_scheduler(int code, Datum arg)
 	DynScheduler *scheduler;
 
 	LWLockAcquire(&dyn_queue->lock, LW_EXCLUSIVE);
-	scheduler = dyn_queue_scheduler(MyDatabaseId);
+	scheduler = dyn_queue_scheduler(DatumGetObjectId(arg));
 	if (scheduler != NULL && scheduler->pid == MyProcPid)
 	{
 		scheduler->database = InvalidOid;
@@ -93,16 +93,16 @@ queue_detach_scheduler(int code, Datum arg)
 }
 
 bool
-dyn_queue_attach_scheduler(void)
+dyn_queue_attach_scheduler(Oid database)
 {
 	DynScheduler *scheduler;
 	bool		attached = false;
 
 	LWLockAcquire(&dyn_queue->lock, LW_EXCLUSIVE);
-	if (dyn_queue_scheduler(MyDatabaseId) == NULL &&
+	if (dyn_queue_scheduler(database) == NULL &&
 		(scheduler = dyn_queue_scheduler(InvalidOid)) != NULL)
 	{
-		scheduler->database = MyDatabaseId;
+		scheduler->database = database;
 		scheduler->pid = MyProcPid;
 		scheduler->latch = MyLatch;
 		scheduler->changed = true;
@@ -111,7 +111,7 @@ dyn_queue_attach_scheduler(void)
 	}
 	LWLockRelease(&dyn_queue->lock);
 	if (attached)
-		before_shmem_exit(queue_detach_scheduler, (Datum) 0);
+		before_shmem_exit(queue_detach_scheduler, ObjectIdGetDatum(database));
 	return attached;
 }
 

@@ -93,8 +93,8 @@ extern DynQueue *dyn_queue;		/* NULL unless the library is preloaded */
 extern Size dyn_queue_size(void);
 extern void dyn_queue_init(void);
 
-/* Become the scheduler of this database; false if there is one.  Undone at exit. */
-extern bool dyn_queue_attach_scheduler(void);
+/* Become the scheduler of a database; false if there is one.  Undone at exit. */
+extern bool dyn_queue_attach_scheduler(Oid database);
 
 /* The scheduler of a database, or NULL; the caller holds the lock. */
 extern DynScheduler *dyn_queue_scheduler(Oid database);

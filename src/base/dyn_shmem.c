@@ -170,6 +170,19 @@ dyn_shmem_database(Oid dboid)
 	return NULL;
 }
 
+bool
+dyn_shmem_paused(Oid dboid)
+{
+	DynDatabase *db;
+	bool		paused;
+
+	LWLockAcquire(dyn_shmem->lock, LW_SHARED);
+	db = dyn_shmem_database(dboid);
+	paused = db != NULL && db->paused_until > GetCurrentTimestamp();
+	LWLockRelease(dyn_shmem->lock);
+	return paused;
+}
+
 DynDatabase *
 dyn_shmem_database_add(Oid dboid)
 {

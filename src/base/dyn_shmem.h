@@ -143,7 +143,10 @@ extern void dyn_shmem_require(void);
 /* The entry of a database or NULL; the caller holds the lock, or is a worker of that database. */
 extern DynDatabase *dyn_shmem_database(Oid dboid);
 
-/* The same, made when missing; the caller holds the lock exclusively.  NULL when all are taken. */
+/* Has somebody asked all of us to leave a database?  Takes the lock. */
+extern bool dyn_shmem_paused(Oid dboid);
+
+/* The same as dyn_shmem_database, made when missing; the caller holds the lock exclusively.  NULL when all are taken. */
 extern DynDatabase *dyn_shmem_database_add(Oid dboid);
 
 /* Have the launcher look after this database: at once, or when this transaction commits. */

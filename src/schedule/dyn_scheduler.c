@@ -31,6 +31,7 @@
 #include "base/dyn_freshness.h"
 #include "base/dyn_queue.h"
 #include "base/dyn_settings.h"
+#include "base/dyn_shmem.h"
 #include "catalog/dyn_catalog.h"
 #include "schedule/dyn_altered.h"
 #include "schedule/dyn_due.h"
@@ -621,9 +622,11 @@ dyntable_scheduler_main(Datum arg)
 	pqsignal(SIGTERM, die);
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	BackgroundWorkerUnblockSignals();
-	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(arg), InvalidOid, 0);
-	if (dyn_queue == NULL || !dyn_queue_attach_scheduler())
+	/* before it connects: who wants the database to himself ends those that he finds, and the others find him */
+	if (dyn_queue == NULL || !dyn_queue_attach_scheduler(DatumGetObjectId(arg)) ||
+		dyn_shmem_paused(DatumGetObjectId(arg)))
 		proc_exit(0);
+	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(arg), InvalidOid, 0);
 	before_shmem_exit(scheduler_exit, (Datum) 0);
 
 	dyn_settings_of_process();

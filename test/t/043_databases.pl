@@ -5,6 +5,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/../perl";
 use DynTest;
+use DynSession;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
@@ -92,7 +93,25 @@ run('ALTER DATABASE three SET TABLESPACE space', 'postgres');
 is_refreshed("$anew: the database was moved to another tablespace", 'SET TABLESPACE', 'three');
 is_refreshed('INCREMENTAL', 'SET TABLESPACE, then', 'three');
 my $oid = oid_of('three');
-run('DROP DATABASE three', 'postgres');
+# while a scheduler is about to connect, which waits to read the settings of the database
+my ($holder, $looker, $dropper) = map { DynSession->new($node) } 1 .. 3;
+sub session_until
+{
+	my ($sql, $what) = @_;
+	my $limit = time + $PostgreSQL::Test::Utils::timeout_default;
+	select(undef, undef, undef, 0.01) until $looker->do($sql) eq 't' || time > $limit;
+	is($looker->do($sql), 't', $what);
+	return;
+}
+session_until("SELECT count(*) = 1 FROM pg_stat_activity WHERE datid = $oid AND backend_type = 'dyntable scheduler'", 'a scheduler is at work');
+$holder->do('BEGIN; LOCK TABLE pg_db_role_setting IN ACCESS EXCLUSIVE MODE');
+$looker->do("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datid = $oid AND backend_type = 'dyntable scheduler'");
+session_until(q{SELECT count(*) = 1 FROM pg_locks WHERE relation = 'pg_db_role_setting'::regclass AND NOT granted}, 'the next one is about to be');
+$dropper->send('DROP DATABASE three');
+session_until("SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'object' AND objid = $oid AND mode = 'AccessExclusiveLock' AND granted", 'when the database is to be dropped');
+$holder->do('ROLLBACK');
+is($dropper->result, '', 'which the scheduler finds, and leaves');
+$_->end foreach $holder, $looker, $dropper;
 is_gone($oid, 'DROP DATABASE');
 run('CREATE DATABASE four TEMPLATE one', 'postgres');
 run('SELECT * FROM dyntable_refresh()', 'four');
