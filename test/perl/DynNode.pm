@@ -16,6 +16,7 @@ package DynNode;
 
 use strict;
 use warnings;
+use Errno ();
 use IO::Socket::UNIX ();
 use IPC::Open2 qw(open2);
 use PostgreSQL::Test::Cluster ();
@@ -122,8 +123,10 @@ sub disconnect
 	my ($self) = @_;
 	my $client = $self->{client} or return;
 	$self->command("\\c \"host=$client->{waiting_room} port=1\"\n", sub {
-		my $peer = $client->{listener}->accept or die "waiting room: $!";
-		sysread($peer, my $startup, 10000) or die "waiting room: $!";
+		# PostgreSQL::Test may have a handler for the end of children, which interrupts both
+		my ($peer, $startup);
+		until ($peer = $client->{listener}->accept) { die "waiting room: $!" if !$!{EINTR}; }
+		until (sysread($peer, $startup, 10000)) { die "waiting room: $!" if !$!{EINTR}; }
 		my $version = "server_version\0" . $self->pg_version . "\0";
 		syswrite($peer, pack('a N N', 'R', 8, 0) . pack('a N a*', 'S', 4 + length $version, $version) . pack('a N a', 'Z', 5, 'I'));
 		$client->{peer} = $peer;
@@ -186,7 +189,7 @@ sub start_client
 	my $base = "$ENV{TESTDIR}/$name";
 	my $waiting_room = $self->host . "/$name";
 	mkdir $waiting_room or die "$waiting_room: $!";
-	my $listener = IO::Socket::UNIX->new(Local => "$waiting_room/.s.PGSQL.1", Listen => 1, Timeout => $PostgreSQL::Test::Utils::timeout_default) or die "$waiting_room: $!";
+	my $listener = IO::Socket::UNIX->new(Local => "$waiting_room/.s.PGSQL.1", Listen => 1) or die "$waiting_room: $!";
 	DynTest::write_script("$base.err", '');
 	open(my $errors, '<:raw', "$base.err") or die "$base.err: $!";
 	local %ENV = $self->_get_env;
@@ -222,9 +225,14 @@ sub end_client
 	return $? & 127 ? 128 + ($? & 127) : $? >> 8 || 1;
 }
 
+# A test that dies in the middle of a command may have left the client waiting.
 END
 {
-	$_->end_client foreach grep { $_->{client} && $_->{client}{owner} == $$ } @asked;
+	foreach my $node (grep { $_->{client} && $_->{client}{owner} == $$ } @asked)
+	{
+		kill 'TERM', $node->{client}{pid};
+		$node->end_client;
+	}
 }
 
 1;
