@@ -1,8 +1,8 @@
 # harness.pl COUNTS FILE...: run TAP tests and write "passed failed" to COUNTS.
 #
 # Perl scripts run by this perl, SQL scripts by psql (pgTAP).  A file that dies,
-# breaks its plan or exits with an error without a failed assertion counts as
-# one failure.  prove prints no counts that a script could rely on.
+# breaks its plan, takes longer than TEST_SECONDS or exits with an error without a
+# failed assertion counts as one failure.  prove prints no counts that a script could rely on.
 use strict;
 use warnings;
 use File::Basename qw(basename);
@@ -25,9 +25,11 @@ my $harness = TAP::Harness->new(
 		exec      => sub {
 			my ($self, $file) = @_;
 			die "interrupted\n" if $interrupted;
+			# in the process group of the others, which ends as a whole
+			my @limited = (qw(timeout --foreground --kill-after=30), $ENV{TEST_SECONDS});
 			return $file =~ /\.sql$/
-			  ? [qw(psql -X -A -t -q -v ON_ERROR_STOP=1 -P pager=off -f), $file]
-			  : [ own_folders($file), $^X, $file ];
+			  ? [ @limited, qw(psql -X -A -t -q -v ON_ERROR_STOP=1 -P pager=off -f), $file ]
+			  : [ own_folders($file), @limited, $^X, $file ];
 		},
 	});
 my $result = $harness->runtests(map { [ $_, name($_) ] } @files);
