@@ -28,6 +28,7 @@
 #include <utils/syscache.h>
 
 #include "query/dyn_expr.h"
+#include "query/dyn_vars.h"
 
 typedef struct RefusalSearch
 {
@@ -241,16 +242,25 @@ text_over(Node *expr, int ninputs, char **names, List **columns, List *windows, 
 	return where + strlen(" WHERE");
 }
 
+/* Most are a column.  Only inputs that are read need columns, of which the deparser makes much ado. */
 char *
 dyn_expr_text(Node *expr, const char *prefix, int ninputs, const int *ncolumns,
 			  List *windows, List *window_tlist)
 {
-	char	  **names = palloc(sizeof(char *) * Max(ninputs, 1));
-	List	  **columns = palloc0(sizeof(List *) * Max(ninputs, 1));
+	char	  **names;
+	List	  **columns;
+	Relids		read;
 
+	if (IsA(expr, Var) && castNode(Var, expr)->varattno > 0)
+		return psprintf(" %s%d.c%d", prefix, castNode(Var, expr)->varno, castNode(Var, expr)->varattno);
+	names = palloc(sizeof(char *) * Max(ninputs, 1));
+	columns = palloc0(sizeof(List *) * Max(ninputs, 1));
+	read = bms_union(dyn_expr_relations(expr), dyn_expr_relations((Node *) window_tlist));
 	for (int i = 0; i < ninputs; i++)
 	{
 		names[i] = psprintf("%s%d", prefix, i + 1);
+		if (!bms_is_member(i + 1, read))
+			continue;
 		for (int c = 1; c <= ncolumns[i]; c++)
 			columns[i] = lappend(columns[i], makeString(psprintf("c%d", c)));
 	}
