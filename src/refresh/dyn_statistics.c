@@ -13,11 +13,14 @@
  */
 #include <postgres.h>
 
+#include <math.h>
+
 #include <access/htup_details.h>
 #include <access/table.h>
 #include <access/transam.h>
 #include <catalog/pg_statistic.h>
 #include <catalog/pg_type.h>
+#include <common/pg_prng.h>
 #include <executor/executor.h>
 #include <utils/array.h>
 #include <utils/datum.h>
@@ -28,7 +31,7 @@
 
 #include "refresh/dyn_rows.h"
 
-/* So many rows are looked at, spread over all. */
+/* About so many rows are looked at, spread over all. */
 #define SAMPLE_ROWS 1000
 
 /* Every so many of them is sorted, and every so many of these is a bound. */
@@ -89,18 +92,35 @@ dyn_rows_statistics(DynRows *rows, int column)
 	return rows->statistics[column];
 }
 
+/*
+ * How many rows to leave out before the next one of those of which each is
+ * taken with this probability.  Not every so many: equal values often stand
+ * side by side, as those of the lines of one order, and of them one would be seen.
+ */
+static int64
+gap(pg_prng_state *random, double taken)
+{
+	if (taken >= 1)
+		return 0;
+	return (int64) (log(1 - pg_prng_double(random)) / log(1 - taken));
+}
+
 static Sample
 take_sample(DynRows *rows, int column)
 {
 	Sample		sample = {0};
 	Form_pg_attribute att = TupleDescAttr(rows->desc, column);
-	int64		skipped = rows->count / SAMPLE_ROWS - 1;
+	const double taken = (double) SAMPLE_ROWS / Max(rows->count, 1);
+	pg_prng_state random;
 	uint64	   *hashes = palloc(sizeof(uint64) * SAMPLE_ROWS);
 	TupleTableSlot *slot = dyn_rows_slot(rows);
 
 	sample.some = palloc(sizeof(Datum) * SAMPLE_ROWS / SORT_EACH);
+	/* the same rows each time, or a plan could not be repeated */
+	pg_prng_seed(&random, rows->count);
 	dyn_rows_rewind(rows);
-	while (sample.rows < SAMPLE_ROWS && dyn_rows_next(rows, slot))
+	while (sample.rows < SAMPLE_ROWS && tuplestore_skiptuples(rows->store, gap(&random, taken), true) &&
+		   dyn_rows_next(rows, slot))
 	{
 		Datum		value = slot->tts_values[column];
 
@@ -112,8 +132,6 @@ take_sample(DynRows *rows, int column)
 				(att->attbyval || datumGetSize(value, false, att->attlen) <= WIDEST_BOUND))
 				sample.some[sample.nsome++] = datumCopy(value, att->attbyval, att->attlen);
 		}
-		if (skipped > 0 && !tuplestore_skiptuples(rows->store, skipped, true))
-			break;
 	}
 	ExecDropSingleTupleTableSlot(slot);
 	sample.distinct = count_hashes(hashes, sample.values, &sample.once);
