@@ -25,7 +25,11 @@
 DynQueue   *dyn_queue = NULL;
 
 static bool wake_registered = false;
+
+/* What a scheduler is told when the transaction commits. */
 static bool wake_at_commit = false;
+static int	nmoved = 0;
+static Oid	moved[DYN_MOVED_TABLES];
 
 static int
 queue_slots(void)
@@ -106,6 +110,7 @@ dyn_queue_attach_scheduler(Oid database)
 		scheduler->pid = MyProcPid;
 		scheduler->latch = MyLatch;
 		scheduler->changed = true;
+		scheduler->nmoved = 0;
 		scheduler->waiting = scheduler->wanting = false;
 		attached = true;
 	}
@@ -149,8 +154,9 @@ dyn_queue_announce_progress(void)
 		ConditionVariableBroadcast(&scheduler->progress);
 }
 
-void
-dyn_schedule_wake(Oid database)
+/* changed: all definitions are to be read again, not only where tables stand that were moved */
+static void
+tell_scheduler(Oid database, bool changed)
 {
 	DynScheduler *scheduler;
 
@@ -160,10 +166,18 @@ dyn_schedule_wake(Oid database)
 	scheduler = dyn_queue_scheduler(database);
 	if (scheduler != NULL)
 	{
-		scheduler->changed = true;
+		scheduler->changed |= changed || scheduler->nmoved + nmoved > DYN_MOVED_TABLES;
+		for (int i = 0; i < nmoved && !scheduler->changed; i++)
+			scheduler->moved[scheduler->nmoved++] = moved[i];
 		SetLatch(scheduler->latch);
 	}
 	LWLockRelease(&dyn_queue->lock);
+}
+
+void
+dyn_schedule_wake(Oid database)
+{
+	tell_scheduler(database, true);
 }
 
 static void
@@ -172,26 +186,40 @@ wake_end_of_transaction(XactEvent event, void *arg)
 	switch (event)
 	{
 		case XACT_EVENT_COMMIT:
-			if (wake_at_commit)
-				dyn_schedule_wake(MyDatabaseId);
-			wake_at_commit = false;
-			break;
+			if (wake_at_commit || nmoved > 0)
+				tell_scheduler(MyDatabaseId, wake_at_commit);
+			/* FALLTHROUGH */
 		case XACT_EVENT_ABORT:
 		case XACT_EVENT_PREPARE:
 			wake_at_commit = false;
+			nmoved = 0;
 			break;
 		default:
 			break;
 	}
 }
 
+static void
+register_callback(void)
+{
+	if (!wake_registered)
+		RegisterXactCallback(wake_end_of_transaction, NULL);
+	wake_registered = true;
+}
+
 void
 dyn_schedule_wake_at_commit(void)
 {
-	if (!wake_registered)
-	{
-		RegisterXactCallback(wake_end_of_transaction, NULL);
-		wake_registered = true;
-	}
+	register_callback();
 	wake_at_commit = true;
+}
+
+void
+dyn_schedule_moved(Oid relid)
+{
+	register_callback();
+	if (nmoved < DYN_MOVED_TABLES)
+		moved[nmoved++] = relid;
+	else
+		wake_at_commit = true;
 }

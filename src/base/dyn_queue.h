@@ -67,6 +67,9 @@ typedef struct DynWorker
 	DynTask		task;
 } DynWorker;
 
+/* More tables than these: the scheduler reads all. */
+#define DYN_MOVED_TABLES 64
+
 /* The scheduler of one database. */
 typedef struct DynScheduler
 {
@@ -74,6 +77,8 @@ typedef struct DynScheduler
 	int			pid;
 	Latch	   *latch;
 	bool		changed;		/* definitions are to be read again */
+	int			nmoved;			/* only where these tables stand: they were refreshed by hand */
+	Oid			moved[DYN_MOVED_TABLES];
 	bool		waiting;		/* found no worker: wake it when one ends */
 	bool		wanting;		/* as of its last tick the server had no worker for it */
 	ConditionVariable progress; /* some table's data timestamp moved */
@@ -110,5 +115,8 @@ extern void dyn_schedule_wake(Oid database);
 
 /* The same for this database when the current transaction commits. */
 extern void dyn_schedule_wake_at_commit(void);
+
+/* A table was refreshed by hand: have the scheduler look, at commit, where it stands. */
+extern void dyn_schedule_moved(Oid relid);
 
 #endif							/* DYN_QUEUE_H */

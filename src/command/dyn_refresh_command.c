@@ -106,7 +106,6 @@ Datum
 dyntable_refresh(PG_FUNCTION_ARGS)
 {
 	List	   *relids;
-	bool		wrote = false;
 	ListCell   *cell;
 
 	dyn_command_check("dyntable_refresh()");
@@ -120,10 +119,9 @@ dyntable_refresh(PG_FUNCTION_ARGS)
 		DynResult  *result = lfirst(cell);
 
 		put_result((ReturnSetInfo *) fcinfo->resultinfo, result);
-		wrote |= !result->idle;
+		if (!result->idle)
+			dyn_schedule_moved(result->relid);
 	}
-	if (wrote)
-		dyn_schedule_wake_at_commit();
 	PG_RETURN_NULL();
 }
 

@@ -173,19 +173,26 @@ find_busy(void)
 
 /* ---- what changed ---- */
 
-/* Whether definitions are to be read again; asking takes the answer away. */
+/*
+ * Whether definitions are to be read again; *moved: the tables (*nmoved) of
+ * which is to be read where they stand.  Asking takes the answer away.
+ */
 static bool
-take_changed(void)
+take_news(Oid *moved, int *nmoved)
 {
 	DynScheduler *scheduler;
 	bool		changed = false;
 
+	*nmoved = 0;
 	LWLockAcquire(&dyn_queue->lock, LW_EXCLUSIVE);
 	scheduler = dyn_queue_scheduler(MyDatabaseId);
 	if (scheduler != NULL)
 	{
 		changed = scheduler->changed;
+		*nmoved = scheduler->nmoved;
+		memcpy(moved, scheduler->moved, sizeof(Oid) * scheduler->nmoved);
 		scheduler->changed = false;
+		scheduler->nmoved = 0;
 	}
 	LWLockRelease(&dyn_queue->lock);
 	return changed;
@@ -252,6 +259,7 @@ reload(void)
 		MemoryContextDelete(old->context);
 	}
 	dyn_freshness_forget(in_graph, self.graph);
+	ereport(DEBUG1, (errmsg_internal("dyntable scheduler reads the definitions of %d tables", self.graph->nnodes)));
 
 	/* Somebody may be creating a thousand tables: take a fifth of the time for it. */
 	self.reload = false;
@@ -539,16 +547,19 @@ scheduler_tick(void)
 	TimestampTz next_due;
 	List	   *finished = reap();
 	List	   *runs;
+	Oid			moved[DYN_MOVED_TABLES];
+	int			nmoved;
 
-	self.reload |= take_changed();
+	self.reload |= take_news(moved, &nmoved);
 	if (self.reload)
 		self.wake = Min(self.wake, self.reload_at);
-	if (finished == NIL && !self.refused && now < self.wake && self.wake <= now + LOOK_INTERVAL)
+	if (finished == NIL && nmoved == 0 && !self.refused && now < self.wake && self.wake <= now + LOOK_INTERVAL)
 		return;
 	self.refused = false;
 	if (self.graph == NULL || (self.reload && now >= self.reload_at))
 		reload();
 	digest(finished);
+	read_positions(dyn_graph_closure(self.graph, moved, nmoved));
 	find_busy();
 	wake = dyn_settled_pass_time(self.graph, now, look_for_altered);
 

@@ -14,7 +14,7 @@ use Time::HiRes qw(sleep);
 my $SOURCES = 50;
 my @OTHERS = qw(two three four five);
 
-my $node = DynTest::new_node('many', 'max_worker_processes = 30', 'max_replication_slots = 6', 'autovacuum = off');
+my $node = DynTest::new_node('many', 'max_worker_processes = 30', 'max_replication_slots = 6', 'autovacuum = off', 'log_min_messages = debug1');
 
 sub sql
 {
@@ -89,6 +89,18 @@ SELECT string_agg(DISTINCT relation::regclass::text, ',') FROM pg_locks l JOIN d
 	"1\nb7", 'a refresh of one table locks no other');
 is_refreshed('b7', 'SELECT g, count(*) AS n, sum(v) AS total FROM s7 GROUP BY g', 'INCREMENTAL 1', 'and refreshes it alone');
 is(sql("SELECT string_agg(name, ',') FROM dyntable.refresh_history WHERE id > $history"), 'b7', 'as history says');
+
+# The scheduler hears of it, and does not read all definitions for that.  (It may still be about to, for the last of those that were made.)
+like(log_since(0), qr/reads the definitions of 200 tables/, 'the scheduler has read the definitions');
+my $hand = log_position();
+for (1 .. 3)
+{
+	my $due = sql("SELECT next_refresh_time FROM dyntable.dynamic_tables WHERE name = 'b7'");
+	sql("UPDATE s7 SET v = v + 1 WHERE id = 1; SELECT dyntable_refresh('b7')");
+	becomes("SELECT next_refresh_time > '$due' FROM dyntable.dynamic_tables WHERE name = 'b7'", 'the scheduler takes note of a refresh by hand');
+}
+my $read = () = log_since($hand) =~ /reads the definitions/g;
+cmp_ok($read, '<=', 1, 'and not of all tables');
 
 # ---- all of them in one transaction ----
 sql('UPDATE s8 SET v = v + 1');
