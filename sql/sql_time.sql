@@ -30,6 +30,8 @@ INSERT INTO loose SELECT k, date_trunc('day', at) FROM event WHERE id % 3 < 2;
 INSERT INTO diary SELECT i, current_date + n, now() + n * interval '1 day'
     FROM unnest(ARRAY[-1000, -10, -3, 3, 10, 1000, NULL]) WITH ORDINALITY d(n, i);
 
+-- over no rows it is 3
+CREATE AGGREGATE three_more (int) (SFUNC = int4pl, STYPE = int, INITCOND = 3);
 CREATE TABLE timed (no int GENERATED ALWAYS AS IDENTITY, name text, query text);
 INSERT INTO timed (name, query) VALUES
     ('opens', 'SELECT id, at FROM event WHERE at <= CLOCK'),
@@ -72,6 +74,7 @@ INSERT INTO timed (name, query) VALUES
     ('values_of_clock', 'SELECT e.id, v.name FROM (VALUES (CLOCK, ''now''), (CLOCK - interval ''6 hours'', ''before'')) v(t, name) JOIN event e ON e.at BETWEEN v.t AND v.t + interval ''2 hours'''),
     ('each_hour', 'SELECT s.no, h FROM slot s, generate_series(s.since, least(s.until, CLOCK), ''1 hour'') h'),
     ('each_hour_left', 'SELECT s.no, x.h FROM slot s LEFT JOIN LATERAL (SELECT max(h) AS h FROM generate_series(s.since, CLOCK, ''3 hours'') h) x ON h > CLOCK - interval ''9 hours'' WHERE s.k < 3'),
+    ('each_filtered', 'SELECT s.no, min(x.n) AS n FROM slot s CROSS JOIN LATERAL (SELECT three_more(e.k) FILTER (WHERE e.at <= CLOCK) AS n FROM event e WHERE e.id % 50 = s.no) x GROUP BY s.no'),
     ('opens_and_more', 'SELECT o.k, count(*) AS n FROM (SELECT k FROM loose WHERE at > CLOCK UNION ALL SELECT k FROM event WHERE at <= CLOCK) o GROUP BY o.k'),
     ('from_none', 'SELECT 1 AS one FROM generate_series(1, 2) WHERE extract(hour FROM CLOCK)::int % 2 = 0 UNION ALL SELECT 2 WHERE extract(hour FROM CLOCK)::int % 3 = 0');
 SELECT now() AS started \gset

@@ -577,6 +577,7 @@ aggregate_of_none(Aggref *ref)
 {
 	HeapTuple	tuple = SearchSysCache1(AGGFNOID, ObjectIdGetDatum(ref->aggfnoid));
 	Oid			final = ((Form_pg_aggregate) GETSTRUCT(tuple))->aggfinalfn;
+	Aggref	   *alone;
 	bool		null;
 	Query	   *query;
 	SubLink    *link;
@@ -594,8 +595,10 @@ aggregate_of_none(Aggref *ref)
 	query->canSetTag = true;
 	query->hasAggs = true;
 	query->jointree = makeFromExpr(NIL, makeBoolConst(false, false));
-	query->targetList = list_make1(makeTargetEntry((Expr *) dyn_vars_map((Node *) ref, null_var, NULL),
-												   1, pstrdup("v"), false));
+	/* there is no row that a condition, which may be one on now(), could be asked about */
+	alone = (Aggref *) dyn_vars_map((Node *) ref, null_var, NULL);
+	alone->aggfilter = NULL;
+	query->targetList = list_make1(makeTargetEntry((Expr *) alone, 1, pstrdup("v"), false));
 	link = makeNode(SubLink);
 	link->subLinkType = EXPR_SUBLINK;
 	link->subselect = (Node *) query;
