@@ -110,7 +110,7 @@ sub integer_expression
 	return sprintf('length(%s)', $e->('text')) if $form == 4;
 	return sprintf('nullif(%s, %d)', $e->('int'), $dice->range(0, 9)) if $form == 5;
 	return sprintf('greatest(%s, %s)', $e->('int'), $e->('int')) if $form == 6;
-	return sprintf('%s.doubled(%s)', $self->{schema}, $e->('int')) if $form == 7 && $self->{schema};
+	return sprintf('%s.doubled((%s)::integer)', $self->{schema}, $e->('int')) if $form == 7 && $self->{schema};
 	return sprintf('- (%s) - 1', $e->('int'));
 }
 
