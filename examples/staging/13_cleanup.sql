@@ -4,9 +4,11 @@
 --
 -- Some weeks after the cutover.  All or nothing; there is no way back but a backup.  Whoever
 -- reads the tables by identity (views, dynamic tables above, grants, monitoring,
--- alerts) does not notice the new names; queries that name dt_... have to be changed.
+-- alerts) does not notice the new names, nor does deploy; queries that name dt_... have to be changed.
+-- Run again it changes nothing.
 \set ON_ERROR_STOP on
 BEGIN;
+SET LOCAL client_min_messages = warning;
 DROP PROCEDURE IF EXISTS staging.sp_staging_layer_master(varchar);
 DROP PROCEDURE IF EXISTS staging.sp_merge_facilities_to_staging(varchar);
 DROP PROCEDURE IF EXISTS staging.sp_merge_appointment_events_to_staging(varchar);
@@ -20,15 +22,19 @@ DROP FUNCTION IF EXISTS staging.parallel_run_differences();
 DROP VIEW IF EXISTS staging.vw_sp_latest_facilities, staging.vw_sp_latest_appointment_events, staging.vw_sp_latest_qa_events,
     reference.vw_sp_latest_crosswalk_facilities, reference.vw_sp_latest_crosswalk_veterans, reference.vw_sp_latest_crosswalk_evaluators,
     staging.vw_batches_in_window;
-DROP TABLE IF EXISTS staging.stg_facilities, staging.stg_fact_appointment_events, staging.stg_fact_qa_events,
-    reference.ref_entity_crosswalk_facilities, reference.ref_entity_crosswalk_veterans, reference.ref_entity_crosswalk_evaluators,
-    reference.ref_reconciliation_log;
+DROP TABLE IF EXISTS reference.ref_entity_crosswalk_facilities, reference.ref_entity_crosswalk_veterans,
+    reference.ref_entity_crosswalk_evaluators, reference.ref_reconciliation_log;
+-- Not where the name is a dynamic table's already.
+SELECT format('DROP TABLE %s', old)
+FROM unnest('{staging.stg_facilities,staging.stg_fact_appointment_events,staging.stg_fact_qa_events}'::text[]) old
+WHERE to_regclass(old) IS NOT NULL AND NOT EXISTS (SELECT FROM dyntable.dynamic_tables WHERE relid = to_regclass(old)) \gexec
 DROP INDEX IF EXISTS ods_raw.ods_veterans_source_batch, ods_raw.ods_evaluators_source_batch, ods_raw.ods_facilities_source_batch,
     ods_raw.ods_appointment_events_source_batch, ods_raw.ods_qa_events_source_batch;
 
+-- In the order in which refreshes lock them.
 SELECT format('ALTER TABLE %I.%I RENAME TO %I', schema_name, name, substr(name, 4))
 FROM dyntable.dynamic_tables
 WHERE schema_name IN ('reference', 'staging', 'warehouse') AND starts_with(name, 'dt_')
-ORDER BY 1 \gexec
+ORDER BY relid::oid \gexec
 COMMIT;
 \echo cleanup: the dynamic tables have the names of the tables that they replace

@@ -3,13 +3,17 @@
 --     psql -f 15_recovery_drill.sql
 --
 -- In one transaction that is rolled back, so it can be run on a live system at a quiet
--- hour: it holds locks on the landing tables until it ends (some seconds).  Each step says what it has
--- found; the first that is not as it should be ends the drill with an error.
+-- hour: it holds locks on the landing tables until it ends (some seconds), for which those who load and
+-- scheduled refreshes wait.  Each step says what it has found; the first that is not as it should
+-- be ends the drill with an error.
 \set ON_ERROR_STOP on
 \set QUIET on
 \ir settle.sql
 -- One snapshot from the first refresh on: so the window does not move while the drill compares.
 BEGIN ISOLATION LEVEL REPEATABLE READ;
+-- All at once, before anything is read: a refresh that has one of them already would be in the way of what follows.
+LOCK TABLE ods_raw.ods_veterans_source, ods_raw.ods_evaluators_source, ods_raw.ods_facilities_source,
+    ods_raw.ods_appointment_events_source, ods_raw.ods_qa_events_source IN ACCESS EXCLUSIVE MODE;
 SELECT count(*) AS refreshed FROM dyntable_refresh(:layer) \gset
 SET LOCAL client_min_messages = warning;
 CREATE FUNCTION pg_temp.check(what text, fine boolean) RETURNS text
