@@ -20,7 +20,7 @@ SELECT to_regclass('monitoring.vw_data_quality_trends') IS NOT NULL AS has_quali
 \endif
 \set alerts 'NULL::json'
 \if :has_alerts
-    \set alerts '(SELECT json_agg(f) FROM (SELECT rule, severity, subject, fired_at, cleared_at, times_seen, told_at FROM monitoring.alert_firing ORDER BY cleared_at IS NOT NULL, fired_at DESC LIMIT 50) f)'
+    \set alerts '(SELECT coalesce(json_agg(f), ''[]'') FROM (SELECT rule, severity, subject, fired_at, cleared_at, times_seen, told_at FROM monitoring.alert_firing ORDER BY cleared_at IS NOT NULL, fired_at DESC LIMIT 50) f)'
 \endif
 \set capture 'NULL::json'
 \if :sees_capture
