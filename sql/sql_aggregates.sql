@@ -81,7 +81,9 @@ INSERT INTO definition (name, query) VALUES
     ('a_sets_only', 'SELECT k FROM t GROUP BY GROUPING SETS ((k), (), ())'),
     ('a_sets_same', 'SELECT i AS a, i AS b, count(*) AS c FROM t GROUP BY GROUPING SETS ((a), (b), (a, b))'),
     ('a_sets_key', 'SELECT x.k, x.name, o, sum(i) AS s FROM t JOIN kind x USING (k) GROUP BY x.k, ROLLUP (o)'),
-    ('a_sets_domain', 'SELECT w::int AS w, k, count(*) AS c FROM kind GROUP BY ROLLUP (w::int, k)'),
+    ('a_sets_domain', 'SELECT w, k, grouping(w) AS g, count(*) AS c FROM kind GROUP BY CUBE (w, k)'),
+    ('a_sets_domain_above', 'SELECT x.w, sum(c) AS c FROM (SELECT w, k, count(*) AS c FROM kind GROUP BY ROLLUP (w, k)) x GROUP BY x.w'),
+    ('a_domain_of_none', 'SELECT t.id, x.w FROM t LEFT JOIN LATERAL (SELECT (array_agg(w ORDER BY k))[1] AS w FROM kind WHERE kind.k = t.k HAVING count(*) < 2) x ON x.w <> 2'),
     ('a_sets_moving', 'SELECT k, count(*) FILTER (WHERE at > now() - interval ''1 day'') AS day, count(DISTINCT i) AS d FROM t GROUP BY ROLLUP (k)'),
     ('a_sets_above', 'SELECT a.k, a.c, b.name FROM (SELECT k, count(*) AS c FROM t GROUP BY ROLLUP (k)) a LEFT JOIN kind b ON b.k = a.k'),
     ('a_sets_window', 'SELECT k, sum(i) AS s, rank() OVER (PARTITION BY grouping(k) ORDER BY sum(i)) AS r FROM t GROUP BY CUBE (k)'),
@@ -108,7 +110,6 @@ CALL change('from none', $$INSERT INTO t VALUES (1, 1, 'a', 1, 1, 1, 1, 1, 'a', 
 CALL change('to none, and others', $$DELETE FROM t; INSERT INTO t SELECT i, i % 2, chr(97 + i), i, i, i, i, i, 's', true, 'ok', now() FROM generate_series(1, 5) i$$);
 
 SELECT query, r AS refusal FROM unnest(ARRAY[
-    'SELECT w, count(*) AS n FROM kind GROUP BY ROLLUP (w)',
     'SELECT count(*) AS n FROM t GROUP BY CUBE (id, k, g, i, b, n, u)',
     'SELECT k, max(now() - at) AS age FROM t GROUP BY k',
     'SELECT k, avg(CASE WHEN at > now() THEN i ELSE 0 END) AS a FROM t GROUP BY k',

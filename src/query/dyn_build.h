@@ -292,7 +292,6 @@ extern DynNode *dyn_block_node(DynLevel *level, DynBlock *block);
 extern int	dyn_block_gather(DynLevel *level, DynBlock *block, Relids rels);
 extern DynNode *dyn_make_union(List *inputs);
 extern void dyn_columns_like(DynNode *node, List *exprs);
-extern Node *dyn_null_like(Node *expr);
 extern DynNode *dyn_make_groups(DynContext *ctx, DynNode *input, int nkeys);
 extern void dyn_add_aggregate(DynNode *groups, DynAgg *agg, DynColumn column);
 extern List *dyn_column_vars(DynNode *node, int input);

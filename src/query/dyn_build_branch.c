@@ -27,6 +27,7 @@
 
 #include "query/dyn_build.h"
 #include "query/dyn_expr.h"
+#include "query/dyn_make.h"
 
 typedef struct Branch
 {
@@ -265,7 +266,7 @@ branch_rows(DynContext *ctx, Branch *branch, List *inputs, List *keys, List *col
 		bool		own = i < list_length(keys) ||
 			(i >= branch->start && i < branch->start + list_length(branch->exprs));
 
-		targets = lappend(targets, own ? copyObject(lfirst(lc)) : dyn_null_like(lfirst(lc)));
+		targets = lappend(targets, own ? copyObject(lfirst(lc)) : dyn_make_null_of(lfirst(lc)));
 	}
 	if (branch->distinct)
 	{

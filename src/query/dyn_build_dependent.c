@@ -579,8 +579,6 @@ aggregate_of_none(Aggref *ref)
 	Oid			final = ((Form_pg_aggregate) GETSTRUCT(tuple))->aggfinalfn;
 	Aggref	   *alone;
 	bool		null;
-	Query	   *query;
-	SubLink    *link;
 
 	(void) SysCacheGetAttr(AGGFNOID, tuple, Anum_pg_aggregate_agginitval, &null);
 	ReleaseSysCache(tuple);
@@ -590,20 +588,10 @@ aggregate_of_none(Aggref *ref)
 	if ((null && (!OidIsValid(final) || func_strict(final))) || is_null_of_none(ref))
 		return (Node *) makeNullConst(ref->aggtype, -1, ref->aggcollid);
 
-	query = makeNode(Query);
-	query->commandType = CMD_SELECT;
-	query->canSetTag = true;
-	query->hasAggs = true;
-	query->jointree = makeFromExpr(NIL, makeBoolConst(false, false));
 	/* there is no row that a condition, which may be one on now(), could be asked about */
 	alone = (Aggref *) dyn_vars_map((Node *) ref, null_var, NULL);
 	alone->aggfilter = NULL;
-	query->targetList = list_make1(makeTargetEntry((Expr *) alone, 1, pstrdup("v"), false));
-	link = makeNode(SubLink);
-	link->subLinkType = EXPR_SUBLINK;
-	link->subselect = (Node *) query;
-	link->location = -1;
-	return (Node *) link;
+	return dyn_make_of_no_row((Expr *) alone);
 }
 
 static Node *

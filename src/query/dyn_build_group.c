@@ -19,6 +19,7 @@
 
 #include "query/dyn_build.h"
 #include "query/dyn_expr.h"
+#include "query/dyn_make.h"
 
 /* A plan and its state tables grow with the number of grouping sets. */
 #define MAX_SETS	64
@@ -287,12 +288,7 @@ build_set(DynUpper *upper, Grouping *grouping, List *set)
 	{
 		bool		grouped = list_member_int(set, lfirst_int(lr));
 
-		/* a domain may refuse NULL, where the query's own does not ask it */
-		if (!grouped && DomainHasConstraints(exprType(lfirst(lk))))
-			return dyn_refuse(upper->ctx, "GROUPING_SETS",
-							  "the query has grouping sets over a column of domain %s; cast it to its base type",
-							  format_type_be(exprType(lfirst(lk))));
-		targets = lappend(targets, grouped ? linitial(columns) : dyn_null_like(lfirst(lk)));
+		targets = lappend(targets, grouped ? linitial(columns) : dyn_make_null_of(lfirst(lk)));
 		if (grouped)
 			columns = list_delete_first(columns);
 	}

@@ -191,16 +191,6 @@ dyn_columns_like(DynNode *node, List *exprs)
 	}
 }
 
-/* NULL in place of an expression: of the base type, for a domain may refuse it. */
-Node *
-dyn_null_like(Node *expr)
-{
-	int32		typmod = exprTypmod(expr);
-	Oid			type = getBaseTypeAndTypmod(exprType(expr), &typmod);
-
-	return (Node *) makeNullConst(type, typmod, exprCollation(expr));
-}
-
 /* The groups of the input's rows by its first nkeys columns, without aggregates. */
 DynNode *
 dyn_make_groups(DynContext *ctx, DynNode *input, int nkeys)

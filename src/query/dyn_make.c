@@ -10,6 +10,7 @@
 #include <nodes/nodeFuncs.h>
 #include <utils/fmgroids.h>
 #include <utils/lsyscache.h>
+#include <utils/typcache.h>
 
 #include "query/dyn_make.h"
 
@@ -47,7 +48,26 @@ dyn_make_when(Expr *condition, Expr *result)
 Node *
 dyn_make_null_of(Node *expr)
 {
-	return (Node *) makeNullConst(exprType(expr), exprTypmod(expr), exprCollation(expr));
+	Const	   *null = makeNullConst(exprType(expr), exprTypmod(expr), exprCollation(expr));
+
+	return DomainHasConstraints(null->consttype) ? dyn_make_of_no_row((Expr *) null) : (Node *) null;
+}
+
+Node *
+dyn_make_of_no_row(Expr *value)
+{
+	Query	   *query = makeNode(Query);
+	SubLink    *link = makeNode(SubLink);
+
+	query->commandType = CMD_SELECT;
+	query->canSetTag = true;
+	query->hasAggs = IsA(value, Aggref);
+	query->jointree = makeFromExpr(NIL, makeBoolConst(false, false));
+	query->targetList = list_make1(makeTargetEntry(value, 1, pstrdup("v"), false));
+	link->subLinkType = EXPR_SUBLINK;
+	link->subselect = (Node *) query;
+	link->location = -1;
+	return (Node *) link;
 }
 
 Expr *

@@ -16,8 +16,11 @@ extern Node *dyn_make_case(Expr *condition, Node *result, Node *otherwise);
 extern Node *dyn_make_cases(Oid type, Oid collation, List *whens, Expr *otherwise);
 extern CaseWhen *dyn_make_when(Expr *condition, Expr *result);
 
-/* NULL of an expression's type */
+/* NULL of an expression's type, also of a domain that refuses it */
 extern Node *dyn_make_null_of(Node *expr);
+
+/* (SELECT value WHERE false): an aggregate's value over no rows, or NULL, which nobody computes */
+extern Node *dyn_make_of_no_row(Expr *value);
 
 extern Expr *dyn_make_null_test(Node *arg, NullTestType type);
 extern Node *dyn_make_boolean_test(Node *arg, BoolTestType type);
