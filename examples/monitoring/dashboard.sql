@@ -11,9 +11,12 @@
 \endif
 SET jit = off;
 SET TimeZone = 'UTC';
-SELECT to_regclass('monitoring.vw_data_quality_trends') IS NOT NULL AS has_quality,
-       to_regclass('monitoring.alert_firing') IS NOT NULL AS has_alerts,
-       pg_has_role('pg_read_all_stats', 'USAGE') AS sees_capture \gset
+-- What is there, and for this role to read.
+SELECT count(*) FILTER (WHERE c.relname = 'vw_data_quality_trends') > 0 AS has_quality,
+       count(*) FILTER (WHERE c.relname = 'alert_firing') > 0 AS has_alerts,
+       pg_has_role('pg_read_all_stats', 'USAGE') AS sees_capture
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = 'monitoring' AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT') \gset
 \set quality 'NULL::json'
 \if :has_quality
     \set quality '(SELECT json_agg(q) FROM (SELECT table_name, recorded_at, avg_dq_score, poor_records, total_records FROM (SELECT *, row_number() OVER (PARTITION BY table_name ORDER BY recorded_at DESC) AS n FROM monitoring.vw_data_quality_trends) r WHERE n <= 200 ORDER BY table_name, recorded_at) q)'

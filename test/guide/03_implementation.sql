@@ -60,6 +60,11 @@ SELECT auto_suspend, auto_resume, state, comment FROM dyntable.warehouses WHERE 
 \! psql -XAtq -v ON_ERROR_STOP=1 -c 'SET client_min_messages = warning' -o /dev/null -f examples/staging/03_dynamic_tables.sql && echo deployed
 --= deployed
 
+--# 3.8 Step 3: create the monitoring views
+--: snowsql -f snowflake/monitoring/dynamic_tables_monitoring.sql
+\! psql -XAtq -v ON_ERROR_STOP=1 -c 'SET client_min_messages = warning' -o /dev/null -f examples/staging/06_monitoring.sql && echo deployed
+--= deployed
+
 --# 3.9 Step 3: USE ROLE sysadmin
 SELECT status FROM dyntable_exec('USE ROLE sysadmin;');
 SET ROLE pg_read_all_stats;

@@ -36,7 +36,9 @@ done_testing();
 # The page as it is now.
 sub html
 {
+	my ($role) = @_;
 	my $page = "$ENV{TESTDIR}/page.html";
+	local $ENV{PGOPTIONS} = "-c role=$role" if defined $role;
 	my $connect = $node->connstr('postgres');
 	is(system("psql -XAtq -d '$connect' -v template=\"\$(cat '$here/dashboard.html')\" -f '$here/dashboard.sql' >'$page'"), 0, 'the page is made');
 	return PostgreSQL::Test::Utils::slurp_file($page);
@@ -61,6 +63,10 @@ SQL
 
 sub page
 {
+	$node->safe_psql('postgres', 'CREATE ROLE passer_by; CREATE ROLE watcher IN ROLE pg_monitor');
+	my ($passer_by, $watcher) = (html('passer_by'), html('watcher'));
+	like($passer_by, qr/"tables" : null.*"capture" : null, "quality" : null, "alerts" : null/s, 'who may see nothing is shown nothing');
+	like($watcher, qr/"name":"dt_failing".*"capture" : \{.*"quality" : null, "alerts" : null/s, 'who watches is shown tables and capture');
 	my $html = html();
 	unlike($html, qr{(?:src|href)\s*=|url\(|import |https?://(?!www\.w3\.org/2000/svg)|fetch\(}, 'it takes nothing from the network');
 	unlike($html, qr{x</script>}, 'a name does not end the script');
