@@ -180,12 +180,12 @@ CREATE OR REPLACE VIEW monitoring.vw_refresh_frequency AS
 SELECT t.schema_name, t.name AS table_name, coalesce(t.target_lag, t.schedule) AS target_lag, t.effective_target_lag,
        coalesce(sum(h.repeats), 0) AS refreshes_24h,
        count(h.id) FILTER (WHERE h.refresh_action <> 'NO_DATA') AS with_data_24h,
-       round(86400 / nullif(sum(h.repeats), 0)) AS seconds_between
+       round(extract(epoch FROM least(interval '24 hours', now() - t.created_on)) / nullif(sum(h.repeats), 0)) AS seconds_between
 FROM dyntable.dynamic_tables t
 LEFT JOIN monitoring.vw_dynamic_table_refresh_history h
        ON h.schema_name = t.schema_name AND h.table_name = t.name AND h.refresh_end_time >= now() - interval '24 hours'
-GROUP BY t.schema_name, t.name, t.target_lag, t.schedule, t.effective_target_lag;
-COMMENT ON VIEW monitoring.vw_refresh_frequency IS 'how often each table was refreshed within a day, and what its lag asks for';
+GROUP BY t.schema_name, t.name, t.target_lag, t.schedule, t.effective_target_lag, t.created_on;
+COMMENT ON VIEW monitoring.vw_refresh_frequency IS 'how often each table was refreshed within a day, or since it was created, and what its lag asks for';
 
 CREATE OR REPLACE VIEW monitoring.vw_dependency_chains AS
 WITH RECURSIVE chain AS (

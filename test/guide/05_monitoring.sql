@@ -102,8 +102,8 @@ SELECT avg_1d = avg_7d, against_30d, verdict FROM monitoring.vw_performance_degr
 --= t|1.00|STABLE
 
 --# 5.16 Refresh frequency
-SELECT refreshes_24h > with_data_24h, with_data_24h > 0, effective_target_lag FROM monitoring.vw_refresh_frequency WHERE table_name = 'dt_crosswalk_facilities';
---= t|t|10 minutes
+SELECT refreshes_24h > with_data_24h, with_data_24h > 0, effective_target_lag, seconds_between < 600 FROM monitoring.vw_refresh_frequency WHERE table_name = 'dt_crosswalk_facilities';
+--= t|t|10 minutes|t
 
 --# 5.17 Dependency chains with depth and path
 SELECT depth, path FROM monitoring.vw_dependency_chains WHERE relid = 'warehouse.dim_facility'::regclass ORDER BY depth;
