@@ -221,18 +221,6 @@ after_alter_table(AlterTableStmt *statement, Oid relid)
 }
 
 static void
-call_utility(PlannedStmt *statement, const char *query, bool read_only,
-			 ProcessUtilityContext context, ParamListInfo params,
-			 QueryEnvironment *environment, DestReceiver *dest, QueryCompletion *completion)
-{
-	if (previous_utility)
-		previous_utility(statement, query, read_only, context, params, environment, dest, completion);
-	else
-		standard_ProcessUtility(statement, query, read_only, context, params,
-								environment, dest, completion);
-}
-
-static void
 shape_utility(PlannedStmt *statement, const char *query, bool read_only,
 			  ProcessUtilityContext context, ParamListInfo params,
 			  QueryEnvironment *environment, DestReceiver *dest, QueryCompletion *completion)
@@ -244,7 +232,7 @@ shape_utility(PlannedStmt *statement, const char *query, bool read_only,
 		relid = RangeVarGetRelid(((AlterTableStmt *) node)->relation, NoLock, true);
 	if (OidIsValid(relid))
 		before_alter_table((AlterTableStmt *) node, relid);
-	call_utility(statement, query, read_only, context, params, environment, dest, completion);
+	previous_utility(statement, query, read_only, context, params, environment, dest, completion);
 
 	/* DETACH ... CONCURRENTLY goes through several transactions; the last one counts */
 	if (OidIsValid(relid) && IsTransactionState() && get_rel_relkind(relid) != '\0')
@@ -270,7 +258,7 @@ shape_object_access(ObjectAccessType access, Oid class, Oid object, int subobjec
 void
 dyn_shape_init(void)
 {
-	previous_utility = ProcessUtility_hook;
+	previous_utility = ProcessUtility_hook ? ProcessUtility_hook : standard_ProcessUtility;
 	ProcessUtility_hook = shape_utility;
 	previous_object_access = object_access_hook;
 	object_access_hook = shape_object_access;

@@ -44,7 +44,7 @@
 #include "refresh/dyn_refresh.h"
 
 static ExecutorStart_hook_type previous_executor_start = NULL;
-static ProcessUtility_hook_type previous_process_utility = NULL;
+static ProcessUtility_hook_type previous_utility = NULL;
 static object_access_hook_type previous_object_access = NULL;
 
 static void
@@ -315,12 +315,7 @@ guard_process_utility(PlannedStmt *pstmt, const char *query_string, bool read_on
 	check_utility(statement);
 	renamed = dyn_relation_to_rename(statement);
 	owned = dyn_owned_before(statement);
-	if (previous_process_utility)
-		previous_process_utility(pstmt, query_string, read_only_tree, context, params,
-								 query_env, dest, qc);
-	else
-		standard_ProcessUtility(pstmt, query_string, read_only_tree, context, params,
-								query_env, dest, qc);
+	previous_utility(pstmt, query_string, read_only_tree, context, params, query_env, dest, qc);
 
 	dyn_stages_left_drop();
 	dyn_owned_after(statement, owned);
@@ -364,7 +359,7 @@ dyn_command_init(void)
 {
 	previous_executor_start = ExecutorStart_hook;
 	ExecutorStart_hook = guard_executor_start;
-	previous_process_utility = ProcessUtility_hook;
+	previous_utility = ProcessUtility_hook ? ProcessUtility_hook : standard_ProcessUtility;
 	ProcessUtility_hook = guard_process_utility;
 	previous_object_access = object_access_hook;
 	object_access_hook = guard_object_access;

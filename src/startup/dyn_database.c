@@ -162,18 +162,6 @@ resume_database(Oid dboid, bool moved)
 }
 
 static void
-call_utility(PlannedStmt *statement, const char *query, bool read_only,
-			 ProcessUtilityContext context, ParamListInfo params,
-			 QueryEnvironment *environment, DestReceiver *dest, QueryCompletion *completion)
-{
-	if (previous_utility)
-		previous_utility(statement, query, read_only, context, params, environment, dest, completion);
-	else
-		standard_ProcessUtility(statement, query, read_only, context, params,
-								environment, dest, completion);
-}
-
-static void
 database_utility(PlannedStmt *statement, const char *query, bool read_only,
 				 ProcessUtilityContext context, ParamListInfo params,
 				 QueryEnvironment *environment, DestReceiver *dest, QueryCompletion *completion)
@@ -186,7 +174,7 @@ database_utility(PlannedStmt *statement, const char *query, bool read_only,
 		dboid = get_database_oid(name, true);
 	if (!OidIsValid(dboid) || !pause_database(dboid))
 	{
-		call_utility(statement, query, read_only, context, params, environment, dest, completion);
+		previous_utility(statement, query, read_only, context, params, environment, dest, completion);
 		if (name && dyn_shmem)
 			dyn_shmem_wake_launcher();
 		return;
@@ -194,7 +182,7 @@ database_utility(PlannedStmt *statement, const char *query, bool read_only,
 	PG_TRY();
 	{
 		wait_for_capture(dboid);
-		call_utility(statement, query, read_only, context, params, environment, dest, completion);
+		previous_utility(statement, query, read_only, context, params, environment, dest, completion);
 	}
 	PG_FINALLY();
 	{
@@ -206,6 +194,6 @@ database_utility(PlannedStmt *statement, const char *query, bool read_only,
 void
 dyn_database_init(void)
 {
-	previous_utility = ProcessUtility_hook;
+	previous_utility = ProcessUtility_hook ? ProcessUtility_hook : standard_ProcessUtility;
 	ProcessUtility_hook = database_utility;
 }
