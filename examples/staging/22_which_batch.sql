@@ -3,7 +3,8 @@
 --     psql -v batch=BATCH_20251120_001 -f 22_which_batch.sql
 --
 -- Dynamic tables know no batches, but times: what was committed before a table's data timestamp
--- is in it.  A pipeline that has loaded a batch waits for that, and then counts.
+-- is in it.  A pipeline that has loaded a batch waits for that, as long as the target lags are (dyntable_refresh()
+-- in the place of dyntable_wait() does not wait), and then counts.
 \set ON_ERROR_STOP on
 SELECT clock_timestamp() AS loaded \gset
 SELECT dyntable_wait(relid, :'loaded') FROM dyntable.dynamic_tables
