@@ -27,6 +27,7 @@
 #include <utils/rel.h>
 #include <utils/snapmgr.h>
 #include <utils/timeout.h>
+#include <utils/timestamp.h>
 
 #include "base/dyn_progress.h"
 #include "capture/dyn_capture.h"
@@ -268,11 +269,19 @@ reads_delta(PlannedStmt *plan)
  */
 static TimeoutId limit_timeout = MAX_TIMEOUTS;
 static volatile sig_atomic_t limit_passed = false;
+static double limit_ms;
+static double limit_waited;		/* for a processor, before */
+static TimestampTz limit_since;
 
-/* The statement is cancelled as by statement_timeout. */
+/* How often it is asked again where most of the time was waited, milliseconds. */
+#define LIMIT_INTERVAL 20
+
+/* The statement is cancelled as by statement_timeout, unless it has only waited for a processor. */
 static void
 pass_limit(void)
 {
+	if (TimestampDifferenceMilliseconds(limit_since, GetCurrentTimestamp()) - (dyn_phases_waited() - limit_waited) < limit_ms)
+		return;
 	limit_passed = true;
 	InterruptPending = true;
 	QueryCancelPending = true;
@@ -285,7 +294,10 @@ begin_limit(double ms)
 	if (limit_timeout == MAX_TIMEOUTS)
 		limit_timeout = RegisterTimeout(USER_TIMEOUT, pass_limit);
 	limit_passed = false;
-	enable_timeout_after(limit_timeout, (int) Min(ms, INT_MAX));
+	limit_ms = ms;
+	limit_waited = dyn_phases_waited();
+	limit_since = GetCurrentTimestamp();
+	enable_timeout_every(limit_timeout, TimestampTzPlusMilliseconds(limit_since, (int64) Min(ms, INT_MAX) + 1), LIMIT_INTERVAL);
 }
 
 /* A node of a plan gives a row. */

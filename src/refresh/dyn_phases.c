@@ -8,11 +8,14 @@
  */
 #include <postgres.h>
 
+#include <fcntl.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <executor/instrument.h>
 #include <lib/stringinfo.h>
 #include <portability/instr_time.h>
+#include <storage/fd.h>
 
 #include "base/dyn_progress.h"
 #include "refresh/dyn_phases.h"
@@ -31,7 +34,12 @@ static DynPhase running = DYN_PHASE_BOOKKEEPING;
 static instr_time since;
 static double spent[DYN_PHASES];	/* microseconds */
 
+/* Of less time it is not asked how much of it this process has waited for a processor, milliseconds. */
+#define LEAST_WORK	2.0
+
 /* Of this process, when the table began. */
+static double waited_before;
+static double waited_applying;	/* of what it has waited since */
 static double cpu_before;
 static WalUsage wal_before;
 static BufferUsage buffers_before;
@@ -47,6 +55,27 @@ cpu_now(void)
 		(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1000.0;
 }
 
+/*
+ * Where Linux tells, which has counted the nanoseconds that the process ran and
+ * those that it was ready to in this file.  The server's own ways of reading a
+ * file are not for signal handlers.
+ */
+double
+dyn_phases_waited(void)
+{
+	static int	file = -2;
+	char		text[64];
+	ssize_t		length;
+	char	   *second;
+
+	if (file == -2)
+		file = AcquireExternalFD() ? open("/proc/self/schedstat", O_RDONLY | O_CLOEXEC) : -1;
+	length = file >= 0 ? pread(file, text, sizeof(text) - 1, 0) : 0;
+	text[Max(length, 0)] = '\0';
+	second = strchr(text, ' ');
+	return second ? strtoull(second, NULL, 10) / 1e6 : 0;
+}
+
 void
 dyn_phases_begin(double wait_us)
 {
@@ -54,6 +83,8 @@ dyn_phases_begin(double wait_us)
 	spent[DYN_PHASE_WAIT] = wait_us;
 	running = DYN_PHASE_BOOKKEEPING;
 	INSTR_TIME_SET_CURRENT(since);
+	waited_before = dyn_phases_waited();
+	waited_applying = 0;
 	cpu_before = cpu_now();
 	wal_before = pgWalUsage;
 	buffers_before = pgBufferUsage;
@@ -71,6 +102,8 @@ dyn_phase_enter(DynPhase phase)
 	INSTR_TIME_SUBTRACT(passed, since);
 	spent[running] += INSTR_TIME_GET_MICROSEC(passed);
 	since = now;
+	if ((phase == DYN_PHASE_APPLY) != (running == DYN_PHASE_APPLY))
+		waited_applying += (running == DYN_PHASE_APPLY ? 1 : -1) * dyn_phases_waited();
 	running = phase;
 	dyn_progress_phase(phase);
 	return before;
@@ -84,8 +117,14 @@ dyn_phases_work(void)
 	(void) dyn_phase_enter(running);
 	for (int i = 0; i < DYN_PHASES; i++)
 		if (i != DYN_PHASE_WAIT && i != DYN_PHASE_APPLY)
-			sum += spent[i];
-	return sum / 1000;
+			sum += spent[i] / 1000;
+	if (sum >= LEAST_WORK)
+	{
+		double		waited = dyn_phases_waited();
+
+		sum -= waited - waited_before - waited_applying - (running == DYN_PHASE_APPLY ? waited : 0);
+	}
+	return Max(sum, 0);
 }
 
 DynCost

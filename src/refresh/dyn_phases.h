@@ -26,8 +26,14 @@ extern const char *dyn_phase_name(DynPhase phase);
 /* From now on time goes to this phase.  Returns the one it went to, to go back to. */
 extern DynPhase dyn_phase_enter(DynPhase phase);
 
-/* The milliseconds up to now that were neither waited for capture nor spent on applying. */
+/*
+ * The milliseconds up to now that were neither spent on applying nor waited for
+ * capture or for a processor, which says nothing of the work.
+ */
 extern double dyn_phases_work(void);
+
+/* How long this process has waited for a processor in all, milliseconds; 0 where the system does not tell. */
+extern double dyn_phases_waited(void);
 
 /* The times up to now, in milliseconds, as jsonb text. */
 extern char *dyn_phases_text(void);
