@@ -12,7 +12,6 @@ use Test::More;
 my $here    = "$DynTest::ROOT/examples/staging";
 my $node    = DynTest::new_node('migration');
 my $connect = $node->connstr('postgres');
-my @load    = ('psql', '-Xq', '-d', $connect, '-c', "CALL generator.feed('5 minutes', '30 ms', 6)");
 $ENV{PGHOST}     = $node->host;
 $ENV{PGPORT}     = $node->port;
 $ENV{PGDATABASE} = 'postgres';
@@ -20,8 +19,8 @@ $ENV{PGDATABASE} = 'postgres';
 DynTest::wait_capture($node);
 script('01_schemas_and_landing_tables', '02_generator', '04_feeder');
 $node->safe_psql('postgres', 'SELECT generator.fill(0.1, 7)');
-# lags of 0.3 to 0.9 seconds
-script('lag_factor=0.0005', '03_dynamic_tables', '05_warehouse', '06_monitoring', '08_alerts', '10_procedures');
+# lags of 1.2 to 3.6 seconds
+script('lag_factor=0.002', '03_dynamic_tables', '05_warehouse', '06_monitoring', '08_alerts', '10_procedures');
 
 rollback_beside_a_writer();
 drill_beside_all();
@@ -38,7 +37,7 @@ sub rollback_beside_a_writer
 	my $rollback = IPC::Run::start([ 'psql', '-XAtq', '-d', $connect, '-f', "$here/14_rollback.sql" ], '>', \$out, '2>', \$err);
 	$node->poll_query_until('postgres', "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = 'staging.stg_fact_qa_events'::regclass)")
 	  or die 'the rollback does not come to the lock';
-	facility('MEANWHILE');
+	$node->safe_psql('postgres', new_facility('MEANWHILE'));
 	$lock->query_safe('COMMIT');
 	$lock->quit;
 	$rollback->finish;
@@ -47,7 +46,7 @@ sub rollback_beside_a_writer
 	like($out, qr/rollback: consumers read what the procedures write\n\z/, 'and is done');
 
 	# The other way round: keys that no procedure has seen are told of.
-	facility('BEFORE');
+	$node->safe_psql('postgres', new_facility('BEFORE'));
 	my ($status, undef, $said) = psql('-v', 'batch=none', '-f', "$here/14_rollback.sql");
 	isnt($status, 0, 'a rollback that runs no batch is refused');
 	like($said, qr/have not a row for each key.*\n.*Run it without a batch/, 'and says why');
@@ -55,20 +54,33 @@ sub rollback_beside_a_writer
 	script('12_cutover');
 }
 
+# It waits for one who writes a landing table. A second writer comes, and in time the refresh that is due on his account.
 sub drill_beside_all
 {
-	my $feeding = IPC::Run::start(\@load, '>', '/dev/null', '2>', '/dev/null');
-	foreach my $round (1 .. 3)
-	{
-		$node->poll_query_until('postgres', "SELECT count(*) > 20 * $round FROM dyntable.refresh_history WHERE refresh_trigger = 'SCHEDULED' AND refresh_action = 'INCREMENTAL'")
-		  or die 'nothing is refreshed';
-		my ($status, $out) = psql('-f', "$here/15_recovery_drill.sql");
-		is($status, 0, "a drill beside writers and scheduled refreshes, round $round");
-		is(scalar(() = $out =~ /^drill: /mg), 14, 'it comes to its end');
-	}
-	$feeding->kill_kill;
+	my $writer = $node->background_psql('postgres');
+	$writer->query_safe('BEGIN; LOCK TABLE ods_raw.ods_qa_events_source IN ROW EXCLUSIVE MODE');
+	my ($out, $err) = ('', '');
+	my $drill = IPC::Run::start([ 'psql', '-XAtq', '-d', $connect, '-f', "$here/15_recovery_drill.sql" ], '>', \$out, '2>', \$err);
+	waiting(1);
+	my $second = IPC::Run::start([ 'psql', '-Xq', '-d', $connect, '-c', new_facility('SECOND') ]);
+	waiting(2);
+	$writer->query_safe('COMMIT');
+	$writer->quit;
+	ok($drill->finish, 'a drill beside writers and scheduled refreshes') or diag($err);
+	is(scalar(() = $out =~ /^drill: /mg), 14, 'it comes to its end');
+	ok($second->finish, 'and so does who writes meanwhile');
+	$node->poll_query_until('postgres', "SELECT EXISTS (SELECT FROM staging.dt_stg_facilities WHERE facility_id = 'SECOND')") or die 'nothing is refreshed';
 	is($node->safe_psql('postgres', "SELECT string_agg(DISTINCT name || ' ' || state_code, ', ') FROM dyntable.refresh_history WHERE state <> 'SUCCEEDED'"),
-		'', 'and no refresh has failed on its account');
+		'', 'no refresh has failed on its account');
+	return;
+}
+
+# So many wait for locks.
+sub waiting
+{
+	my ($n) = @_;
+	$node->poll_query_until('postgres', "SELECT count(DISTINCT pid) >= $n FROM pg_locks WHERE NOT granted") or die "there are not $n who wait";
+	return;
 }
 
 sub after_the_cleanup
@@ -98,12 +110,11 @@ sub after_the_cleanup
 }
 
 # A facility that nobody knows, in a batch that nobody knows.
-sub facility
+sub new_facility
 {
 	my ($id) = @_;
-	$node->safe_psql('postgres', "INSERT INTO ods_raw.ods_facilities_source (source_system, source_record_id, batch_id, ingestion_timestamp, facility_id)
-		VALUES ('OMS', '$id', 'BATCH_$id', clock_timestamp(), '$id')");
-	return;
+	return "INSERT INTO ods_raw.ods_facilities_source (source_system, source_record_id, batch_id, ingestion_timestamp, facility_id)
+		VALUES ('OMS', '$id', 'BATCH_$id', clock_timestamp(), '$id')";
 }
 
 sub psql
