@@ -31,7 +31,7 @@ CALL create_all();
 CREATE FUNCTION kept() RETURNS bigint LANGUAGE sql AS
 $$SELECT count(*) FROM pg_backend_memory_contexts WHERE name = 'dyntable kept plan'$$;
 
--- statements are kept, and used when they come again: there are no more of them then, but of k_moving, whose has the moment in it
+-- statements are kept, and used when they come again: there are no more of them then, but of k_moving, whose has the moment in it (fewer where the server tells of a change meanwhile)
 CALL change('one row', 'UPDATE item SET amount = amount + 1 WHERE id = 7');
 CALL change('one row again', 'UPDATE item SET amount = amount + 1 WHERE id = 7');
 SELECT kept() > 10 AS kept;
@@ -39,7 +39,7 @@ CALL change('another row', 'UPDATE item SET amount = amount + 1 WHERE id = 1007'
 CALL change('another row again', 'UPDATE item SET amount = amount + 1 WHERE id = 1007');
 SELECT kept() AS before \gset
 CALL change('and once more', 'UPDATE item SET amount = amount + 1 WHERE id = 1007');
-SELECT kept() - :before AS more;
+SELECT kept() - :before <= 1 AS no_others;
 
 -- another size, and back
 CALL change('many rows', 'UPDATE item SET amount = (amount + 17) % 100');
