@@ -123,15 +123,27 @@ sub disconnect
 	my ($self) = @_;
 	my $client = $self->{client} or return;
 	$self->command("\\c \"host=$client->{waiting_room} port=1\"\n", sub {
-		# PostgreSQL::Test may have a handler for the end of children, which interrupts both
-		my ($peer, $startup);
-		until ($peer = $client->{listener}->accept) { die "waiting room: $!" if !$!{EINTR}; }
-		until (sysread($peer, $startup, 10000)) { die "waiting room: $!" if !$!{EINTR}; }
+		my $peer = uninterrupted(sub { return $client->{listener}->accept });
+		uninterrupted(sub { return sysread($peer, my $startup, 10000) });
 		my $version = "server_version\0" . $self->pg_version . "\0";
 		syswrite($peer, pack('a N N', 'R', 8, 0) . pack('a N a*', 'S', 4 + length $version, $version) . pack('a N a', 'Z', 5, 'I'));
 		$client->{peer} = $peer;
 	});
 	return;
+}
+
+# What a call in the waiting room gives, made again when it was interrupted: PostgreSQL::Test
+# may have a handler for the end of children.
+sub uninterrupted
+{
+	my ($call) = @_;
+	while (1)
+	{
+		$! = 0;
+		my $result = $call->();
+		return $result if $result;
+		die "waiting room: $!" if !$!{EINTR};
+	}
 }
 
 # Run a script in the session that there is.
