@@ -69,7 +69,7 @@ dyn_phases_waited(void)
 	char	   *second;
 
 	if (file == -2)
-		file = AcquireExternalFD() ? open("/proc/self/schedstat", O_RDONLY | O_CLOEXEC) : -1;
+		file = BasicOpenFile("/proc/self/schedstat", O_RDONLY | PG_BINARY);
 	length = file >= 0 ? pread(file, text, sizeof(text) - 1, 0) : 0;
 	text[Max(length, 0)] = '\0';
 	second = strchr(text, ' ');
