@@ -178,7 +178,7 @@ dyn_shmem_paused(Oid dboid)
 
 	LWLockAcquire(dyn_shmem->lock, LW_SHARED);
 	db = dyn_shmem_database(dboid);
-	paused = db != NULL && db->paused_until > GetCurrentTimestamp();
+	paused = db != NULL && dyn_database_paused(db);
 	LWLockRelease(dyn_shmem->lock);
 	return paused;
 }

@@ -143,7 +143,8 @@ extern void dyn_shmem_require(void);
 /* The entry of a database or NULL; the caller holds the lock, or is a worker of that database. */
 extern DynDatabase *dyn_shmem_database(Oid dboid);
 
-/* Has somebody asked all of us to leave a database?  Takes the lock. */
+/* Has somebody asked all of us to leave a database?  The caller holds the lock; or it is taken. */
+#define dyn_database_paused(db) ((db)->paused_until > GetCurrentTimestamp())
 extern bool dyn_shmem_paused(Oid dboid);
 
 /* The same as dyn_shmem_database, made when missing; the caller holds the lock exclusively.  NULL when all are taken. */

@@ -55,7 +55,7 @@ dyn_captured_attach(Oid dboid)
 	LWLockAcquire(dyn_shmem->lock, LW_EXCLUSIVE);
 	dyn_captured_database = dyn_shmem_database_add(dboid);
 	mine = dyn_captured_database && dyn_captured_database->capture_pid == 0 &&
-		dyn_captured_database->paused_until < GetCurrentTimestamp();
+		!dyn_database_paused(dyn_captured_database);
 	if (mine)
 	{
 		dyn_captured_database->capture_pid = MyProcPid;

@@ -282,7 +282,7 @@ look_up(Oid dboid)
 		wish.entry = true;
 		wish.confirmed = db->confirmed;
 		wish.dropped = db->dropped;
-		wish.paused = db->paused_until > GetCurrentTimestamp();
+		wish.paused = dyn_database_paused(db);
 		wish.state = db->state;
 		wish.captured = pg_atomic_read_u64(&db->captured_lsn);
 	}
