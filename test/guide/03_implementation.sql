@@ -109,12 +109,12 @@ ORDER BY schema_name, name;
 SELECT generator.feed_event() IS NOT NULL;
 SELECT dyntable_alter('staging.dt_stg_fact_appointment_events', target_lag => '1 second');
 SELECT dyntable_wait('staging.dt_stg_fact_appointment_events');
-SELECT last_refresh_action FROM dyntable.dynamic_tables WHERE name = 'dt_stg_fact_appointment_events';
+SELECT refresh_trigger, refresh_action FROM dyntable.refresh_history WHERE name = 'dt_stg_fact_appointment_events' AND refresh_action <> 'NO_DATA' ORDER BY refresh_end_time DESC LIMIT 1;
 SELECT dyntable_alter('staging.dt_stg_fact_appointment_events', target_lag => '20 minutes');
 --= t
 --=
 --=
---= INCREMENTAL
+--= SCHEDULED|INCREMENTAL
 --=
 
 --# 3.14 Step 5, option 2: refresh the crosswalk now
