@@ -25,11 +25,12 @@ my $sessions = 0;
 
 # ---- sessions ----
 
-# A psql of its own, which ends at the first error
+# A psql of its own, which ends at the first error; preload names a library that its backend begins with.
 sub session
 {
 	my ($path, %setting) = @_;
 	my $self = { path => $path, errors => "$work/errors" . $sessions++ };
+	local $ENV{PGOPTIONS} = $setting{preload} ? "-c session_preload_libraries=$setting{preload}" : '';
 	$self->{psql} = open2($self->{out}, $self->{in}, "exec psql -XAtq -v ON_ERROR_STOP=1 2>$self->{errors}");
 	$self->{backend} = ask($self, 'SELECT pg_backend_pid()');
 	ask($self, "SET client_min_messages = error; SET search_path = $path, public; SET synchronous_commit = " . ($setting{synchronous} ? 'on' : 'off'));
@@ -153,12 +154,17 @@ my %make = (
 	},
 	pg_ivm => sub {
 		my ($query) = @_;
-		my $why = ask($session{pg_ivm}, "DO \$do\$ BEGIN
-			PERFORM pgivm.create_immv('by_pg_ivm.$query->{name}', \$q\$$query->{text}\$q\$);
+		my $why = ask($session{pg_ivm}, "DO \$do\$ DECLARE why text; hint text; BEGIN
 			PERFORM set_config('bench.why', '', false);
-			EXCEPTION WHEN OTHERS THEN PERFORM set_config('bench.why', SQLERRM, false); END \$do\$;
+			PERFORM pgivm.create_immv('by_pg_ivm.$query->{name}', \$q\$$query->{text}\$q\$);
+			EXCEPTION WHEN OTHERS THEN
+				GET STACKED DIAGNOSTICS why = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;
+				PERFORM set_config('bench.why', concat_ws('; ', why, nullif(hint, '')), false);
+			END \$do\$;
 			SELECT current_setting('bench.why')");
-		ask($session{pg_ivm}, "CREATE UNIQUE INDEX IF NOT EXISTS $query->{name}_index ON $query->{name} ($query->{key})") unless $why;
+		# Where it finds a key it makes a unique index itself; a second one would burden its writes.
+		my $indexed = ask($session{pg_ivm}, "SELECT count(*) FROM pg_index WHERE indrelid = to_regclass('by_pg_ivm.$query->{name}') AND indisunique");
+		ask($session{pg_ivm}, "CREATE UNIQUE INDEX ON $query->{name} ($query->{key})") unless $why || $indexed;
 		return $why;
 	},
 	ideal => sub {
@@ -212,7 +218,7 @@ sub prepare
 	for my $source (sort keys %{ { map { $source_of{$_} => 1 } @engines } })
 	{
 		ask($admin, "CREATE SCHEMA $source");
-		$session{$source} = session($source, synchronous => 1);
+		$session{$source} = session($source, synchronous => 1, preload => $source eq 'immediate' && 'pg_ivm');
 		set($session{$source}, rows => $rows, small => int($rows / 100));
 		ask($session{$source}, $load->{from}{tables} . ($load->{indexes} // ''));
 	}
@@ -227,7 +233,7 @@ sub prepare
 	{
 		my $why = '';
 		ask($admin, "CREATE SCHEMA by_$engine");
-		$session{$engine} = session("by_$engine, $source_of{$engine}");
+		$session{$engine} = session("by_$engine, $source_of{$engine}", preload => $engine eq 'pg_ivm' && 'pg_ivm');
 		for my $query (@{ $load->{queries} })
 		{
 			$why ||= $make{$engine}->($query, $engine, $load);
@@ -249,9 +255,10 @@ sub prepare
 sub clean
 {
 	my ($load) = @_;
+	my $preload = $session{pg_ivm} && 'pg_ivm';    # which notes there what is dropped
 	finish($_) for values %session;
 	%session = ();
-	$admin = session('bench', synchronous => 1);
+	$admin = session('bench', synchronous => 1, preload => $preload);
 	for my $name (ask($admin, q{SELECT format('%I.%I', schema_name, name) FROM dyntable.dynamic_tables}))
 	{
 		ask($admin, "SELECT dyntable_drop('$name', cascade => true) WHERE to_regclass('$name') IS NOT NULL");
@@ -284,8 +291,11 @@ sub write_batch
 	my ($load, $kind, $rows, $no, $seen) = @_;
 	my $captured;
 	my $section = $kind eq 'inserts' ? 'inserts' : 'mixed';
-	for my $source (@{ $load->{sources} })
+	my @order = @{ $load->{sources} };
+	push @order, shift @order for 1 .. $no;
+	for my $source (@order)
 	{
+		ask($admin, 'CALL wait_for_capture()');    # of what was written before
 		set($session{$source}, batch($kind, $rows, $no));
 		my $before = wal();
 		memory_begin($session{$source});
@@ -456,7 +466,6 @@ sub targets
 
 my $failed = 0;
 $admin = session('bench', synchronous => 1);
-ask($admin, q{DO $$ BEGIN IF EXISTS (SELECT FROM pg_available_extensions WHERE name = 'pg_ivm') THEN CREATE EXTENSION pg_ivm; END IF; END $$});
 for my $rows (@sizes)
 {
 	my %times;
