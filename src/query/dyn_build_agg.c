@@ -26,7 +26,6 @@
 #include "query/dyn_expr.h"
 #include "query/dyn_make.h"
 
-static bool equal_is_alike(Oid type, Oid collation);
 static bool is_extremum(Aggref *ref);
 static void build_reread(DynAgg *agg, Aggref *ref, List **targets, int mark);
 static void spread_variadic(Aggref *ref);
@@ -77,7 +76,7 @@ dyn_build_agg(Aggref *ref, List **targets, bool marked)
 	if (agg->kind == DYN_AGG_EXTREMUM)
 	{
 		agg->is_max = strcmp(get_func_name(ref->aggfnoid), "max") == 0;
-		agg->alike = equal_is_alike(exprType(arg), ref->inputcollid);
+		agg->alike = dyn_equal_is_alike(exprType(arg), -1, ref->inputcollid);
 	}
 	return agg;
 }
@@ -115,13 +114,14 @@ is_extremum(Aggref *ref)
 		(strcmp(name, "min") == 0 || strcmp(name, "max") == 0);
 }
 
-/* Whether values of a type that are equal are so to the byte (1.0 and 1.00 are not). */
-static bool
-equal_is_alike(Oid type, Oid collation)
+bool
+dyn_equal_is_alike(Oid type, int32 typmod, Oid collation)
 {
 	TypeCacheEntry *entry = lookup_type_cache(type, TYPECACHE_BTREE_OPFAMILY);
 	Oid			proc;
 
+	if (type == NUMERICOID && typmod >= 0)
+		return true;
 	if (!OidIsValid(entry->btree_opf))
 		return false;
 	proc = get_opfamily_proc(entry->btree_opf, entry->btree_opintype, entry->btree_opintype,

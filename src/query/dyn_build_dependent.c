@@ -25,12 +25,14 @@
 #include <access/htup_details.h>
 #include <access/transam.h>
 #include <catalog/pg_aggregate.h>
+#include <catalog/pg_collation.h>
 #include <catalog/pg_operator.h>
 #include <catalog/pg_type.h>
 #include <nodes/makefuncs.h>
 #include <nodes/nodeFuncs.h>
 #include <optimizer/clauses.h>
 #include <optimizer/optimizer.h>
+#include <parser/parse_coerce.h>
 #include <rewrite/rewriteManip.h>
 #include <utils/builtins.h>
 #include <utils/fmgroids.h>
@@ -38,6 +40,7 @@
 #include <utils/syscache.h>
 #include <utils/typcache.h>
 
+#include "compat/dyn_compat.h"
 #include "query/dyn_build.h"
 #include "query/dyn_expr.h"
 #include "query/dyn_make.h"
@@ -50,8 +53,13 @@ static bool match_equality(Node *condition, DynPair *pair);
 static bool build_joined(DynLevel *level, Query *query, List *conditions, DynDependent *result);
 static bool build_paired(DynLevel *level, DynNode *outside, Query *query, List *pairs, DynDependent *result);
 static bool build_distinct_outside(DynLevel *level, DynNode *outside, Query *query, DynDependent *result);
+static List *shown_variants(Query *query);
+static bool shown_walker(Node *node, void *context);
+static bool is_comparison(Node *node);
+static Node *in_letters(Node *value);
 static Node *when_null(Node *mark, Node *empty, Node *value);
 static Node *null_var(Var *var, void *arg);
+static bool is_null(Node *value);
 static Node *is_true(Node *condition);
 static bool empty_values(DynLevel *level, Query *query, DynDependent *result);
 static Node *empty_mutator(Node *node, void *context);
@@ -379,6 +387,8 @@ build_distinct_outside(DynLevel *level, DynNode *outside, Query *query, DynDepen
 	DynContext *ctx = level->ctx;
 	List	   *outer = dyn_vars_outer((Node *) query);
 	List	   *values = NIL;
+	List	   *bases = NIL;		/* the numbers (from 0) of what they are made of */
+	List	   *variants;
 	List	   *quals = NIL;
 	List	   *strict;
 	DynNode    *given;
@@ -396,7 +406,18 @@ build_distinct_outside(DynLevel *level, DynNode *outside, Query *query, DynDepen
 							  "a subquery depends on an outer column of type %s, which has no equality",
 							  format_type_be(var->vartype)) != NULL;
 		values = lappend(values, outside_var(copyObject(var), NULL));
+		bases = lappend_int(bases, foreach_current_index(lc));
 	}
+
+	/* values that are equal and may yet be told apart, 1.0 and 1.00, are two, by their letters */
+	variants = shown_variants(query);
+	for (int i = 0, n = list_length(values); i < n; i++)
+		if (list_member(variants, list_nth(outer, i)))
+		{
+			outer = lappend(outer, makeVar(0, 1, TEXTOID, -1, C_COLLATION_OID, 1));
+			values = lappend(values, in_letters(list_nth(values, i)));
+			bases = lappend_int(bases, i);
+		}
 	outside->shared = true;
 	ctx->given = lappend(ctx->given, NULL);
 	strict = dyn_carry_given(query, list_length(ctx->given), outer);
@@ -415,18 +436,91 @@ build_distinct_outside(DynLevel *level, DynNode *outside, Query *query, DynDepen
 		return false;
 	foreach(lc, values)
 	{
-		Var		   *var = lfirst_node(Var, lc);
-		bool		never_null = !given->columns[foreach_current_index(lc)].nullable ||
-			list_member_int(strict, foreach_current_index(lc));
-		DynPair		pair = {.outside = (Expr *) var, .collation = var->varcollid};
+		Node	   *value = lfirst(lc);
+		int			base = list_nth_int(bases, foreach_current_index(lc));
+		Oid			collation = exprCollation(value);
+		DynPair		pair = {.outside = (Expr *) value, .collation = collation};
 
-		if (never_null)
-			pair.operator = lookup_type_cache(var->vartype, TYPECACHE_EQ_OPR)->eq_opr;
+		if (!given->columns[base].nullable || list_member_int(strict, base))
+			pair.operator = lookup_type_cache(exprType(value), TYPECACHE_EQ_OPR)->eq_opr;
 		result->quals = lappend(result->quals,
-								pair_condition(&pair, makeVar(2, ++column, var->vartype, var->vartypmod,
-															  var->varcollid, 0)));
+								pair_condition(&pair, makeVar(2, ++column, exprType(value), exprTypmod(value),
+															  collation, 0)));
 	}
 	return true;
+}
+
+typedef struct Shown
+{
+	Index		depth;			/* how many levels up the outside is */
+	List	   *vars;			/* as the subquery sees them */
+} Shown;
+
+/* The Vars from outside whose values equal ones may differ from, where more is done with them than to compare them. */
+static List *
+shown_variants(Query *query)
+{
+	Shown		shown = {1, NIL};
+
+	(void) query_tree_walker(query, shown_walker, &shown, 0);
+	return shown.vars;
+}
+
+static bool
+shown_walker(Node *node, void *context)
+{
+	Shown	   *shown = context;
+	Var		   *var = (Var *) node;
+
+	if (node == NULL)
+		return false;
+	if (IsA(node, Var))
+	{
+		if (var->varlevelsup != shown->depth || dyn_equal_is_alike(var->vartype, var->vartypmod, var->varcollid))
+			return false;
+		var = copyObject(var);
+		var->varlevelsup = 1;
+		shown->vars = list_append_unique(shown->vars, var);
+		return false;
+	}
+	if (IsA(node, Query))
+	{
+		shown->depth++;
+		(void) query_tree_walker((Query *) node, shown_walker, context, 0);
+		shown->depth--;
+		return false;
+	}
+	if (is_comparison(node))
+	{
+		ListCell   *lc;
+
+		foreach(lc, ((OpExpr *) node)->args)
+			if (!IsA(lfirst(lc), Var) || lfirst_node(Var, lc)->varcollid != ((OpExpr *) node)->inputcollid)
+				(void) shown_walker(lfirst(lc), context);
+		return false;
+	}
+	return expression_tree_walker(node, shown_walker, context);
+}
+
+/* Is it an operator that takes equal values for the same? */
+static bool
+is_comparison(Node *node)
+{
+	return (IsA(node, OpExpr) || IsA(node, DistinctExpr)) &&
+		(op_mergejoinable(((OpExpr *) node)->opno, exprType(linitial(((OpExpr *) node)->args))) ||
+		 dyn_comparisons(((OpExpr *) node)->opno) != NIL);
+}
+
+static Node *
+in_letters(Node *value)
+{
+	CollateExpr *letters = makeNode(CollateExpr);
+
+	letters->arg = (Expr *) coerce_to_target_type(NULL, copyObject(value), exprType(value), TEXTOID, -1,
+												  COERCION_EXPLICIT, COERCE_EXPLICIT_CAST, -1);
+	letters->collOid = C_COLLATION_OID;
+	letters->location = -1;
+	return (Node *) letters;
 }
 
 /* ------------------------------------------------------------------------
@@ -530,8 +624,7 @@ empty_values(DynLevel *level, Query *query, DynDependent *result)
 			value = dyn_when_true(having, value);
 			entry->expr = (Expr *) dyn_when_true(query->havingQual, (Node *) entry->expr);
 		}
-		value = eval_const_expressions(NULL, value);
-		if (IsA(value, Const) && castNode(Const, value)->constisnull)
+		if (is_null(value))
 			value = NULL;
 		result->empty = lappend(result->empty, value);
 		known |= value != NULL;
@@ -549,6 +642,15 @@ empty_values(DynLevel *level, Query *query, DynDependent *result)
 	}
 	query->havingQual = NULL;
 	return true;
+}
+
+/* Simplified, COLLATE is a form that the deparser does not print: only to look at. */
+static bool
+is_null(Node *value)
+{
+	Const	   *simple = (Const *) eval_const_expressions(NULL, copyObject(value));
+
+	return IsA(simple, Const) && simple->constisnull;
 }
 
 Node *

@@ -202,6 +202,13 @@ dyn_make_groups(DynContext *ctx, DynNode *input, int nkeys)
 	node->inputs = list_make1(input);
 	node->nkeys = nkeys;
 	memcpy(node->columns, input->columns, sizeof(DynColumn) * nkeys);
+	for (int i = 1; i <= nkeys; i++)
+	{
+		DynColumn  *column = &node->columns[i - 1];
+
+		if (!dyn_equal_is_alike(column->type, column->typmod, column->collation))
+			node->variants = lappend_int(node->variants, i);
+	}
 	return node;
 }
 

@@ -141,6 +141,7 @@ typedef struct DynNode
 
 	/* AGGREGATE: the input's first nkeys columns are the group's */
 	int			nkeys;
+	List	   *variants;		/* of int: those whose equal values may differ in their bytes (1.0 and 1.00) */
 	List	   *aggs;			/* of DynAgg *, the columns behind the keys */
 
 	/*

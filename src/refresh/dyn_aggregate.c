@@ -3,7 +3,8 @@
  *	  Groups kept up to date.
  *
  * The state of a group is a row of the node's state table: the output columns
- * c1 .. cn, n = number of input rows, and per sum or average j the number of
+ * c1 .. cn, n = number of input rows, x0 = how many of these, at least, have the very
+ * keys (1.0, not 1.00), where keys may have variants, and per sum or average j the number of
  * values m<j> that are not NULL, their sum s<j> and perhaps how many t<j> have as
  * many decimal places as any can have, and per min or max whose
  * equal values are alike how many rows x<j> hold it, at least.  One refresh is
@@ -17,7 +18,8 @@
  * delta, whatever the size of the groups.  Where the groups are the rows of the
  * dynamic table, u tells also where these are, and so does the delta.
  *
- * A group is read again where a signed sum cannot tell: min or max lost the last
+ * A group is read again where a signed sum cannot tell: it lost the last row known to have
+ * its keys as they are shown (which are z<i> in u and f), min or max lost the last
  * row known to hold it, a numeric sum lost the last value known to set its scale, NaN or an
  * infinity left, or the aggregate has no such state at all (floating point
  * among them: nothing may drift).
@@ -216,6 +218,7 @@ check_group(DynGroups *groups, TupleTableSlot *slot)
 
 	if (n < 0)
 		group_contradicts(groups, slot);
+	column += groups->node->variants != NIL;
 	foreach(lc, groups->node->aggs)
 	{
 		DynAgg	   *agg = lfirst(lc);
@@ -314,18 +317,37 @@ output_at(DynGroups *groups, TupleTableSlot *slot, int j, char which)
 	return slot->tts_tupleDescriptor->natts - 1 - 2 * (naggs - j) - (which == 'o' ? 2 : 1);
 }
 
+/* The place in u and f of the key i (from 1) as it was (o) or is (v). */
+static int
+key_at(DynNode *node, int i, char which)
+{
+	ListCell   *lc;
+
+	if (which == 'v')
+		foreach(lc, node->variants)
+			if (lfirst_int(lc) == i)
+				return dyn_groups_shown(node) + 1 + foreach_current_index(lc);
+	return i - 1;
+}
+
+static bool
+same(TupleTableSlot *slot, int a, int b)
+{
+	return dyn_image_same(slot->tts_values[a], slot->tts_isnull[a], slot->tts_values[b], slot->tts_isnull[b],
+						  TupleDescAttr(slot->tts_tupleDescriptor, b));
+}
+
 static bool
 outputs_changed(DynGroups *groups, TupleTableSlot *slot)
 {
-	for (int j = 1; j <= list_length(groups->node->aggs); j++)
-	{
-		int			old = output_at(groups, slot, j, 'o');
-		int			new = output_at(groups, slot, j, 'v');
+	ListCell   *lc;
 
-		if (!dyn_image_same(slot->tts_values[old], slot->tts_isnull[old], slot->tts_values[new], slot->tts_isnull[new],
-							TupleDescAttr(slot->tts_tupleDescriptor, new)))
+	for (int j = 1; j <= list_length(groups->node->aggs); j++)
+		if (!same(slot, output_at(groups, slot, j, 'o'), output_at(groups, slot, j, 'v')))
 			return true;
-	}
+	foreach(lc, groups->node->variants)
+		if (!same(slot, lfirst_int(lc) - 1, key_at(groups->node, lfirst_int(lc), 'v')))
+			return true;
 	return false;
 }
 
@@ -337,7 +359,7 @@ take_outputs(DynGroups *groups, TupleTableSlot *slot, char which, Datum *values,
 
 	for (int i = 1; i <= node->ncolumns; i++)
 	{
-		int			from = i <= node->nkeys ? i - 1 : output_at(groups, slot, i - node->nkeys, which);
+		int			from = i <= node->nkeys ? key_at(node, i, which) : output_at(groups, slot, i - node->nkeys, which);
 
 		values[i - 1] = slot->tts_values[from];
 		isnull[i - 1] = slot->tts_isnull[from];
@@ -372,7 +394,8 @@ static TupleDesc
 update_desc(DynNode *node, bool fill)
 {
 	TupleDesc	desc;
-	int			natts = node->nkeys + 1;	/* with n */
+	int			nvariants = list_length(node->variants);
+	int			natts = node->nkeys + 1 + (nvariants > 0);	/* with n and x0 */
 	int			i = 0;
 	ListCell   *lc;
 
@@ -386,7 +409,7 @@ update_desc(DynNode *node, bool fill)
 		if (!fill)
 			natts++;
 	}
-	desc = CreateTemplateTupleDesc(natts + (fill ? 0 : 3));
+	desc = CreateTemplateTupleDesc(natts + (fill ? 0 : nvariants + 3));
 	for (int k = 0; k < (fill ? node->ncolumns : node->nkeys); k++)
 		add_column(desc, &i, psprintf("c%d", k + 1), node->columns[k].type, node->columns[k].typmod,
 				   node->columns[k].collation);
@@ -394,8 +417,16 @@ update_desc(DynNode *node, bool fill)
 	{
 		add_column(desc, &i, "place", TIDOID, -1, InvalidOid);
 		add_column(desc, &i, "shown", TIDOID, -1, InvalidOid);
+		foreach(lc, node->variants)
+		{
+			DynColumn  *column = &node->columns[lfirst_int(lc) - 1];
+
+			add_column(desc, &i, psprintf("z%d", lfirst_int(lc)), column->type, column->typmod, column->collation);
+		}
 	}
 	add_column(desc, &i, "n", INT8OID, -1, InvalidOid);
+	if (nvariants > 0)
+		add_column(desc, &i, "x0", INT8OID, -1, InvalidOid);
 	foreach(lc, node->aggs)
 	{
 		DynAgg	   *agg = lfirst(lc);

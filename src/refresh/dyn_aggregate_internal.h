@@ -24,10 +24,13 @@ typedef struct DynGroups
 	int64		reread;
 } DynGroups;
 
-/* In u and f, behind the keys: where the group's state is, where its row of the dynamic table is, how many rows it has. */
+/*
+ * In u and f, behind the keys: where the group's state is, where its row of the dynamic table is, the present values of
+ * those keys that have variants (from dyn_groups_shown + 1), how many rows it has.
+ */
 #define dyn_groups_place(node) ((node)->nkeys)
 #define dyn_groups_shown(node) ((node)->nkeys + 1)
-#define dyn_groups_n(node) ((node)->nkeys + 2)
+#define dyn_groups_n(node) ((node)->nkeys + 2 + list_length((node)->variants))
 
 #define dyn_group_output(node, j) (&(node)->columns[(node)->nkeys + (j) - 1])
 

@@ -23,6 +23,7 @@ static char *signed_sum(DynGroups *groups, DynAgg *agg);
 static char *group_source(DynGroups *groups);
 static char *has_scale(DynAgg *agg, const char *input);
 static bool any_holders(DynNode *node);
+static char *same_keys(DynNode *node, const char *a, const char *b);
 static bool minus_counts(DynNode *node);
 static void add_lost(StringInfo buf, DynAgg *agg, int j, int c, Oid type);
 static char *joined(DynGroups *groups, const char *select, const char *left, const char *right,
@@ -44,6 +45,8 @@ group_statement(DynGroups *groups)
 	appendStringInfo(&buf, "SELECT %s%s%s AS n%s",
 					 dyn_sql_columns(NULL, node->nkeys), node->nkeys ? ", " : "", weight_sum(groups, NULL),
 					 minus_counts(node) ? ", bool_or(w < 0) AS minus" : "");
+	if (node->variants)
+		appendStringInfo(&buf, ", %s AS y0", groups->minus ? weight_sum(groups, same_keys(node, "c", "k")) : "0::bigint");
 	foreach(lc, node->aggs)
 	{
 		DynAgg	   *agg = lfirst(lc);
@@ -85,6 +88,8 @@ anything_left(DynGroups *groups)
 
 	initStringInfo(&buf);
 	appendStringInfo(&buf, "%s <> 0", weight_sum(groups, NULL));
+	if (groups->node->variants && groups->minus)
+		appendStringInfo(&buf, " OR %s <> 0", weight_sum(groups, same_keys(groups->node, "c", "k")));
 	foreach(lc, groups->node->aggs)
 	{
 		DynAgg	   *agg = lfirst(lc);
@@ -140,8 +145,28 @@ signed_sum(DynGroups *groups, DynAgg *agg)
 					agg->arg, cast, agg->arg, cast, type);
 }
 
+/* Are the keys that have variants the same in columns a<i> and b<i>, to the byte? */
+static char *
+same_keys(DynNode *node, const char *a, const char *b)
+{
+	StringInfoData left;
+	StringInfoData right;
+	ListCell   *lc;
+
+	initStringInfo(&left);
+	initStringInfo(&right);
+	foreach(lc, node->variants)
+	{
+		const char *comma = left.len > 0 ? ", " : "";
+
+		appendStringInfo(&left, "%s%s%d", comma, a, lfirst_int(lc));
+		appendStringInfo(&right, "%s%s%d", comma, b, lfirst_int(lc));
+	}
+	return psprintf("pg_catalog.record_image_eq(ROW(%s), ROW(%s))", left.data, right.data);
+}
+
 /*
- * The delta, with the present extrema e<j> where their holders are counted.
+ * The delta, with the present extrema e<j> and keys k<i> where their holders are counted.
  * Where rows only come the count may stay behind: it is a lower bound.
  */
 static char *
@@ -155,6 +180,8 @@ group_source(DynGroups *groups)
 		return groups->delta;
 	initStringInfo(&select);
 	appendStringInfoString(&select, "g.*");
+	foreach(lc, node->variants)
+		appendStringInfo(&select, ", s.c%d AS k%d", lfirst_int(lc), lfirst_int(lc));
 	foreach(lc, node->aggs)
 	{
 		int			j = foreach_current_index(lc) + 1;
@@ -197,7 +224,7 @@ minus_counts(DynNode *node)
 	foreach(lc, node->aggs)
 		if (dyn_agg_keeps_sum((DynAgg *) lfirst(lc)) && !dyn_agg_exact(node, lfirst(lc)))
 			return true;
-	return false;
+	return node->variants != NIL;
 }
 
 static bool
@@ -208,7 +235,7 @@ any_holders(DynNode *node)
 	foreach(lc, node->aggs)
 		if (dyn_agg_keeps_holders((DynAgg *) lfirst(lc)))
 			return true;
-	return false;
+	return node->variants != NIL;
 }
 
 /* SELECT keys, place, shown, n, m<j>, s<j>, o<j> (old output), v<j> (new output), reread */
@@ -225,8 +252,15 @@ dyn_groups_update(DynGroups *groups)
 	appendStringInfoString(&reread, "false");
 	for (int i = 1; i <= node->nkeys; i++)
 		appendStringInfo(&select, "coalesce(s.c%d, g.c%d) AS c%d, ", i, i, i);
-	appendStringInfo(&select, "s.ctid AS place, %s AS shown, coalesce(s.n, 0) + g.n AS n",
-					 groups->placed ? "t.ctid" : "NULL::pg_catalog.tid");
+	appendStringInfo(&select, "s.ctid AS place, %s AS shown, ", groups->placed ? "t.ctid" : "NULL::pg_catalog.tid");
+	foreach(lc, node->variants)
+		appendStringInfo(&select, "coalesce(s.c%d, g.c%d) AS z%d, ", lfirst_int(lc), lfirst_int(lc), lfirst_int(lc));
+	appendStringInfoString(&select, "coalesce(s.n, 0) + g.n AS n");
+	if (node->variants)
+	{
+		appendStringInfoString(&select, ", CASE WHEN s.n IS NULL THEN 1 ELSE s.x0 + g.y0 END AS x0");
+		appendStringInfoString(&reread, " OR (g.minus AND coalesce(s.n, 0) + g.n > 0 AND (s.n IS NULL OR s.x0 + g.y0 < 1))");
+	}
 	foreach(lc, node->aggs)
 	{
 		DynAgg	   *agg = lfirst(lc);
@@ -308,7 +342,13 @@ dyn_groups_final(DynGroups *groups)
 	initStringInfo(&select);
 	for (int i = 1; i <= node->nkeys; i++)
 		appendStringInfo(&select, "g.c%d, ", i);
-	appendStringInfoString(&select, "g.place, g.shown, CASE WHEN g.reread AND g.n <> coalesce(s.n, 0) THEN -1 ELSE g.n END AS n");
+	appendStringInfoString(&select, "g.place, g.shown, ");
+	foreach(lc, node->variants)
+		appendStringInfo(&select, "CASE WHEN g.reread THEN s.c%d ELSE g.z%d END AS z%d, ", lfirst_int(lc), lfirst_int(lc),
+						 lfirst_int(lc));
+	appendStringInfoString(&select, "CASE WHEN g.reread AND g.n <> coalesce(s.n, 0) THEN -1 ELSE g.n END AS n");
+	if (node->variants)
+		appendStringInfoString(&select, ", CASE WHEN g.reread THEN coalesce(s.x0, 0) ELSE g.x0 END AS x0");
 	foreach(lc, node->aggs)
 	{
 		DynAgg	   *agg = lfirst(lc);
@@ -387,6 +427,8 @@ dyn_aggregate_fill(DynEvaluation *evaluation, DynNode *node, const char *source)
 		appendStringInfo(&buf, "%s AS c%d, ", aggregate_text(evaluation, node, lfirst(lc)),
 						 node->nkeys + foreach_current_index(lc) + 1);
 	appendStringInfoString(&buf, "count(*) AS n");
+	if (node->variants)
+		appendStringInfoString(&buf, ", 1::bigint AS x0");
 	foreach(lc, node->aggs)
 	{
 		DynAgg	   *agg = lfirst(lc);
@@ -424,9 +466,14 @@ dyn_groups_reread(DynGroups *groups, const char *content)
 	initStringInfo(&columns);
 	initStringInfo(&held);
 	initStringInfo(&counts);
-	appendStringInfo(&columns, "%s, g.n", dyn_sql_columns("g", node->ncolumns));
+	appendStringInfo(&columns, "%s, g.n%s", dyn_sql_columns("g", node->ncolumns), node->variants ? ", s.x0" : "");
 	appendStringInfo(&held, "%s", dyn_sql_columns("s", node->nkeys));
 	appendStringInfo(&counts, "%s", dyn_sql_columns(NULL, node->nkeys));
+	if (node->variants)
+	{
+		appendStringInfo(&held, ", %s AS h0", same_keys(node, "g.c", "s.c"));
+		appendStringInfoString(&counts, ", count(*) FILTER (WHERE h0) AS x0");
+	}
 	foreach(lc, node->aggs)
 	{
 		DynAgg	   *agg = lfirst(lc);
@@ -455,6 +502,8 @@ dyn_aggregate_state_columns(DynNode *node)
 	List	   *columns = list_make1("n pg_catalog.int8");
 	ListCell   *lc;
 
+	if (node->variants)
+		columns = lappend(columns, "x0 pg_catalog.int8");
 	foreach(lc, node->aggs)
 	{
 		DynAgg	   *agg = lfirst(lc);
