@@ -56,6 +56,16 @@ INSERT INTO definition (name, query) VALUES
     ('nested_join', 'SELECT d.id, t, b.n FROM bag b LEFT JOIN (doc d CROSS JOIN unnest(d.tags) t) ON d.grp = b.grp'),
     ('in_list_over_join', 'SELECT unnest(r.c5) AS tag, r.c6 FROM (SELECT a.c4 AS c5, a.c5 || b.c5 AS c6 FROM (SELECT nums AS c3, tags AS c4, grp::text AS c5, id AS c7 FROM doc) a
         JOIN (SELECT grp::text AS c5 FROM doc) b ON a.c5 = b.c5 WHERE NOT EXISTS (SELECT FROM (SELECT n AS c2 FROM bag) c WHERE c.c2 = a.c7 + 2)) r'),
+    -- subqueries that read tables, among the arguments
+    ('argument', 'SELECT d.id, g FROM doc d, generate_series(1, (SELECT max(b.n) FROM bag b WHERE b.grp = d.grp)) g'),
+    ('argument_left', 'SELECT d.id, u.t, u.no FROM doc d LEFT JOIN LATERAL unnest(ARRAY(SELECT b.n FROM bag b WHERE b.grp = d.grp ORDER BY b.n)) WITH ORDINALITY u(t, no) ON u.no > 1'),
+    ('argument_alone', 'SELECT g FROM generate_series(1, (SELECT count(*) FROM bag)) g'),
+    ('arguments', 'SELECT d.id, r.* FROM doc d LEFT JOIN ROWS FROM (generate_series(1, (SELECT count(*) FROM bag b WHERE b.grp = d.grp)), pairs(CASE WHEN d.grp IN (SELECT n FROM bag) THEN 1 ELSE 2 END, d.id::text)) WITH ORDINALITY r(a, c, e, no) ON true'),
+    ('values_of', 'SELECT d.id, v.kind, v.val FROM doc d, LATERAL (VALUES (''grp'', d.grp), (''most'', (SELECT max(b.n) FROM bag b WHERE b.grp = d.grp))) v(kind, val) WHERE v.val IS NOT NULL'),
+    ('values_alone', 'SELECT v.kind, v.val FROM (VALUES (''docs'', (SELECT count(*) FROM doc)), (''most'', (SELECT max(n) FROM bag))) v(kind, val)'),
+    ('xml_of', 'SELECT d.id, v.v FROM doc d, XMLTABLE(''/r/v'' PASSING (SELECT max(o.x::text)::xml FROM doc o WHERE o.grp = d.grp) COLUMNS v int PATH ''.'') v'),
+    ('argument_inside', 'SELECT id, (SELECT sum(g) FROM generate_series(1, (SELECT count(*) FROM bag b WHERE b.grp = d.grp AND b.n <> d.id)) g) AS s FROM doc d'),
+    ('argument_rows', 'SELECT b.n, p.a, p.b FROM bag b, pairs((SELECT count(*)::int FROM doc d WHERE d.grp = b.grp), ''x'') p'),
     ('no_reference', 'SELECT b.n, g FROM bag b, LATERAL generate_series(1, 2) g'),
     ('hidden_set', 'SELECT id, tags FROM doc ORDER BY id, unnest(nums) DESC'),
     ('hidden_below', 'SELECT s.grp, count(*) AS n FROM (SELECT grp FROM doc ORDER BY generate_series(1, grp), unnest(nums)) s GROUP BY grp'),

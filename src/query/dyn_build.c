@@ -184,6 +184,7 @@ dyn_open_level(DynLevel *level, DynContext *ctx, Query *query, DynLevel *parent,
 	level->parent = parent;
 	level->ncarried = ncarried;
 	level->query = dyn_flatten_join_aliases(query);
+	dyn_split_items(level->query);
 	level->places = palloc0(sizeof(DynPlace) * (list_length(query->rtable) + 1));
 	level->ctes = palloc0(sizeof(DynNode *) * (list_length(query->cteList) + 1));
 	return !level_refused(level);

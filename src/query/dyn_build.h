@@ -106,8 +106,11 @@ extern DynNode *dyn_make_existence(DynContext *ctx, DynJoin join, DynNode *left,
 
 /* dyn_build_apply.c: an item of FROM that is computed from the rows of others */
 extern bool dyn_build_apply(DynLevel *level, int rti, DynBlock *block, bool keeps, List *on);
-extern DynNode *dyn_build_constant(DynLevel *level, RangeTblEntry *rte);
+extern DynNode *dyn_build_constant(RangeTblEntry *rte);
 extern DynNode *dyn_build_one_row(void);
+
+/* Make items of FROM in whose arguments subqueries read tables subqueries themselves. */
+extern void dyn_split_items(Query *query);
 extern bool dyn_item_is_lateral(RangeTblEntry *rte);
 extern bool dyn_item_is_row_local(RangeTblEntry *rte);
 extern bool dyn_reads_table(Node *node);

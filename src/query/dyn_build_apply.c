@@ -4,6 +4,9 @@
  *	  functions, VALUES, XMLTABLE and the like, and subqueries that read no
  *	  table.
  *
+ * Where subqueries that read tables stand among their arguments, the item becomes a
+ * subquery in which these are columns of an item before it.
+ *
  * What they yield for a row depends on that row alone, so that such an item is
  * an operator on the input that it refers to (APPLY), and linear in it: however
  * it aggregates, sorts or cuts off inside.
@@ -19,6 +22,8 @@
 #include "query/dyn_build.h"
 
 static Query *query_of_item(RangeTblEntry *rte);
+static void split_item(RangeTblEntry *rte, Query *query);
+static Node *take_subqueries(Node *node, void *context);
 static void add_row(Query *query, Var *row);
 static Node *lower_var(Var *var, void *arg);
 static DynNode *make_rows(Query *source);
@@ -89,13 +94,10 @@ add_row(Query *query, Var *row)
 
 /* VALUES and functions in FROM that refer to nothing beside them. */
 DynNode *
-dyn_build_constant(DynLevel *level, RangeTblEntry *rte)
+dyn_build_constant(RangeTblEntry *rte)
 {
-	Query	   *query = query_of_item(rte);
-
-	if (dyn_reads_table((Node *) query))
-		return dyn_refuse(level->ctx, "SUBQUERY_EXPRESSION", "a subquery stands in %s", rte->eref->aliasname);
-	return make_rows(query);
+	Assert(!dyn_reads_table((Node *) query_of_item(rte)));
+	return make_rows(query_of_item(rte));
 }
 
 /* One row, of one column that nobody reads: what a query without FROM selects from. */
@@ -157,6 +159,84 @@ query_of_item(RangeTblEntry *rte)
 									makeTargetEntry(lfirst(lc), i, psprintf("c%d", i), false));
 	}
 	return query;
+}
+
+/* ------------------------------------------------------------------------
+ * Subqueries in arguments
+ * ------------------------------------------------------------------------
+ */
+
+void
+dyn_split_items(Query *query)
+{
+	ListCell   *lc;
+
+	foreach(lc, query->rtable)
+	{
+		RangeTblEntry *rte = lfirst_node(RangeTblEntry, lc);
+
+		if ((rte->rtekind == RTE_FUNCTION || rte->rtekind == RTE_VALUES || rte->rtekind == RTE_TABLEFUNC) &&
+			dyn_reads_table((Node *) rte->functions) + dyn_reads_table((Node *) rte->values_lists) +
+			dyn_reads_table((Node *) rte->tablefunc) > 0)
+			split_item(rte, query_of_item(rte));
+	}
+}
+
+/* query: of the item.  SELECT its columns FROM (SELECT the subqueries), LATERAL the item over their values. */
+static void
+split_item(RangeTblEntry *rte, Query *query)
+{
+	RangeTblEntry *item = linitial_node(RangeTblEntry, query->rtable);
+	RangeTblEntry *values = makeNode(RangeTblEntry);
+	RangeTblRef *ref = makeNode(RangeTblRef);
+	Query	   *below = makeNode(Query);
+
+	below->commandType = CMD_SELECT;
+	below->canSetTag = true;
+	below->hasSubLinks = true;
+	below->jointree = makeFromExpr(NIL, NULL);
+	values->rtekind = RTE_SUBQUERY;
+	values->subquery = below;
+	values->eref = makeAlias("arguments", NIL);
+	values->lateral = true;
+	values->inFromCl = true;
+	item->functions = (List *) take_subqueries((Node *) item->functions, values);
+	item->values_lists = (List *) take_subqueries((Node *) item->values_lists, values);
+	item->tablefunc = (TableFunc *) take_subqueries((Node *) item->tablefunc, values);
+	item->lateral = true;
+	IncrementVarSublevelsUp((Node *) below->targetList, 1, 0);
+	query->rtable = lappend(query->rtable, values);
+	ref->rtindex = 2;
+	query->jointree->fromlist = lcons(ref, query->jointree->fromlist);
+
+	rte->rtekind = RTE_SUBQUERY;
+	rte->subquery = query;
+	rte->functions = NIL;
+	rte->funcordinality = false;
+	rte->values_lists = NIL;
+	rte->tablefunc = NULL;
+	rte->coltypes = rte->coltypmods = rte->colcollations = NIL;
+}
+
+/* Subqueries that read tables become columns of the item that stands in context, as relation 2. */
+static Node *
+take_subqueries(Node *node, void *context)
+{
+	RangeTblEntry *values = context;
+	Query	   *below = values->subquery;
+
+	if (node == NULL)
+		return NULL;
+	if (IsA(node, SubLink) && dyn_reads_table(node))
+	{
+		int			no = list_length(below->targetList) + 1;
+		char	   *name = psprintf("c%d", no);
+
+		below->targetList = lappend(below->targetList, makeTargetEntry((Expr *) node, no, name, false));
+		values->eref->colnames = lappend(values->eref->colnames, makeString(name));
+		return (Node *) makeVar(2, no, exprType(node), exprTypmod(node), exprCollation(node), 0);
+	}
+	return expression_tree_mutator(node, take_subqueries, context);
 }
 
 /* ------------------------------------------------------------------------

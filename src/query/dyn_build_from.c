@@ -123,7 +123,7 @@ dyn_build_leaf(DynLevel *level, int rti)
 		case RTE_VALUES:
 		case RTE_FUNCTION:
 		case RTE_TABLEFUNC:
-			return dyn_build_constant(level, rte);
+			return dyn_build_constant(rte);
 		default:
 			elog(ERROR, "unexpected kind %d of item in FROM", rte->rtekind);
 	}
