@@ -33,6 +33,8 @@ INSERT INTO definition (name, query) VALUES
     ('p_exists', 'SELECT k, n FROM bag WHERE EXISTS (SELECT FROM part p WHERE p.k = bag.k AND p.v <> ''v0'')'),
     ('p_rank', 'SELECT k, id FROM (SELECT k, id, row_number() OVER (PARTITION BY v ORDER BY id DESC, k) AS r FROM part) s WHERE r <= 2'),
     ('p_one', 'SELECT id, k FROM ONLY part_low WHERE id > 1'),
+    ('p_only', 'SELECT id, k FROM ONLY part'),
+    ('p_only_joined', 'SELECT p.id, o.id AS own, e.n FROM part p LEFT JOIN ONLY part o ON o.k = p.k LEFT JOIN (SELECT count(*) AS n FROM ONLY part) e ON true'),
     ('v_groups', 'SELECT * FROM low_groups WHERE n > 1'),
     ('v_barrier', 'SELECT k, n, m FROM low_bag WHERE m IS DISTINCT FROM 2'),
     ('v_twice', 'SELECT a.k, b.id FROM low_groups a JOIN low b ON b.v = a.v AND b.k <> a.k'),

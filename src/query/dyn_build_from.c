@@ -92,7 +92,7 @@ build_from_item(DynLevel *level, Node *item, DynBlock *block)
 		return build_lateral_item(level, rti, block, false, NIL);
 	node = dyn_build_leaf(level, rti);
 	if (node && rte->rtekind == RTE_RELATION)
-		level->places[rti].scan = node;
+		level->places[rti].scan = node->kind == DYN_NODE_SCAN ? node : dyn_input(node, 1);
 	if (node)
 		node = dyn_add_whole_row(level, rti, node);
 	if (node == NULL)

@@ -5,15 +5,31 @@
 #include <postgres.h>
 
 #include <access/table.h>
+#include <catalog/pg_class.h>
+#include <nodes/makefuncs.h>
 #include <utils/lsyscache.h>
 
 #include "compat/dyn_compat_planner.h"
 #include "query/dyn_build.h"
 
+static DynNode *scan_of(DynContext *ctx, RangeTblEntry *rte, bool partitioned);
+
 DynNode *
 dyn_build_scan(DynLevel *level, RangeTblEntry *rte)
 {
-	DynContext *ctx = level->ctx;
+	bool		partitioned = get_rel_relkind(rte->relid) == RELKIND_PARTITIONED_TABLE;
+	DynNode    *scan = scan_of(level->ctx, rte, partitioned);
+
+	/* it has no rows of its own */
+	if (scan && partitioned && !rte->inh)
+		return dyn_make_select(level->ctx, list_make1(scan), list_make1(makeBoolConst(false, false)),
+							   dyn_column_vars(scan, 1));
+	return scan;
+}
+
+static DynNode *
+scan_of(DynContext *ctx, RangeTblEntry *rte, bool partitioned)
+{
 	DynEdge    *edge = NULL;
 	DynNode    *node;
 	Relation	rel;
@@ -40,7 +56,7 @@ dyn_build_scan(DynLevel *level, RangeTblEntry *rte)
 	node = dyn_node_new(DYN_NODE_SCAN, list_length(edge->columns));
 	node->relid = rte->relid;
 	node->dynamic = edge->kind == DYN_EDGE_DYNAMIC;
-	node->inherits = rte->inh;
+	node->inherits = rte->inh || partitioned;
 	node->attnums = edge->columns;
 	node->shared = true;
 	rel = table_open(rte->relid, NoLock);
