@@ -95,6 +95,9 @@ INSERT INTO definition (name, query) VALUES
     ('a_having', 'SELECT k FROM t GROUP BY k HAVING sum(i) > 8 AND bool_or(o) AND count(DISTINCT i) > 1'),
     ('a_levels', 'SELECT c, count(*) AS groups, max(s) AS s, string_agg(k::text, '','' ORDER BY k) AS l FROM (SELECT k, count(*) AS c, sum(n) AS s FROM t GROUP BY k) x GROUP BY c'),
     ('a_of_union', 'SELECT k, string_agg(s, '','' ORDER BY s, q) AS l, max(q) AS q FROM (SELECT k, s, id AS q FROM t WHERE i > 0 UNION ALL SELECT k, name, w FROM kind) x GROUP BY k'),
+    -- subqueries among the direct arguments
+    ('a_direct', 'SELECT k, rank((SELECT max(w) FROM kind)) WITHIN GROUP (ORDER BY i) AS r, percentile_disc((SELECT count(*) / 10.0 FROM kind)) WITHIN GROUP (ORDER BY id) AS p FROM t GROUP BY k'),
+    ('a_direct_correlated', 'SELECT k, g, dense_rank((SELECT w FROM kind WHERE kind.k = t.k)) WITHIN GROUP (ORDER BY (SELECT max(w) FROM kind WHERE kind.k = t.i)) AS r, count(*) AS c FROM t GROUP BY k, g HAVING rank((SELECT min(k) FROM kind)) WITHIN GROUP (ORDER BY i) < 9'),
     ('a_windowed', 'SELECT k, sum(n) AS s, sum(sum(n)) OVER (ORDER BY k) AS run, count(DISTINCT i) AS c FROM t GROUP BY k');
 CALL create_all();
 CALL change('new rows, equal values', $$INSERT INTO t SELECT 100 + id, k, g, i, b, n, u, f, s, o, m, at FROM t WHERE id < 7; INSERT INTO t (id, k, i, at) VALUES (200, 9, 7, now())$$);

@@ -13,6 +13,8 @@
 #include <nodes/nodeFuncs.h>
 #include <optimizer/optimizer.h>
 #include <optimizer/tlist.h>
+#include <parser/parse_clause.h>
+#include <parser/parse_oper.h>
 #include <rewrite/rewriteManip.h>
 #include <utils/fmgroids.h>
 
@@ -27,6 +29,10 @@ typedef struct Replacement
 } Replacement;
 
 static bool attach_below_groups(DynLevel *level, DynUpper *upper);
+static bool attach_below(DynLevel *level, DynUpper *upper, List *exprs);
+static bool group_by_direct_arguments(DynUpper *upper);
+static bool direct_subqueries(Node *node, void *context);
+static bool subqueries_of(Node *node, void *context);
 static bool asking_aggregates(Node *node, void *context);
 static Node *replace_mutator(Node *node, void *context);
 static bool orders_by_sets(Query *query);
@@ -87,27 +93,92 @@ dyn_build_select(DynLevel *level)
 static bool
 attach_below_groups(DynLevel *level, DynUpper *upper)
 {
-	Replacement replacement = {NIL};
-	List	   *others;
+	List	   *keys = NIL;
+	List	   *aggregates = NIL;
 	ListCell   *lc;
 
+	if (!group_by_direct_arguments(upper))
+		return false;
 	foreach(lc, upper->query->groupClause)
 	{
 		Node	   *expr = get_sortgroupclause_expr(lfirst(lc), upper->tlist);
 
 		if (dyn_has_sublinks(expr))
-			replacement.from = lappend(replacement.from, expr);
+			keys = lappend(keys, expr);
 	}
-	(void) asking_aggregates((Node *) upper->tlist, &replacement.from);
-	(void) asking_aggregates((Node *) upper->having, &replacement.from);
-	replacement.to = replacement.from;
-	others = list_make3(upper->tlist, upper->having, replacement.from);
+	if (!attach_below(level, upper, keys))
+		return false;
+	(void) asking_aggregates((Node *) upper->tlist, &aggregates);
+	(void) asking_aggregates((Node *) upper->having, &aggregates);
+	return aggregates == NIL || attach_below(level, upper, aggregates);
+}
+
+/* The subqueries of WHERE, and those in these expressions wherever they stand. */
+static bool
+attach_below(DynLevel *level, DynUpper *upper, List *exprs)
+{
+	Replacement replacement = {exprs, exprs};
+	List	   *others = list_make3(upper->tlist, upper->having, exprs);
+
 	if (!dyn_attach_sublinks(level, &upper->inputs, &upper->quals, &replacement.to, &others))
 		return false;
 	replacement.from = lthird(others);
 	upper->tlist = (List *) replace_mutator(linitial(others), &replacement);
 	upper->having = (List *) replace_mutator(lsecond(others), &replacement);
 	return true;
+}
+
+/*
+ * A subquery in a direct argument, as in percentile_cont((SELECT …)), names only what is
+ * grouped by: its value may as well be grouped by too.
+ */
+static bool
+group_by_direct_arguments(DynUpper *upper)
+{
+	List	   *asked = NIL;
+	Query	   *query = upper->query;
+	ListCell   *lc;
+
+	(void) direct_subqueries((Node *) upper->tlist, &asked);
+	(void) direct_subqueries((Node *) upper->having, &asked);
+	if (asked != NIL && (query->groupClause == NIL || query->groupingSets))
+		return dyn_refuse(upper->ctx, "SUBQUERY_EXPRESSION",
+						  "a subquery stands in a direct argument of an aggregate of all rows") != NULL;
+	foreach(lc, asked)
+	{
+		TargetEntry *entry = makeTargetEntry(lfirst(lc), list_length(upper->tlist) + 1, NULL, true);
+		SortGroupClause *clause = makeNode(SortGroupClause);
+
+		upper->tlist = lappend(upper->tlist, entry);
+		clause->tleSortGroupRef = assignSortGroupRef(entry, upper->tlist);
+		get_sort_group_operators(exprType(lfirst(lc)), false, true, false,
+								 &clause->sortop, &clause->eqop, NULL, &clause->hashable);
+		query->groupClause = lappend(query->groupClause, clause);
+	}
+	return true;
+}
+
+static bool
+direct_subqueries(Node *node, void *context)
+{
+	if (node == NULL || IsA(node, SubLink))
+		return false;
+	if (IsA(node, Aggref))
+		return subqueries_of((Node *) ((Aggref *) node)->aggdirectargs, context);
+	return expression_tree_walker(node, direct_subqueries, context);
+}
+
+static bool
+subqueries_of(Node *node, void *context)
+{
+	List	  **found = context;
+
+	if (node == NULL)
+		return false;
+	if (!IsA(node, SubLink))
+		return expression_tree_walker(node, subqueries_of, context);
+	*found = list_append_unique(*found, node);
+	return false;
 }
 
 static bool
@@ -119,8 +190,7 @@ asking_aggregates(Node *node, void *context)
 		return false;
 	if (IsA(node, Aggref))
 	{
-		if (dyn_has_sublinks((Node *) ((Aggref *) node)->args) || dyn_has_sublinks((Node *) ((Aggref *) node)->aggfilter) ||
-			dyn_has_sublinks((Node *) ((Aggref *) node)->aggdirectargs))
+		if (dyn_has_sublinks((Node *) ((Aggref *) node)->args) || dyn_has_sublinks((Node *) ((Aggref *) node)->aggfilter))
 			*found = lappend(*found, node);
 		return false;
 	}

@@ -38,6 +38,9 @@ dyn_build_windows(DynUpper *upper)
 		foreach(lf, functions)
 			if (lfirst_node(WindowFunc, lf)->winref == clause->winref)
 				exprs = lappend(exprs, lfirst(lf));
+		exprs = lappend(lappend(exprs, clause->startOffset), clause->endOffset);
+		if (dyn_reads_table(clause->startOffset) || dyn_reads_table(clause->endOffset))
+			return dyn_refuse(upper->ctx, "SUBQUERY_EXPRESSION", "a subquery stands in the frame of a window") != NULL;
 		if (dyn_expr_has_now((Node *) exprs))
 			return dyn_refuse(upper->ctx, "NOW_IN_WINDOW",
 							  "now() stands in a window function or its window") != NULL;
