@@ -124,6 +124,21 @@ extern DynRows *dyn_rows_registered(QueryEnvironment *env, const char *name);
 /* dyn_statistics.c: what is known of a column (from 0) as a row of pg_statistic; NULL: nothing. */
 extern HeapTuple dyn_rows_statistics(DynRows *rows, int column);
 
+/* What is known of a column, and as a row of pg_statistic in the context: the values are the arrays of its first slot. */
+typedef struct DynColumnStatistics
+{
+	Form_pg_attribute att;
+	float4		null_share;
+	float4		distinct;		/* as in stadistinct */
+	int			kind;			/* of slot, with the operator that tells the values apart or orders them; */
+	Oid			operator;
+	Datum	   *values;			/* not looked at where there are none */
+	Datum	   *shares;			/* float4, as many; or NULL */
+	int			nvalues;
+} DynColumnStatistics;
+
+extern HeapTuple dyn_statistics_tuple(const DynColumnStatistics *statistics, MemoryContext context);
+
 /* dyn_small_tables.c: the same of a column (from 1) of a small table that is locked; it lasts as long as the transaction. */
 extern HeapTuple dyn_table_statistics(Oid relid, AttrNumber attnum);
 

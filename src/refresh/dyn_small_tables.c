@@ -10,15 +10,12 @@
  */
 #include <postgres.h>
 
-#include <access/htup_details.h>
 #include <access/table.h>
 #include <access/tableam.h>
 #include <catalog/pg_class.h>
 #include <catalog/pg_statistic.h>
-#include <catalog/pg_type.h>
 #include <executor/executor.h>
 #include <storage/bufmgr.h>
-#include <utils/array.h>
 #include <utils/datum.h>
 #include <utils/memutils.h>
 #include <utils/rel.h>
@@ -63,7 +60,7 @@ static List *columns = NIL;		/* of TableColumn *, in TopTransactionContext */
 static HeapTuple count_column(Relation rel, AttrNumber attnum);
 static bool read_values(Relation rel, Values *values);
 static int	count_values(Values *values);
-static void add_values(Values *values, int distinct, Datum *row, bool *isnull);
+static void add_values(Values *values, int distinct, DynColumnStatistics *statistics);
 
 static void
 forget_columns(void *arg)
@@ -116,22 +113,16 @@ count_column(Relation rel, AttrNumber attnum)
 	MemoryContextSwitchTo(work);
 	if (read_values(rel, &values) && values.rows > 0)
 	{
-		Relation	catalog = table_open(StatisticRelationId, AccessShareLock);
-		Datum		row[Natts_pg_statistic] = {0};
-		bool		isnull[Natts_pg_statistic];
 		int			distinct = count_values(&values);
 
-		for (int i = 0; i < Natts_pg_statistic; i++)
-			isnull[i] = i + 1 >= Anum_pg_statistic_stanumbers1;
-		row[Anum_pg_statistic_staattnum - 1] = Int16GetDatum(attnum);
-		row[Anum_pg_statistic_stanullfrac - 1] = Float4GetDatum(1 - (float4) values.nvalues / values.rows);
-
 		/* a share of the rows: the planner takes a table without statistics for larger than it is */
-		row[Anum_pg_statistic_stadistinct - 1] = Float4GetDatum(-(float4) distinct / values.rows);
-		add_values(&values, distinct, row, isnull);
-		MemoryContextSwitchTo(result);
-		tuple = heap_form_tuple(RelationGetDescr(catalog), row, isnull);
-		table_close(catalog, AccessShareLock);
+		DynColumnStatistics statistics = {
+			.att = values.att, .null_share = 1 - (float4) values.nvalues / values.rows,
+			.distinct = -(float4) distinct / values.rows
+		};
+
+		add_values(&values, distinct, &statistics);
+		tuple = dyn_statistics_tuple(&statistics, result);
 	}
 	MemoryContextSwitchTo(result);
 	MemoryContextDelete(work);
@@ -203,7 +194,7 @@ count_values(Values *values)
 
 /* The values and how many rows have each, as most common ones, where the type can tell them apart. */
 static void
-add_values(Values *values, int distinct, Datum *row, bool *isnull)
+add_values(Values *values, int distinct, DynColumnStatistics *statistics)
 {
 	Form_pg_attribute att = values->att;
 	Oid			equality = lookup_type_cache(att->atttypid, TYPECACHE_EQ_OPR)->eq_opr;
@@ -222,15 +213,9 @@ add_values(Values *values, int distinct, Datum *row, bool *isnull)
 		datums[n] = value->datum;
 		shares[n++] = Float4GetDatum((float4) value->count / values->rows);
 	}
-	if (n == 0)
-		return;
-	row[Anum_pg_statistic_stakind1 - 1] = Int16GetDatum(STATISTIC_KIND_MCV);
-	row[Anum_pg_statistic_staop1 - 1] = ObjectIdGetDatum(equality);
-	row[Anum_pg_statistic_stacoll1 - 1] = ObjectIdGetDatum(att->attcollation);
-	row[Anum_pg_statistic_stanumbers1 - 1] =
-		PointerGetDatum(construct_array(shares, n, FLOAT4OID, sizeof(float4), true, TYPALIGN_INT));
-	isnull[Anum_pg_statistic_stanumbers1 - 1] = false;
-	row[Anum_pg_statistic_stavalues1 - 1] =
-		PointerGetDatum(construct_array(datums, n, att->atttypid, att->attlen, att->attbyval, att->attalign));
-	isnull[Anum_pg_statistic_stavalues1 - 1] = false;
+	statistics->kind = STATISTIC_KIND_MCV;
+	statistics->operator = equality;
+	statistics->values = datums;
+	statistics->shares = shares;
+	statistics->nvalues = n;
 }

@@ -54,15 +54,13 @@ typedef struct Sample
 static Sample take_sample(DynRows *rows, int column);
 static int	count_hashes(uint64 *hashes, int n, int *once);
 static double distinct_values(const DynRows *rows, const Sample *sample);
-static void add_bounds(Form_pg_attribute att, Sample *sample, Datum *values, bool *isnull);
+static void add_bounds(Sample *sample, DynColumnStatistics *statistics);
 
 HeapTuple
 dyn_rows_statistics(DynRows *rows, int column)
 {
 	Sample		sample;
-	Relation	catalog;
-	Datum		values[Natts_pg_statistic] = {0};
-	bool		isnull[Natts_pg_statistic];
+	DynColumnStatistics statistics = {.att = TupleDescAttr(rows->desc, column)};
 	MemoryContext work;
 	MemoryContext old;
 
@@ -76,20 +74,54 @@ dyn_rows_statistics(DynRows *rows, int column)
 	old = MemoryContextSwitchTo(work);
 	sample = take_sample(rows, column);
 
-	/* a row of the catalog, but for what is unknown */
-	for (int i = 0; i < Natts_pg_statistic; i++)
-		isnull[i] = i + 1 >= Anum_pg_statistic_stanumbers1;
-	values[Anum_pg_statistic_staattnum - 1] = Int16GetDatum(column + 1);
-	values[Anum_pg_statistic_stanullfrac - 1] = Float4GetDatum(1 - (float4) sample.values / sample.rows);
-	values[Anum_pg_statistic_stadistinct - 1] = Float4GetDatum((float4) distinct_values(rows, &sample));
-	add_bounds(TupleDescAttr(rows->desc, column), &sample, values, isnull);
-	catalog = table_open(StatisticRelationId, AccessShareLock);
-	MemoryContextSwitchTo(rows->context);
-	rows->statistics[column] = heap_form_tuple(RelationGetDescr(catalog), values, isnull);
+	statistics.null_share = 1 - (float4) sample.values / sample.rows;
+	statistics.distinct = distinct_values(rows, &sample);
+	add_bounds(&sample, &statistics);
+	rows->statistics[column] = dyn_statistics_tuple(&statistics, rows->context);
 	MemoryContextSwitchTo(old);
-	table_close(catalog, AccessShareLock);
 	MemoryContextDelete(work);
 	return rows->statistics[column];
+}
+
+HeapTuple
+dyn_statistics_tuple(const DynColumnStatistics *statistics, MemoryContext context)
+{
+	Form_pg_attribute att = statistics->att;
+	Datum		values[Natts_pg_statistic] = {0};
+	bool		isnull[Natts_pg_statistic];
+	Relation	catalog;
+	HeapTuple	tuple;
+	MemoryContext old;
+
+	/* all that is unknown are the arrays */
+	for (int i = 0; i < Natts_pg_statistic; i++)
+		isnull[i] = i + 1 >= Anum_pg_statistic_stanumbers1;
+	values[Anum_pg_statistic_staattnum - 1] = Int16GetDatum(att->attnum);
+	values[Anum_pg_statistic_stanullfrac - 1] = Float4GetDatum(statistics->null_share);
+	values[Anum_pg_statistic_stadistinct - 1] = Float4GetDatum(statistics->distinct);
+	if (statistics->nvalues > 0)
+	{
+		values[Anum_pg_statistic_stakind1 - 1] = Int16GetDatum(statistics->kind);
+		values[Anum_pg_statistic_staop1 - 1] = ObjectIdGetDatum(statistics->operator);
+		values[Anum_pg_statistic_stacoll1 - 1] = ObjectIdGetDatum(att->attcollation);
+		values[Anum_pg_statistic_stavalues1 - 1] =
+			PointerGetDatum(construct_array(statistics->values, statistics->nvalues,
+											att->atttypid, att->attlen, att->attbyval, att->attalign));
+		isnull[Anum_pg_statistic_stavalues1 - 1] = false;
+	}
+	if (statistics->nvalues > 0 && statistics->shares)
+	{
+		values[Anum_pg_statistic_stanumbers1 - 1] =
+			PointerGetDatum(construct_array(statistics->shares, statistics->nvalues,
+											FLOAT4OID, sizeof(float4), true, TYPALIGN_INT));
+		isnull[Anum_pg_statistic_stanumbers1 - 1] = false;
+	}
+	catalog = table_open(StatisticRelationId, AccessShareLock);
+	old = MemoryContextSwitchTo(context);
+	tuple = heap_form_tuple(RelationGetDescr(catalog), values, isnull);
+	MemoryContextSwitchTo(old);
+	table_close(catalog, AccessShareLock);
+	return tuple;
 }
 
 /*
@@ -187,8 +219,9 @@ compare_values(const void *a, const void *b, void *arg)
  * server's own simple types: the order of another may be dear, or raise an error.
  */
 static void
-add_bounds(Form_pg_attribute att, Sample *sample, Datum *values, bool *isnull)
+add_bounds(Sample *sample, DynColumnStatistics *statistics)
 {
+	Form_pg_attribute att = statistics->att;
 	Oid			less = InvalidOid;
 	SortSupportData order = {.ssup_cxt = CurrentMemoryContext, .ssup_collation = att->attcollation};
 	int			n = 0;
@@ -208,10 +241,8 @@ add_bounds(Form_pg_attribute att, Sample *sample, Datum *values, bool *isnull)
 		sample->some[n++] = sample->some[sample->nsome - 1];
 	if (n < 2)
 		return;
-	values[Anum_pg_statistic_stakind1 - 1] = Int16GetDatum(STATISTIC_KIND_HISTOGRAM);
-	values[Anum_pg_statistic_staop1 - 1] = ObjectIdGetDatum(less);
-	values[Anum_pg_statistic_stacoll1 - 1] = ObjectIdGetDatum(att->attcollation);
-	values[Anum_pg_statistic_stavalues1 - 1] =
-		PointerGetDatum(construct_array(sample->some, n, att->atttypid, att->attlen, att->attbyval, att->attalign));
-	isnull[Anum_pg_statistic_stavalues1 - 1] = false;
+	statistics->kind = STATISTIC_KIND_HISTOGRAM;
+	statistics->operator = less;
+	statistics->values = sample->some;
+	statistics->nvalues = n;
 }
