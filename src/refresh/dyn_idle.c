@@ -22,6 +22,7 @@
 #include <access/xact.h>
 #include <catalog/pg_class.h>
 #include <catalog/pg_inherits.h>
+#include <lib/ilist.h>
 #include <optimizer/optimizer.h>
 #include <storage/lmgr.h>
 #include <utils/hsearch.h>
@@ -56,6 +57,7 @@ typedef struct Remembered
 {
 	Oid			relid;			/* key */
 	bool		valid;
+	dlist_node	among_valid;
 	uint64		objects;		/* objects_changed, then */
 	DynRowVersion table;
 	DynRowVersion position;
@@ -79,6 +81,7 @@ typedef struct Idle
 
 static MemoryContext context = NULL;	/* of all of it */
 static HTAB *remembered = NULL;
+static dlist_head valid_tables = DLIST_STATIC_INIT(valid_tables);	/* a change of a relation looks at these alone */
 
 /* How often the server told of changes to relations, and to other objects. */
 static uint64 relations_changed = 0;
@@ -86,18 +89,30 @@ static uint64 objects_changed = 0;
 static bool listening = false;
 
 static void
+set_valid(Remembered *known, bool valid)
+{
+	if (known->valid == valid)
+		return;
+	known->valid = valid;
+	if (valid)
+		dlist_push_head(&valid_tables, &known->among_valid);
+	else
+		dlist_delete(&known->among_valid);
+}
+
+static void
 relation_changed(Datum arg, Oid relid)
 {
-	HASH_SEQ_STATUS scan;
-	Remembered *known;
+	dlist_mutable_iter iter;
 
 	relations_changed++;
-	if (remembered == NULL)
-		return;
-	hash_seq_init(&scan, remembered);
-	while ((known = hash_seq_search(&scan)) != NULL)
-		if (known->valid && (!OidIsValid(relid) || list_member_oid(known->relations, relid)))
-			known->valid = false;
+	dlist_foreach_modify(iter, &valid_tables)
+	{
+		Remembered *known = dlist_container(Remembered, among_valid, iter.cur);
+
+		if (!OidIsValid(relid) || list_member_oid(known->relations, relid))
+			set_valid(known, false);
+	}
 }
 
 static void
@@ -138,6 +153,7 @@ enter(Oid relid)
 	if (remembered && hash_get_num_entries(remembered) >= MOST_TABLES)
 	{
 		remembered = NULL;
+		dlist_init(&valid_tables);
 		MemoryContextReset(context);
 	}
 	if (remembered == NULL)
@@ -148,7 +164,9 @@ enter(Oid relid)
 		remembered = hash_create("dyntable idle tables", 64, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	}
 	known = hash_search(remembered, &relid, HASH_ENTER, &found);
-	known->valid = false;
+	if (!found)
+		known->valid = false;
+	set_valid(known, false);
 	known->relations = NIL;
 	if (found && known->context)
 		MemoryContextReset(known->context);
@@ -274,7 +292,7 @@ dyn_idle_remember(DynTarget *target)
 	known->capture_pid = target->capture_pid;
 	known->lag = dyn_lag_microseconds(target->table);
 	known->objects = target->objects_changed;
-	known->valid = relations_changed == target->relations_changed && objects_changed == target->objects_changed;
+	set_valid(known, relations_changed == target->relations_changed && objects_changed == target->objects_changed);
 }
 
 /* ------------------------------------------------------------------------
