@@ -89,7 +89,7 @@ sub merged
 		}
 		$self->{report}->($one->{failures}[0]) if !$one->{count};
 	}
-	$all->{count}{$_} //= 0 foreach qw(definitions checks nonempty possible changed refused full dropped);
+	$all->{count}{$_} //= 0 foreach qw(definitions checks nonempty possible changed refused full dropped outgrown);
 	return $all;
 }
 
@@ -98,8 +98,8 @@ sub summary
 	my ($self) = @_;
 	my ($count, $actions, $codes) = @{ $self->{result} }{qw(count actions codes)};
 	my $share = sub { my ($part, $whole) = @_; return $whole ? 100 * $part / $whole : 0 };
-	return sprintf('random oracle: seed %d, %d definitions (%d may be full%s), %d refused, %d failed themselves, refreshes with changes of %s; %d comparisons, %.1f %% of results non-empty, %.1f %% changed',
-		$self->{seed}, $count->{definitions}, $count->{full}, join('', map { ", $_ $codes->{$_}" } sort keys %$codes), $count->{refused}, $count->{dropped},
+	return sprintf('random oracle: seed %d, %d definitions (%d may be full%s), %d refused, %d failed themselves, %d grew too large, refreshes with changes of %s; %d comparisons, %.1f %% of results non-empty, %.1f %% changed',
+		$self->{seed}, $count->{definitions}, $count->{full}, join('', map { ", $_ $codes->{$_}" } sort keys %$codes), $count->{refused}, $count->{dropped}, $count->{outgrown},
 		join(', ', map { "$_ $actions->{$_}" } sort keys %$actions),
 		$count->{checks}, $share->($count->{nonempty}, $count->{checks}), $share->($count->{changed}, $count->{possible}));
 }
