@@ -168,6 +168,40 @@ SELECT dyntable_create('a', 'SELECT id, v, k AS kind, t FROM item WHERE v > 12',
 SELECT columns('a');
 SELECT name, (oracle(name::regclass)).* FROM unnest('{a,b,c}'::text[]) name;
 SELECT columns('a');
+-- Another wording of the same query is stored, and nothing is computed
+CREATE TABLE said (id int PRIMARY KEY, k int, v int);
+CREATE TABLE more (k int PRIMARY KEY, word text);
+INSERT INTO said SELECT i, i % 3, i FROM generate_series(1, 9) i;
+INSERT INTO more VALUES (0, 'none'), (1, 'one'), (3, 'three');
+CREATE FUNCTION done(name regclass) RETURNS text LANGUAGE sql AS $$
+    SELECT format('%s, %s versions', string_agg(refresh_action, ', ' ORDER BY id),
+                  (SELECT count(*) FROM dyntable.versions v WHERE v.relid = done.name))
+    FROM dyntable.refresh_history h WHERE h.relid = done.name AND refresh_action <> 'NO_DATA' $$;
+SELECT dyntable_create('w', 'SELECT said.id, word, k FROM said FULL JOIN more USING (k) WHERE v > 2', target_lag => '1 day');
+SELECT dyntable_create('w', E'-- the words\nselect said.id,\n  word, k\nfrom said full outer join more using (k)\nwhere (v > 2)', target_lag => '1 day', or_replace => true);
+SELECT done('w'), query FROM dyntable.dynamic_tables WHERE name = 'w';
+SELECT dyntable_alter('w', query => 'SELECT said.id, word, k FROM altering.said FULL JOIN more USING (k) WHERE v > 2');
+SELECT done('w'), query FROM dyntable.dynamic_tables WHERE name = 'w';
+-- so also where a source has got another name, or a column that the query does not read
+ALTER TABLE said RENAME TO told;
+ALTER TABLE told ADD noise int;
+ALTER TABLE told DROP noise, ADD other int;
+SELECT dyntable_create('w', 'SELECT told.id, word, k FROM told FULL JOIN more USING (k) WHERE v > 2', target_lag => '1 day', or_replace => true);
+SELECT dyntable_create('w', 'SELECT told.id, word, k FROM told FULL JOIN more USING (k) WHERE v > 2', target_lag => '1 day', or_replace => true);
+SELECT done('w'), dyntable_get_ddl('w') AS ddl;
+UPDATE told SET v = v + 1 WHERE id = 2;
+SELECT * FROM oracle('w');
+-- nor for another mode that comes to the same
+SELECT dyntable_create('w', 'SELECT told.id, word, k  FROM told FULL JOIN more USING (k) WHERE v > 2', target_lag => '1 day', refresh_mode => 'incremental', or_replace => true);
+SELECT done('w'), query FROM dyntable.dynamic_tables WHERE name = 'w';
+-- not where it means something else
+CREATE TABLE said (LIKE told INCLUDING ALL);
+SELECT dyntable_create('w', 'SELECT said.id, word, k FROM said FULL JOIN more USING (k) WHERE v > 2', target_lag => '1 day', or_replace => true);
+SELECT dyntable_create('w', 'SELECT told.id, word, k FROM told FULL JOIN more USING (k) WHERE v > 2', target_lag => '1 day', or_replace => true);
+SELECT dyntable_create('w', 'SELECT told.id, word, k FROM told LEFT JOIN more USING (k) WHERE v > 2', target_lag => '1 day', or_replace => true);
+SELECT done('w');
+UPDATE told SET v = 1 WHERE id = 9;
+SELECT * FROM oracle('w');
 SET client_min_messages = warning;
 DROP SCHEMA altering CASCADE;
 DROP ROLE regress_dyn_alter;

@@ -36,5 +36,17 @@ SELECT format('ALTER TABLE %I.%I RENAME TO %I', schema_name, name, substr(name, 
 FROM dyntable.dynamic_tables
 WHERE schema_name IN ('reference', 'staging', 'warehouse') AND starts_with(name, 'dt_')
 ORDER BY relid::oid \gexec
+-- Their queries in these words; they mean the same, so nothing is computed.
+DO $$
+DECLARE
+    dynamic_table record;
+BEGIN
+    FOR dynamic_table IN SELECT relid, query FROM dyntable.dynamic_tables
+        WHERE schema_name IN ('reference', 'staging', 'warehouse') ORDER BY relid::oid
+    LOOP
+        PERFORM dyntable_alter(dynamic_table.relid, query => regexp_replace(dynamic_table.query, '\m(reference|staging)\.dt_', '\1.', 'g'));
+    END LOOP;
+END
+$$;
 COMMIT;
 \echo cleanup: the dynamic tables have the names of the tables that they replace

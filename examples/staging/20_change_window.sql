@@ -7,9 +7,8 @@
 -- come in are applied as a difference by one refresh of all, at one data timestamp.
 \set ON_ERROR_STOP on
 BEGIN;
--- The queries as they can be given again: after 13_cleanup.sql the tables in them have other names.
-SELECT format('SELECT dyntable_alter(%L, query => %s)', relid::text,
-              regexp_replace(dyntable.query_literal(relid), $re$(now\(\) - (?:interval )?')\d+( days')$re$, '\1' || :'days' || '\2', 'g'))
+SELECT format('SELECT dyntable_alter(%L, query => %L)', relid::text,
+              regexp_replace(query, $re$(now\(\) - (?:interval )?')\d+( days')$re$, '\1' || :'days' || '\2', 'g'))
 FROM dyntable.dynamic_tables
 WHERE schema_name IN ('reference', 'staging') AND query ~ $re$now\(\) - (interval )?'\d+ days'$re$
 ORDER BY relid::oid \gexec

@@ -102,34 +102,6 @@ apply_definition(DynTable *table, const DynDefinition *definition)
 	return shape != NULL;
 }
 
-typedef struct TreeOfText
-{
-	const char *text;
-	char	   *tree;
-} TreeOfText;
-
-static void
-analyse_text(void *arg)
-{
-	TreeOfText *pair = arg;
-
-	pair->tree = nodeToString(dyn_query_analyse(pair->text));
-}
-
-/* Whether the text means what the table's stored definition means. */
-static bool
-same_query(const DynTable *table, const char *text)
-{
-	TreeOfText	pair = {text};
-
-	if (strcmp(table->query, text) != 0)
-		return false;
-
-	/* The locks of the analysis must not be in the way of capture. */
-	dyn_undone(analyse_text, &pair);
-	return strcmp(pair.tree, table->tree) == 0;
-}
-
 Oid
 dyn_table_owner(Oid relid)
 {
@@ -162,6 +134,19 @@ lock_table(Oid relid, bool definition)
 	}
 }
 
+/*
+ * Another wording of the definition that the table had when `asked` was read.
+ * Where somebody has changed that since, nothing is done and false returned.
+ */
+static bool
+reword(DynTable *table, const DynTable *asked, const char *text)
+{
+	if (table->tree == NULL || strcmp(asked->tree, table->tree) != 0)
+		return false;
+	table->query = pstrdup(text);
+	return true;
+}
+
 /* The query that the table has, for what may be said of its columns. */
 static Query *
 present_query(const DynTable *table)
@@ -174,10 +159,11 @@ present_query(const DynTable *table)
 void
 dyn_replace(Oid relid, DynDefinition *definition, DynTableOptions *options)
 {
+	DynTable   *asked = dyn_table_get(relid, false);
+	bool		same = dyn_definition_is_text(asked, definition->text);
 	DynTable   *table;
 
-	table = dyn_table_get(relid, false);
-	options->unchanged = table->mode == definition->mode && same_query(table, definition->text);
+	options->unchanged = same && asked->mode == definition->mode;
 	lock_table(relid, !options->unchanged);
 	table = dyn_table_get(relid, false);
 	table->target_lag = options->lag;
@@ -189,12 +175,18 @@ dyn_replace(Oid relid, DynDefinition *definition, DynTableOptions *options)
 		dyn_run_lock(list_make1_oid(relid));
 		dyn_region_set(table, present_query(table), options->frozen_where, true);
 	}
+	same = same && reword(table, asked, definition->text);
 	if (options->unchanged)
 	{
 		dyn_table_update(table);
 		return;
 	}
 
+	if (same)
+	{
+		definition->text = NULL;
+		definition->stored = table;
+	}
 	definition->relid = relid;
 	definition->owner = dyn_table_owner(relid);
 	dyn_definition_find(definition);
@@ -228,20 +220,27 @@ dyntable_alter(PG_FUNCTION_ARGS)
 	char	   *comment = dyn_argument_text(fcinfo, 6);
 	char	   *initial_warehouse = dyn_argument_text(fcinfo, 7);
 	char	   *frozen_where = dyn_argument_text(fcinfo, 8);
+	char	   *wording = NULL;
 	bool		redefine;
 	Oid			relid;
+	DynTable   *asked;
 	DynTable   *table;
 
 	dyn_command_check("dyntable_alter()");
 	relid = dyn_argument_owned(fcinfo, 0);
 	dyn_option_check_lag_or_schedule(target_lag, schedule);
 
-	table = dyn_table_get(relid, false);
-	if (query != NULL && same_query(table, query))
+	asked = dyn_table_get(relid, false);
+	if (query != NULL && dyn_definition_is_text(asked, query))
+	{
+		wording = query;
 		query = NULL;
-	redefine = query != NULL || (refresh_mode != NULL && dyn_option_mode(refresh_mode) != table->mode);
+	}
+	redefine = query != NULL || (refresh_mode != NULL && dyn_option_mode(refresh_mode) != asked->mode);
 	lock_table(relid, redefine || frozen_where != NULL || !PG_ARGISNULL(9));
 	table = dyn_table_get(relid, false);
+	if (wording != NULL)
+		(void) reword(table, asked, wording);
 	if (target_lag != NULL)
 	{
 		table->target_lag = dyn_option_lag(target_lag);

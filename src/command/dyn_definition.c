@@ -38,6 +38,7 @@
 #include "command/dyn_transaction.h"
 #include "compat/dyn_compat.h"
 #include "query/dyn_query.h"
+#include "refresh/dyn_definitions.h"
 #include "refresh/dyn_execute.h"
 #include "refresh/dyn_refresh.h"
 
@@ -142,6 +143,33 @@ dyn_undone(void (*work) (void *arg), void *arg)
 
 	if (error != NULL)
 		ReThrowError(error);
+}
+
+typedef struct Meaning
+{
+	const char *text;
+	Query	   *query;
+} Meaning;
+
+static void
+find_meaning(void *arg)
+{
+	Meaning    *meaning = arg;
+
+	meaning->query = dyn_query_analyse(meaning->text);
+}
+
+bool
+dyn_definition_is_text(const DynTable *table, const char *text)
+{
+	Meaning		meaning = {text};
+
+	if (!dyn_tree_readable(table))
+		return false;
+
+	/* The locks of the analysis must not be in the way of capture. */
+	dyn_undone(find_meaning, &meaning);
+	return dyn_query_same(meaning.query, dyn_definition_tree(table));
 }
 
 /* Find the sources of the query, and whether this transaction writes one that capture lacks. */

@@ -46,6 +46,9 @@ extern void dyn_definition_find(DynDefinition *definition);
 /* Do something in a subtransaction that is rolled back, so that its locks are let go. */
 extern void dyn_undone(void (*work) (void *arg), void *arg);
 
+/* Whether a text, read now by whoever asks, means what the table's definition means, whatever the wording. */
+extern bool dyn_definition_is_text(const DynTable *table, const char *text);
+
 /* The definition's part of a catalog row, of pg_depend and of the edges. */
 extern void dyn_definition_to_table(const DynDefinition *definition, DynTable *table);
 extern void dyn_definition_record(const DynDefinition *definition, Oid relid);

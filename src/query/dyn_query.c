@@ -107,6 +107,44 @@ dyn_query_hash(Query *expanded, uint64 rows)
 	return (int64) hash_bytes_extended((unsigned char *) text, strlen(text), rows);
 }
 
+/* What an analysed query says of tables by their names of then, and of columns that it does not read. */
+static bool
+anonymous_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, anonymous_walker, context, QTW_EXAMINE_RTES_BEFORE);
+	if (IsA(node, RangeTblEntry))
+	{
+		RangeTblEntry *rte = (RangeTblEntry *) node;
+
+		if (rte->rtekind == RTE_RELATION)
+			rte->eref = NULL;
+
+		/* of a join without a name only merged columns can be referred to */
+		else if (rte->rtekind == RTE_JOIN && rte->alias == NULL)
+		{
+			rte->eref = NULL;
+			rte->joinaliasvars = list_truncate(rte->joinaliasvars, rte->joinmergedcols);
+			rte->joinleftcols = list_truncate(rte->joinleftcols, rte->joinmergedcols);
+			rte->joinrightcols = list_truncate(rte->joinrightcols, rte->joinmergedcols);
+		}
+		return false;
+	}
+	return expression_tree_walker(node, anonymous_walker, context);
+}
+
+bool
+dyn_query_same(Query *a, Query *b)
+{
+	a = copyObject(a);
+	b = copyObject(b);
+	(void) anonymous_walker((Node *) a, NULL);
+	(void) anonymous_walker((Node *) b, NULL);
+	return equal(a, b);
+}
+
 /* Settings that decide how names and constants are written and read.  Returns a nest level. */
 static int
 pin_text_settings(void)

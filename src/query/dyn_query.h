@@ -19,6 +19,12 @@
 extern Query *dyn_query_analyse(const char *text);
 
 /*
+ * Whether two analysed queries mean the same, whatever the wording: names of
+ * tables and columns that they read count as what they stand for.
+ */
+extern bool dyn_query_same(Query *a, Query *b);
+
+/*
  * A query as text in which every name is qualified and every constant is
  * written so that any server reads it alike; and the way back.
  */

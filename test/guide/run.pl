@@ -25,7 +25,8 @@ use Time::HiRes qw(time);
 my $root  = $DynTest::ROOT;
 my @items = map { read_items($_) } sort glob("$FindBin::RealBin/[0-9]*.sql");
 my $node  = DynTest::new_node('guide', "shared_preload_libraries = 'pg_cron,dyntable'",
-	"cron.database_name = 'postgres'", 'cron.use_background_workers = on', "dyntable.history_retention = '35 days'", 'jit = off');
+	# what fails on purpose is not to be suspended, however long it is until the item that mends it
+	'dyntable.max_consecutive_failures = 1000', "cron.database_name = 'postgres'", 'cron.use_background_workers = on', "dyntable.history_retention = '35 days'", 'jit = off');
 $ENV{PGHOST}     = $node->host;
 $ENV{PGPORT}     = $node->port;
 $ENV{PGDATABASE} = 'postgres';
