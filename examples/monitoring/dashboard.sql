@@ -49,7 +49,7 @@ page AS (
                 SELECT *, row_number() OVER (PARTITION BY relid ORDER BY until DESC) AS n FROM dyntable.lag_history
                 WHERE until > (SELECT moment FROM since)) r WHERE n <= 300 ORDER BY relid, until) l),
         'refreshes', (SELECT json_agg(h) FROM (
-            SELECT relid::oid::text AS id, refresh_end_time AS ended, refresh_action AS action, state, state_code AS code,
+            SELECT relid::oid::text AS id, refresh_end_time AS ended, refresh_action AS action, state, state_code AS code, reinit_reason IS NOT DISTINCT FROM 'first fill' AS first,
                    round(extract(epoch FROM duration)::numeric * 1000, 2) AS ms, rows_inserted + rows_updated + rows_deleted AS rows
             FROM dyntable.refresh_history
             WHERE refresh_end_time > (SELECT moment FROM since) AND refresh_action IS DISTINCT FROM 'NO_DATA' AND name IS NOT NULL

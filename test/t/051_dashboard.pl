@@ -19,6 +19,7 @@ SELECT dyntable_create('dt_orders', 'SELECT customer, count(*) AS n FROM orders 
 SELECT dyntable_create('"x</script><b>"', 'SELECT sum(n) AS n FROM dt_orders', 'downstream');
 SELECT dyntable_create('dt_failing', 'SELECT id, 10 / parts AS share FROM orders', '1 second');
 SELECT dyntable_create('dt_idle', 'SELECT n FROM dt_orders WHERE n > 5', '1 hour');
+SELECT dyntable_create('dt_both', 'SELECT id FROM orders JOIN dt_idle ON n = id', '1 hour');
 SELECT dyntable_suspend('dt_idle');
 CREATE SCHEMA "A SCHEMA WITH A RATHER LONG NAME";
 SELECT dyntable_create('"A SCHEMA WITH A RATHER LONG NAME"."A TABLE WHOSE NAME IS AS WIDE AS NAMES BECOME"', 'SELECT n FROM dt_orders', '1 hour');
@@ -73,23 +74,31 @@ sub page
 	my ($browser) = grep { -x } '/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome';
   SKIP:
 	{
-		skip 'no chromium', 22 unless $browser;
-		# What the page has drawn, whether it is wider than the window, and how large the graph's letters are.
-		(my $probing = $html) =~ s{</body>}{<script>document.documentElement.dataset.wide = document.documentElement.scrollWidth - document.documentElement.clientWidth; document.documentElement.dataset.sections = [...document.querySelectorAll("section")].map(s => s.id).join(" "); const drawn = document.querySelector("#graph svg"); document.documentElement.dataset.letters = Math.floor(11 * drawn.getBoundingClientRect().width / drawn.viewBox.baseVal.width); document.documentElement.dataset.beyond = [...document.querySelectorAll("#graph .node")].filter(n => [...n.querySelectorAll("text")].some(t => t.getBBox().x + t.getBBox().width > n.querySelector("rect").getBBox().x + n.querySelector("rect").getBBox().width)).length;</script></body>};
-		DynTest::write_script("$ENV{TESTDIR}/probing.html", $probing);
-		foreach my $width (500, 1280)
+		skip 'no chromium', 38 unless $browser;
+		my %drawn = drawn($browser, { own => $html, many => with_tables($html, 60), none => with_tables($html, 0) }, 360, 1280);
+		foreach my $width (360, 1280)
 		{
-			my $dom = run_browser($browser, '--dump-dom', "--window-size=$width,2000", "file://$ENV{TESTDIR}/probing.html");
+			my $dom = $drawn{"own $width"} // '';
 			like($dom, qr/data-ready="yes"/, "drawn at a width of $width");
 			like($dom, qr/data-wide="0"/, 'nothing is wider than the window');
+			like($dom, qr/data-cut=""/, 'nor than the box in which it stands');
 			like($dom, qr/data-sections="alerts graph tables lag refreshes quality capture"/, 'all sections are there');
+			like($dom, $width < 500 ? qr/data-graph="list"/ : qr/data-graph="picture"/, 'the graph has the form for that width');
 			like($dom, qr/data-letters="(?:9|1\d)"/, 'letters can be read');
 			like($dom, qr/data-beyond="0"/, 'none is beyond its box');
+			like($dom, qr/data-crossed="0"/, 'no line crosses a box');
 			like($dom, qr/01-02 03:04/, 'what fired on another day says so');
-			is(scalar(() = $dom =~ /<g class="node">/g), 6, 'the graph has the five tables and their source');
+			is(scalar(() = $dom =~ /<g class="node">/g), 7, 'the graph has the six tables and their source');
+			like($dom, qr{<b>public\.dt_both</b>(?:(?!</li>).)*reads <a[^>]*>public\.dt_idle</a>, <a[^>]*>public\.orders</a>}s, 'and what they read');
 			like($dom, qr/failed 22012/, 'what fails is said to');
 			like($dom, qr/id="alerts".*public\.dt_failing.*id="graph"/s, 'and the alert that fires');
 			like($dom, qr/the &lt;first&gt; &amp; "only"/, 'and the one that is over');
+
+			# with sixty tables, each of which reads the first and one other
+			$dom = $drawn{"many $width"} // '';
+			like($dom, qr/data-wide="0" data-cut="".*data-crossed="0"/s, 'of many tables, too, none is cut, and no line crosses one');
+			like($dom, qr{<summary>48 more</summary>}, 'and charts beyond a dozen wait to be asked for');
+			like($drawn{"none $width"} // '', qr{id="tables"><h2>Tables</h2><p class="none">There are no dynamic tables\.</p>}, 'of none it is said');
 		}
 		# Light and dark differ where nothing is drawn: in the corner.
 		my @light = screenshot($browser, 'light');
@@ -97,6 +106,65 @@ sub page
 		cmp_ok($light[0], '>', 10000, 'it looks like something');
 		isnt($light[1], $dark[1], 'dark looks otherwise than light');
 	}
+}
+
+# Pages, by name, as a browser has drawn them in windows of these widths (narrower than its own can be: in frames), with what was measured there.
+sub drawn
+{
+	my ($browser, $pages, @widths) = @_;
+	my $probe = <<'JS';
+const measured = document.documentElement.dataset, all = (selector, within = document) => [...within.querySelectorAll(selector)];
+measured.wide = document.documentElement.scrollWidth - document.documentElement.clientWidth;
+measured.cut = all(".scroll, td, th, li, h1, h2, .tile, .title").filter(e => e.scrollWidth > e.clientWidth + 1 && e.clientWidth && !e.classList.contains("moved")).map(e => e.tagName + " " + e.textContent.slice(0, 60)).join("; ");
+measured.sections = all("section").map(s => s.id).join(" ");
+const picture = document.querySelector("#graph svg"), list = document.querySelector("#graph ol");
+if (picture) {
+  const seen = picture.getBoundingClientRect().width > 0;
+  measured.graph = seen ? list.getBoundingClientRect().width > 0 ? "both" : "picture" : "list";
+  measured.letters = Math.floor(seen ? 11 * picture.getBoundingClientRect().width / picture.viewBox.baseVal.width : parseFloat(getComputedStyle(all(".faint", list)[0]).fontSize));
+  document.querySelector("#graph .scroll").style.display = "block";
+  const boxes = all("#graph rect").map(r => r.getBBox());
+  measured.beyond = all("#graph .node").filter(n => all("text", n).some(t => t.getBBox().x + t.getBBox().width > n.querySelector("rect").getBBox().x + n.querySelector("rect").getBBox().width)).length;
+  measured.crossed = all("#graph path").filter(p => [...Array(200).keys()].some(i => { const at = p.getPointAtLength(p.getTotalLength() * i / 199);
+    return boxes.some(b => at.x > b.x + 1 && at.x < b.x + b.width - 1 && at.y > b.y && at.y < b.y + b.height); })).length;
+}
+JS
+	my ($frames, %drawn) = ('');
+	foreach my $name (sort keys %$pages)
+	{
+		(my $html = $pages->{$name}) =~ s{</body>}{<script>{ $probe }</script></body>};
+		DynTest::write_script("$ENV{TESTDIR}/$name.html", $html);
+		$frames .= qq{<iframe src="$name.html" style="width: ${_}px; height: 2000px; border: 0" name="$name $_"></iframe>} foreach @widths;
+	}
+	DynTest::write_script("$ENV{TESTDIR}/frames.html", <<"HTML");
+<!doctype html><body>$frames<script>
+onload = () => document.body.append(...[...document.querySelectorAll("iframe")].map(f => {
+  const seen = document.createElement("pre"); seen.textContent = f.name + ":" + f.contentDocument.documentElement.outerHTML; return seen; }));
+</script></body>
+HTML
+	my $dom = run_browser($browser, '--dump-dom', '--allow-file-access-from-files', '--window-size=1400,2000', "file://$ENV{TESTDIR}/frames.html");
+	while ($dom =~ m{<pre>(\w+ \d+):(.*?)</pre>}sg)
+	{
+		my ($name, $html) = ($1, $2);
+		$html =~ s/&(lt|gt|amp);/{ lt => '<', gt => '>', amp => '&' }->{$1}/ge;
+		$drawn{$name} = $html;
+	}
+	return %drawn;
+}
+
+# The page with so many tables in place of its own.
+sub with_tables
+{
+	my ($html, $n) = @_;
+	my ($before, $json, $after) = $html =~ m{\A(.*<script type="application/json" id="data">)(.*?)(</script>.*)\z}s;
+	my $coder = JSON::PP->new;
+	my $data = $coder->decode($json);
+	my ($table) = grep { $_->{name} eq 'dt_orders' } @{ $data->{tables} };
+	my ($lag) = grep { $_->{id} eq $table->{id} } @{ $data->{lags} };
+	$data->{tables} = $n ? [ map { +{ %$table, id => "$_", name => "a_table_with_a_name_of_some_length_$_" } } 1 .. $n ] : undef;
+	$data->{lags} = [ map { +{ %$lag, id => "$_" } } 1 .. $n ];
+	$data->{edges} = [ map { my $id = $_; map { +{ id => "$id", source => "$_", source_name => 'orders' } } $id > 1 ? (int($id / 2), 1) : 0 } 1 .. $n ];
+	return $before . $coder->encode($data) . $after;
 }
 
 sub metrics
@@ -152,8 +220,11 @@ sub grafana
 		my ($metric, $with) = ($1, $2);
 		$labels{$metric}{$_} = 1 foreach $with =~ /(\w+)=/g;
 	}
-	my $board = JSON::PP->new->decode(PostgreSQL::Test::Utils::slurp_file("$here/grafana.json"));
-	my ($asked, %ids, %covered, @wrong) = (0);
+	my $file  = PostgreSQL::Test::Utils::slurp_file("$here/grafana.json");
+	my $board = JSON::PP->new->decode($file);
+	my ($asked, %ids, %covered) = (0);
+	my %named = map { $_ => 1 } $file =~ /\b(dyntable_\w+)/g;
+	my @wrong = map { "$_ is not scraped" } grep { !$labels{$_} } sort keys %named;
 	foreach my $panel (@{ $board->{panels} })
 	{
 		push @wrong, "$panel->{title}: its id is another's" if $ids{ $panel->{id} }++;
