@@ -77,8 +77,8 @@ FROM dyntable_refresh('staging.dt_stg_fact_appointment_events') WHERE name = 'st
 --= INCREMENTAL|t
 
 --# 1.11 Use for: simple to moderate transformations, facts with plain extraction
-SELECT line ILIKE '%incremental%' FROM dyntable_explain_query('SELECT event_id, upper(event_type) AS type FROM ods_raw.ods_appointment_events_source') line LIMIT 1;
---= t
+SELECT line FROM dyntable_explain_query('SELECT event_id, upper(event_type) AS type FROM ods_raw.ods_appointment_events_source') line LIMIT 1;
+--= mode: INCREMENTAL
 
 --# 1.12 Use for: reference data (codes, lookups, facilities)
 SELECT count(*) > 0, count(*) = count(DISTINCT master_facility_id) FROM reference.dt_crosswalk_facilities;
@@ -92,8 +92,15 @@ DROP TABLE guide.fast;
 --= 200 milliseconds
 
 --# 1.14 Use for: new pipelines from scratch
-SELECT dyntable_get_ddl('warehouse.dim_facility') LIKE '%dyntable_create%';
---= t
+SELECT dyntable_get_ddl('warehouse.dim_facility') AS from_scratch \gset
+BEGIN;
+SELECT dyntable_drop('warehouse.dim_facility', cascade => true);
+:from_scratch
+SELECT count(*) > 0, missing + unexpected FROM warehouse.dim_facility, dyntable_verify('warehouse.dim_facility') GROUP BY missing, unexpected;
+ROLLBACK;
+--=
+--= warehouse.dim_facility
+--= t|0
 
 --# 1.15 Keep procedures for: several steps with branching
 SELECT dyntable_create('guide.branching', $$SELECT facility_id, CASE WHEN capacity > 100 THEN 'LARGE' WHEN capacity > 20 THEN 'MEDIUM' ELSE 'SMALL' END AS size

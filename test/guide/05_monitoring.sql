@@ -47,12 +47,18 @@ CALL guide.wait_for($$SELECT health_status = 'HEALTHY' AND freshness_status = 'F
 --= INCREMENTAL
 
 --# 5.7 Metric data_age_seconds
-SELECT data_age_seconds >= 0 FROM monitoring.vw_dynamic_table_health WHERE table_name = 'dt_stg_facilities';
+SELECT data_age_seconds AS before FROM monitoring.vw_dynamic_table_health WHERE table_name = 'dt_stg_facilities' \gset
+SELECT pg_sleep(0.2) \g /dev/null
+SELECT data_age_seconds - extract(epoch FROM report_timestamp - data_timestamp) BETWEEN -1 AND 1 FROM monitoring.vw_dynamic_table_health WHERE table_name = 'dt_stg_facilities';
+SELECT dyntable_refresh('staging.dt_stg_facilities') \g /dev/null
+SELECT data_age_seconds < :before FROM monitoring.vw_dynamic_table_health WHERE table_name = 'dt_stg_facilities';
+--= t
 --= t
 
 --# 5.8 Metric last_refresh_duration_seconds
-SELECT last_refresh_duration_seconds >= 0 FROM monitoring.vw_dynamic_table_health WHERE table_name = 'dt_stg_facilities';
---= t
+SELECT last_refresh_duration_seconds > 0, last_refresh_duration_seconds - extract(epoch FROM last_refresh_end_time - last_refresh_start_time) BETWEEN -0.001 AND 0.001
+FROM monitoring.vw_dynamic_table_health WHERE table_name = 'dt_stg_facilities';
+--= t|t
 
 --# 5.9 Refresh history of the last 24 hours
 --: WHERE refresh_start_time >= DATEADD(hour, -24, CURRENT_TIMESTAMP()) ORDER BY refresh_start_time DESC

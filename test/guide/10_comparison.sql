@@ -31,8 +31,20 @@ DROP TABLE guide.dt;
 --= INCREMENTAL|1
 
 --# 10.5 Batch tracking: by timestamp
-SELECT data_timestamp <= now() FROM dyntable.dynamic_tables WHERE name = 'dt_stg_facilities';
+BEGIN;
+INSERT INTO ods_raw.ods_facilities_source (source_system, source_record_id, batch_id, ingestion_timestamp, facility_id)
+VALUES ('OMS', 'GUIDE-IN', 'BATCH_GUIDE', clock_timestamp(), 'GUIDE-IN');
+SELECT data_timestamp < now() FROM dyntable.dynamic_tables WHERE name = 'dt_stg_facilities';
+SELECT count(*) FROM staging.dt_stg_facilities WHERE batch_id = 'BATCH_GUIDE';
+COMMIT;
+SELECT dyntable_refresh('staging.dt_stg_facilities') \g /dev/null
+SELECT t.data_timestamp > o.ingestion_timestamp, s.batch_id FROM dyntable.dynamic_tables t, ods_raw.ods_facilities_source o, staging.dt_stg_facilities s
+WHERE t.name = 'dt_stg_facilities' AND o.facility_id = 'GUIDE-IN' AND s.facility_id = o.facility_id;
+DELETE FROM ods_raw.ods_facilities_source WHERE facility_id = 'GUIDE-IN';
+SELECT dyntable_refresh('staging.dt_stg_facilities') \g /dev/null
 --= t
+--= 0
+--= t|BATCH_GUIDE
 
 --# 10.6 Complex joins
 SELECT dyntable_create('guide.dt', 'SELECT a.id, b.id AS other FROM guide.src a FULL JOIN guide.src b ON b.k = a.k AND b.id > a.id LEFT JOIN guide.src c ON c.id = b.id + 1', 'downstream', refresh_mode => 'incremental');
@@ -141,13 +153,25 @@ DROP TABLE guide.dt;
 --# 10.17 Real-time support: below 5 min, down to a tenth of a second
 SELECT dyntable_create('guide.dt', 'SELECT count(*) AS n FROM guide.src', '100 milliseconds');
 SELECT target_lag FROM dyntable.dynamic_tables WHERE name = 'dt';
+SELECT n AS before FROM guide.dt \gset
+INSERT INTO guide.src (id) VALUES (2001);
+CALL guide.wait_for(format('SELECT n = %s + 1 FROM guide.dt', :before), 60);
+SELECT n - :before FROM guide.dt;
 DROP TABLE guide.dt, guide.src;
 --= guide.dt
 --= 100 milliseconds
+--= 1
 
 --# 10.18 Compute cost: by what changes, not by how often
-SELECT count(*) FROM dyntable.refresh_history WHERE refresh_action = 'NO_DATA' AND rows_inserted + rows_updated + rows_deleted > 0;
---= 0
+SELECT dyntable_refresh('staging.dt_stg_fact_appointment_events') \g /dev/null
+SELECT generator.feed_event() IS NOT NULL;
+SELECT dyntable_refresh('staging.dt_stg_fact_appointment_events') \g /dev/null
+-- one event against the first fill
+WITH h AS (SELECT * FROM dyntable.refresh_history WHERE relid = 'staging.dt_stg_fact_appointment_events'::regclass AND state = 'SUCCEEDED')
+SELECT last.refresh_action, last.wal_bytes * 5 < first.wal_bytes
+FROM (SELECT * FROM h WHERE refresh_action <> 'NO_DATA' ORDER BY id DESC LIMIT 1) last, (SELECT * FROM h ORDER BY id LIMIT 1) first;
+--= t
+--= INCREMENTAL|t
 
 --# 10.19 Resources: documentation: of every function, view, setting and reason code, and every link leads somewhere
 \! for name in $(psql -XAtc "SELECT DISTINCT proname FROM pg_proc WHERE proname LIKE 'dyntable\_%' UNION ALL SELECT 'dyntable.' || relname FROM pg_class WHERE relnamespace = 'dyntable'::regnamespace AND relkind = 'v' AND has_table_privilege('public', oid, 'SELECT')"); do grep -qF "$name" docs/functions.md || echo "functions.md lacks $name"; done
