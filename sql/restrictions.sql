@@ -62,6 +62,7 @@ INSERT INTO restriction (code, query, instead) VALUES
     ('STABLE_FUNCTION', 'SELECT id, twice(k) AS k2 FROM t', 'SELECT id, thrice(k) AS k3 FROM t'),
     ('SESSION_FUNCTION', 'SELECT id, current_user AS me FROM t', NULL),
     ('SESSION_FUNCTION', 'SELECT id, age(at) AS age FROM t', 'SELECT id, now() - at AS age FROM t'),
+    ('SESSION_FUNCTION', 'SELECT id FROM t WHERE at < (''now''::text)::timestamptz', 'SELECT id FROM t WHERE at < now()'),
     ('NOW_IN_AGGREGATE', 'SELECT k, max(now() - at) AS m FROM t GROUP BY k', 'SELECT k, now() - min(at) AS m FROM t GROUP BY k'),
     ('NOW_IN_WINDOW', 'SELECT id, rank() OVER (ORDER BY now() - at) AS r FROM t', 'SELECT id, rank() OVER (ORDER BY at DESC) AS r FROM t'),
     ('NOW_IN_OUTER_JOIN', 'SELECT u.k, t.id FROM u LEFT JOIN t ON t.k = u.k AND u.at < now() - t.v * interval ''1 day''',

@@ -37,6 +37,7 @@ typedef struct RefusalSearch
 } RefusalSearch;
 
 static bool refusal_walker(Node *node, void *context);
+static bool says_now(Node *node);
 static bool function_refused(Oid funcid, void *context);
 static bool session_function(const char *name, int nargs);
 
@@ -77,11 +78,39 @@ refusal_walker(Node *node, void *context)
 		search->reason = pstrdup("the query uses TABLESAMPLE, whose result is not determined");
 		return true;
 	}
+	if (says_now(node))
+	{
+		search->code = "SESSION_FUNCTION";
+		search->reason = pstrdup("a text such as 'now' or 'today' becomes a time anew at each refresh; write now() or current_date");
+		return true;
+	}
 	if (check_functions_in_node(node, function_refused, context))
 		return true;
 	if (IsA(node, Query))
 		return query_tree_walker((Query *) node, refusal_walker, context, 0);
 	return expression_tree_walker(node, refusal_walker, context);
+}
+
+/* ('now'::text)::timestamptz and its kin, which constants ('now'::timestamptz) are not. */
+static bool
+says_now(Node *node)
+{
+	static const char *const words[] = {"now", "today", "tomorrow", "yesterday"};
+	Oid			type = IsA(node, CoerceViaIO) ? ((CoerceViaIO *) node)->resulttype : InvalidOid;
+	Const	   *text = type ? (Const *) ((CoerceViaIO *) node)->arg : NULL;
+	Oid			output;
+	bool		varlena;
+	char	   *said;
+
+	if ((type != DATEOID && type != TIMEOID && type != TIMETZOID && type != TIMESTAMPOID && type != TIMESTAMPTZOID) ||
+		!IsA(text, Const) || text->constisnull)
+		return false;
+	getTypeOutputInfo(text->consttype, &output, &varlena);
+	said = OidOutputFunctionCall(output, text->constvalue);
+	for (int i = 0; i < lengthof(words); i++)
+		if (strcasestr(said, words[i]) != NULL)
+			return true;
+	return false;
 }
 
 static bool
