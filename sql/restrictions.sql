@@ -97,6 +97,9 @@ BEGIN
         IF d.refresh_mode_reason_code IS DISTINCT FROM r.code THEN
             RAISE INFO 'EXPECTED % of %', r.code, r.query;
         END IF;
+        IF NOT EXISTS (SELECT FROM dyntable_explain_query(r.query) line WHERE line LIKE 'reason: ' || r.code || ':%') THEN
+            RAISE INFO 'TOLD OTHERWISE BEFOREHAND: %', r.query;
+        END IF;
         COMMIT;
     END LOOP;
 END $$;

@@ -9,6 +9,7 @@
 #include <nodes/makefuncs.h>
 #include <utils/lsyscache.h>
 
+#include "capture/dyn_capture.h"
 #include "compat/dyn_compat_planner.h"
 #include "query/dyn_build.h"
 
@@ -31,6 +32,8 @@ static DynNode *
 scan_of(DynContext *ctx, RangeTblEntry *rte, bool partitioned)
 {
 	DynEdge    *edge = NULL;
+	const char *code;
+	char	   *detail;
 	DynNode    *node;
 	Relation	rel;
 	ListCell   *lc;
@@ -44,6 +47,8 @@ scan_of(DynContext *ctx, RangeTblEntry *rte, bool partitioned)
 			edge = lfirst(lc);
 	if (edge == NULL)
 		elog(ERROR, "relation %u is not among the sources of its query", rte->relid);
+	if (edge->kind == DYN_EDGE_FULL && !dyn_capture_possible(rte->relid, edge->columns, &code, &detail))
+		return dyn_refuse(ctx, code, "%s", detail);
 	if (edge->kind == DYN_EDGE_FULL)
 		return dyn_refuse(ctx, "SOURCE_NOT_CAPTURED", "changes of \"%s\" cannot be captured",
 						  get_rel_name(rte->relid));
