@@ -33,4 +33,7 @@ SELECT refresh_start_time::date AS day, sum(repeats) AS refreshes, round(sum(cpu
 FROM dyntable.refresh_history WHERE relid = :'table'::regclass GROUP BY 1 ORDER BY 1 DESC LIMIT 7;
 
 \echo What the next refresh would do, and indexes worth having
-SELECT * FROM dyntable_explain(:'table');
+\pset format unaligned
+\pset tuples_only on
+-- its statements, which may be long, by their beginnings
+SELECT CASE WHEN length(line) > 160 THEN left(line, 157) || '...' ELSE line END FROM dyntable_explain(:'table') line;

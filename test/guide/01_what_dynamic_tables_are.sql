@@ -109,3 +109,38 @@ SELECT count(DISTINCT size) FROM guide.branching;
 DROP TABLE guide.branching;
 --= guide.branching
 --= 3
+
+--# 1.16 Keep procedures for: audit into tables of its own; an AFTER trigger writes them
+CREATE TABLE guide.audited (id int PRIMARY KEY, v int);
+CREATE TABLE guide.audit (op text, id int);
+INSERT INTO guide.audited VALUES (1, 1), (2, 2);
+SELECT dyntable_create('guide.dt_audited', 'SELECT id, v FROM guide.audited', 'downstream');
+CREATE FUNCTION guide.audit() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN INSERT INTO guide.audit VALUES (TG_OP, coalesce(NEW.id, OLD.id)); RETURN NULL; END$$;
+CREATE TRIGGER audit AFTER INSERT OR UPDATE OR DELETE ON guide.dt_audited FOR EACH ROW EXECUTE FUNCTION guide.audit();
+INSERT INTO guide.audited VALUES (3, 3);
+UPDATE guide.audited SET v = 20 WHERE id = 2;
+DELETE FROM guide.audited WHERE id = 1;
+SELECT dyntable_refresh('guide.dt_audited') \g /dev/null
+SELECT * FROM guide.audit ORDER BY id;
+DROP TABLE guide.dt_audited, guide.audited, guide.audit;
+DROP FUNCTION guide.audit;
+--= guide.dt_audited
+--= DELETE|1
+--= UPDATE|2
+--= INSERT|3
+
+--# 1.17 Keep procedures for: explicit error handling; what cannot be read becomes a row of its own
+CREATE TABLE guide.readings (id int PRIMARY KEY, said text);
+INSERT INTO guide.readings VALUES (1, '12'), (2, 'twelve');
+SELECT dyntable_create('guide.dt_read', $$SELECT id, CASE WHEN said ~ '^[0-9]{1,9}$' THEN said::int END AS n,
+    CASE WHEN said !~ '^[0-9]{1,9}$' THEN 'not a number: ' || said END AS error FROM guide.readings$$, 'downstream');
+SELECT * FROM guide.dt_read ORDER BY id;
+DROP TABLE guide.dt_read, guide.readings;
+--= guide.dt_read
+--= 1|12|
+--= 2||not a number: twelve
+
+--# 1.18 Keep procedures for: processing by batch_id; it is a column, by which rows are told
+SELECT count(DISTINCT batch_id) > 1, count(*) = count(batch_id), bool_and(EXISTS (SELECT FROM ods_raw.ods_facilities_source o WHERE o.batch_id = f.batch_id))
+FROM staging.dt_stg_facilities f;
+--= t|t|t

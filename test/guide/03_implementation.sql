@@ -157,7 +157,25 @@ FROM STAGING.dt_vw_staging_dq_summary ORDER BY 1;
 --= dt_stg_fact_appointment_events|t|t
 --= dt_stg_fact_qa_events|t|t
 
---# 3.21 Step 6: and more than counts: every table against its query
+--# 3.21 Step 6: health_status EXCELLENT, GOOD, ACCEPTABLE, NEEDS_ATTENTION: by the mean score
+BEGIN;
+SELECT health_status FROM staging.dt_vw_staging_dq_summary WHERE table_name = 'dt_stg_facilities' AND avg_dq_score >= 90;
+UPDATE ods_raw.ods_facilities_source SET phone = NULL, capacity = NULL;
+SELECT dyntable_refresh('staging.dt_vw_staging_dq_summary') \g /dev/null
+SELECT health_status FROM staging.dt_vw_staging_dq_summary WHERE table_name = 'dt_stg_facilities' AND avg_dq_score BETWEEN 80 AND 89.99;
+UPDATE ods_raw.ods_facilities_source SET city = NULL;
+SELECT dyntable_refresh('staging.dt_vw_staging_dq_summary') \g /dev/null
+SELECT health_status FROM staging.dt_vw_staging_dq_summary WHERE table_name = 'dt_stg_facilities' AND avg_dq_score BETWEEN 70 AND 79.99;
+UPDATE ods_raw.ods_facilities_source SET state = NULL;
+SELECT dyntable_refresh('staging.dt_vw_staging_dq_summary') \g /dev/null
+SELECT health_status FROM staging.dt_vw_staging_dq_summary WHERE table_name = 'dt_stg_facilities' AND avg_dq_score < 70;
+ROLLBACK;
+--= EXCELLENT
+--= GOOD
+--= ACCEPTABLE
+--= NEEDS_ATTENTION
+
+--# 3.22 Step 6: and more than counts: every table against its query
 SELECT (SELECT missing + unexpected FROM dyntable_verify(format('%I.%I', schema_name, name)::regclass))
 FROM dyntable.dynamic_tables WHERE schema_name IN ('reference', 'staging', 'warehouse') GROUP BY 1;
 --= 0

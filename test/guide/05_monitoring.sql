@@ -135,6 +135,22 @@ SELECT dynamic_tables, suspended, in_full_mode, failures_24h > 0, avg_dq_score B
 DROP TABLE guide.dt_shares, guide.invoices;
 --= 12|0|0|t|t
 
+--# 5.21 performance_class FAST, MODERATE, SLOW, and a verdict DEGRADED: in a history made for it
+BEGIN;
+SELECT dyntable_create('guide.dt_made', 'SELECT 1 AS one', 'downstream');
+INSERT INTO dyntable.history (relid, state, action, trigger, started, ended)
+SELECT 'guide.dt_made'::regclass, 'SUCCEEDED', 'INCREMENTAL', 'SCHEDULED', at, at + make_interval(secs => took)
+FROM (VALUES (now() - interval '4 days', 59.999), (now() - interval '4 days', 60), (now() - interval '6 minutes', 300)) h (at, took)
+UNION ALL SELECT 'guide.dt_made'::regclass, 'SUCCEEDED', 'INCREMENTAL', 'SCHEDULED', now() - interval '3 days', now() - interval '3 days' + interval '1 second' FROM generate_series(1, 6);
+SELECT duration_seconds, performance_class FROM monitoring.vw_dynamic_table_refresh_history WHERE table_name = 'dt_made' AND duration_seconds > 10 ORDER BY 1;
+SELECT verdict, against_7d > 2 FROM monitoring.vw_performance_degradation WHERE table_name = 'dt_made';
+ROLLBACK;
+--= guide.dt_made
+--= 59.999000|FAST
+--= 60.000000|MODERATE
+--= 300.000000|SLOW
+--= DEGRADED|t
+
 --# 5.40 Pause a dynamic table
 --: ALTER DYNAMIC TABLE STAGING.dt_stg_facilities SUSPEND;
 SELECT status FROM dyntable_exec('ALTER DYNAMIC TABLE STAGING.dt_stg_facilities SUSPEND;');
