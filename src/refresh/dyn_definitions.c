@@ -20,6 +20,12 @@
 /* A definition of more than this is not kept. */
 #define LONGEST_TREE	(128 * 1024)
 
+/*
+ * How state is kept for a definition.  A library that keeps another one for the
+ * same definition raises it: tables are computed anew with their next refresh.
+ */
+#define STATE_VERSION	1
+
 typedef struct Tree
 {
 	MemoryContext context;
@@ -82,7 +88,7 @@ dyn_definition_hash(Oid relid, Query *expanded)
 		return hashed->hash;
 	hashed->relid = InvalidOid;
 	hashed->rows = rows;
-	hashed->hash = dyn_query_hash(expanded, rows);
+	hashed->hash = (int64) hash_combine64(dyn_query_hash(expanded, rows), STATE_VERSION);
 	old = MemoryContextSwitchTo(emptied(&hashed->context));
 	hashed->expanded = copyObject(expanded);
 	MemoryContextSwitchTo(old);
