@@ -69,6 +69,11 @@ INSERT INTO definition (name, query) VALUES
     ('d_row_local', 'SELECT id, (SELECT string_agg(x::text, ''-'') FROM generate_series(1, t.v) x) AS s FROM t'),
     -- in FROM, joins, set operations, WITH
     ('d_cte', 'WITH c AS (SELECT k, sum(w) AS s FROM u GROUP BY k) SELECT id, (SELECT s FROM c WHERE c.k = t.k) AS s FROM t WHERE EXISTS (SELECT FROM c WHERE c.s > t.v)'),
+    ('d_with_outer', 'SELECT id, (WITH c AS (SELECT v, count(*) AS n FROM u WHERE u.k = t.k GROUP BY v) SELECT sum(n) FROM c WHERE n < 3) AS s FROM t'),
+    ('d_with_outer_chain', 'SELECT id, (WITH c AS (SELECT v, w FROM u WHERE u.k <= t.k), d AS (SELECT v, count(*) AS n FROM c GROUP BY v) SELECT max(d.n + c.w) FROM d JOIN c USING (v)) AS m FROM t'),
+    ('d_with_outer_exists', 'SELECT id FROM t WHERE EXISTS (SELECT FROM (WITH c AS MATERIALIZED (SELECT v FROM u WHERE u.k = t.k) SELECT max(v) AS m FROM c) x WHERE x.m >= t.v)'),
+    ('d_with_outer_arms', 'SELECT t.id, x.a FROM t, LATERAL (WITH c AS (SELECT v, w FROM u WHERE u.k = t.k) SELECT p.id AS a FROM p WHERE EXISTS (SELECT FROM c WHERE c.v = p.id) UNION ALL (WITH c AS (SELECT w FROM c WHERE w > t.id) SELECT count(*) FROM c)) x'),
+    ('d_with_outer_window', 'SELECT t.id, x.a, x.b FROM t LEFT JOIN LATERAL (WITH c AS (SELECT w, row_number() OVER (ORDER BY w, name) AS rn FROM u WHERE u.v = t.v) SELECT c.w AS a, d.w AS b FROM c JOIN c d ON d.rn = c.rn + 1) x ON true'),
     ('d_on', 'SELECT t.id, p.label FROM t LEFT JOIN p ON p.id = t.k AND p.id IN (SELECT v FROM u)'),
     ('d_union', 'SELECT id, (SELECT count(*) FROM (SELECT w FROM u WHERE u.k = t.k UNION ALL SELECT id FROM p WHERE p.id = t.k) x) AS n FROM t'),
     ('d_window', 'SELECT id, rank() OVER (ORDER BY (SELECT count(*) FROM u WHERE u.k = t.k)) AS r FROM t'),

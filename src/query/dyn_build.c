@@ -61,7 +61,7 @@ dyn_plan_build(Query *query, List *sources, DynRefusal *refusal)
 	if (refusal->code)
 		return NULL;
 	ctx.leaky = dyn_conditions_leak((Node *) query, NULL);
-	plan->top = dyn_build_query(&ctx, query, NULL, 0);
+	plan->top = dyn_build_query(&ctx, dyn_inline_dependent(copyObject(query)), NULL, 0);
 	if (plan->top == NULL)
 		return NULL;
 	dyn_derive_keys(plan->top);

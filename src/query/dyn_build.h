@@ -93,6 +93,7 @@ extern void dyn_plan_prune(DynNode *top);
 
 /* dyn_build_from.c */
 extern bool dyn_build_from(DynLevel *level, Node *item, DynBlock *block);
+extern Query *dyn_inline_dependent(Query *query);
 extern DynNode *dyn_build_leaf(DynLevel *level, int rti);
 extern bool dyn_conditions_leak(Node *node, void *context);
 

@@ -8,6 +8,7 @@
 #include <nodes/nodeFuncs.h>
 #include <optimizer/clauses.h>
 #include <parser/parsetree.h>
+#include <rewrite/rewriteManip.h>
 
 #include "query/dyn_build.h"
 #include "query/dyn_expr.h"
@@ -18,6 +19,8 @@ static bool is_left_lateral(DynLevel *level, JoinExpr *join);
 static bool build_lateral_item(DynLevel *level, int rti, DynBlock *block, bool keeps, List *on);
 static DynNode *build_barrier(DynLevel *level, RangeTblEntry *rte);
 static DynNode *build_cte(DynLevel *level, int rti);
+static bool inline_walker(Node *node, void *context);
+static bool reference_walker(Node *node, void *context);
 
 /*
  * dyn_build_from adds what stands in FROM to the block: inputs, and the
@@ -200,4 +203,77 @@ build_cte(DynLevel *level, int rti)
 		return dyn_check_stored(level, rti, *built) ? *built : NULL;
 	}
 	elog(ERROR, "could not find WITH query \"%s\"", rte->ctename);
+}
+
+/*
+ * WITH queries that name columns from outside of the query that has them, as
+ * subqueries wherever they are read.  FROM can refer to what is beside it, and
+ * WITH cannot, so rows from outside would not reach them there.  A recursive
+ * one stays.  The query is a copy of the caller's.
+ */
+Query *
+dyn_inline_dependent(Query *query)
+{
+	(void) inline_walker((Node *) query, NULL);
+	return query;
+}
+
+typedef struct Reference
+{
+	CommonTableExpr *cte;
+	int			depth;			/* of the query at hand below the one that has it; -1: above */
+} Reference;
+
+static bool
+inline_walker(Node *node, void *context)
+{
+	Query	   *query = (Query *) node;
+	ListCell   *lc;
+
+	if (node == NULL)
+		return false;
+	if (!IsA(node, Query))
+		return expression_tree_walker(node, inline_walker, context);
+
+	/* each after those that it reads */
+	foreach(lc, query->cteList)
+	{
+		Reference	reference = {lfirst_node(CommonTableExpr, lc), -1};
+
+		if (reference.cte->cterecursive || dyn_vars_outer(reference.cte->ctequery) == NIL)
+			continue;
+		query->cteList = foreach_delete_current(query->cteList, lc);
+		(void) reference_walker(node, &reference);
+	}
+	return query_tree_walker(query, inline_walker, context, 0);
+}
+
+static bool
+reference_walker(Node *node, void *context)
+{
+	Reference  *reference = context;
+	RangeTblEntry *rte = (RangeTblEntry *) node;
+
+	if (node == NULL)
+		return false;
+	if (IsA(node, Query))
+	{
+		reference->depth++;
+		(void) query_tree_walker((Query *) node, reference_walker, context, QTW_EXAMINE_RTES_AFTER);
+		reference->depth--;
+		return false;
+	}
+	if (!IsA(node, RangeTblEntry))
+		return expression_tree_walker(node, reference_walker, context);
+	if (rte->rtekind == RTE_CTE && rte->ctelevelsup == reference->depth &&
+		strcmp(rte->ctename, reference->cte->ctename) == 0)
+	{
+		rte->rtekind = RTE_SUBQUERY;
+		rte->subquery = castNode(Query, copyObject(reference->cte->ctequery));
+		IncrementVarSublevelsUp((Node *) rte->subquery, reference->depth, 1);
+		rte->ctename = NULL;
+		rte->ctelevelsup = 0;
+		rte->coltypes = rte->coltypmods = rte->colcollations = NIL;
+	}
+	return false;
 }
