@@ -56,6 +56,29 @@ ALTER TABLE src ADD value int DEFAULT 5;
 SELECT dyntable_alter('dt', query => 'SELECT id, g, value AS v FROM src');
 CALL try('UPDATE src SET value = 6 WHERE id = 1');
 
+-- A column that is not read goes from under a join
+CREATE TABLE part (unused int, g int, unused_too int, label text);
+INSERT INTO part SELECT i, i, i, 'g' || i FROM generate_series(0, 3) i;
+SELECT dyntable_create('joined', 'SELECT src.id, part.label FROM src JOIN part ON part.g = src.g', 'downstream', 'incremental');
+SELECT dyntable_create('merged', 'SELECT g, count(src.id) AS n, max(part.label) AS label FROM src FULL JOIN part USING (g) GROUP BY g', 'downstream', 'incremental');
+ALTER TABLE part DROP unused, DROP unused_too;
+INSERT INTO part VALUES (1, 'again');
+SELECT name, action, reason FROM dyntable_refresh('joined', 'merged');
+SELECT v.* FROM unnest('{joined,merged}'::regclass[]) n, dyntable_verify(n) v;
+
+-- A column gets another type beside one whose values stand out of line, in rows that change; each table is read by another one
+CREATE TABLE wide (id int PRIMARY KEY, n int, kind text, long text);
+INSERT INTO wide SELECT i, i, 'k', (SELECT string_agg(md5((i * 1000 + j)::text), '') FROM generate_series(1, 200) j) FROM generate_series(1, 5) i;
+SELECT dyntable_create('wides', 'SELECT id, n, kind, long FROM wide', 'downstream', 'incremental');
+SELECT dyntable_create('wides_over', 'SELECT length(long) AS l, count(*) AS c, sum(n) AS n FROM wides GROUP BY 1', 'downstream', 'incremental');
+SELECT dyntable_create('wides_keyless', 'SELECT n, kind, long FROM wide', 'downstream', 'incremental');
+SELECT dyntable_create('wides_keyless_over', 'SELECT length(long) AS l, count(*) AS c, sum(n) AS n FROM wides_keyless GROUP BY 1', 'downstream', 'incremental');
+ALTER TABLE wide ALTER kind TYPE varchar(20);
+UPDATE wide SET n = n + 1 WHERE id < 3;
+UPDATE wide SET long = long || 'x' WHERE id = 4;
+SELECT name, action, rows_inserted, rows_updated, rows_deleted FROM dyntable_refresh('wides_over', 'wides_keyless_over');
+SELECT v.* FROM unnest('{wides,wides_over,wides_keyless,wides_keyless_over}'::regclass[]) n, dyntable_verify(n) v;
+
 -- Event triggers: they see commands about the dynamic table, and none about what dyntable keeps beside it
 CREATE TABLE event_log (no int GENERATED ALWAYS AS IDENTITY, tag text, object text);
 CREATE FUNCTION note_end() RETURNS event_trigger LANGUAGE plpgsql AS $$

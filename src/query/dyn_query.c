@@ -45,7 +45,21 @@ dyn_query_expand(Query *query)
 	return query;
 }
 
-/* What is not part of a query's meaning: who may read it, and how long its text was. */
+/* Of a join without a name only merged columns can be referred to. */
+static void
+forget_join_columns(RangeTblEntry *rte)
+{
+	if (rte->rtekind != RTE_JOIN || rte->alias != NULL)
+		return;
+	rte->joinaliasvars = list_truncate(rte->joinaliasvars, rte->joinmergedcols);
+	rte->joinleftcols = list_truncate(rte->joinleftcols, rte->joinmergedcols);
+	rte->joinrightcols = list_truncate(rte->joinrightcols, rte->joinmergedcols);
+}
+
+/*
+ * What is not part of a query's meaning: who may read it, how long its text
+ * was, and that a column that it does not read is still there.
+ */
 static bool
 strip_walker(Node *node, void *context)
 {
@@ -54,7 +68,10 @@ strip_walker(Node *node, void *context)
 	if (IsA(node, Query))
 	{
 		Query	   *query = (Query *) node;
+		ListCell   *lc;
 
+		foreach(lc, query->rtable)
+			forget_join_columns(lfirst_node(RangeTblEntry, lc));
 		query->stmt_len = query->stmt_location = 0;
 		query->hasRowSecurity = false;	/* the policies themselves are conditions by now */
 		dyn_compat_forget_permissions(query);
@@ -122,14 +139,9 @@ anonymous_walker(Node *node, void *context)
 		if (rte->rtekind == RTE_RELATION)
 			rte->eref = NULL;
 
-		/* of a join without a name only merged columns can be referred to */
 		else if (rte->rtekind == RTE_JOIN && rte->alias == NULL)
-		{
 			rte->eref = NULL;
-			rte->joinaliasvars = list_truncate(rte->joinaliasvars, rte->joinmergedcols);
-			rte->joinleftcols = list_truncate(rte->joinleftcols, rte->joinmergedcols);
-			rte->joinrightcols = list_truncate(rte->joinrightcols, rte->joinmergedcols);
-		}
+		forget_join_columns(rte);
 		return false;
 	}
 	return expression_tree_walker(node, anonymous_walker, context);

@@ -58,6 +58,7 @@ static void consolidate_pass(Consolidation *work, DynRows *part, const DynPass *
 static Distinct *find_distinct(Consolidation *work, uint64 hash);
 static bool same_identity(DynRows *rows, TupleTableSlot *a, TupleTableSlot *b);
 static uint64 identity_hash(DynRows *rows, TupleTableSlot *slot, void *arg);
+static void fetch_values(DynSigned *target);
 static void count_row(DynRows *rows, TupleTableSlot *slot);
 static DynRows *begin_rows(const char *name, TupleDesc desc, const bool *identity, int kilobytes);
 
@@ -196,7 +197,26 @@ dyn_rows_signed_sink(TupleTableSlot *slot, void *arg)
 	target->isnull[0] = false;
 	memcpy(target->values + 1, slot->tts_values, sizeof(Datum) * n);
 	memcpy(target->isnull + 1, slot->tts_isnull, sizeof(bool) * n);
+	if (target->inlined)
+		fetch_values(target);
 	dyn_rows_put_values(target->rows, target->values, target->isnull);
+	if (target->inlined)
+		for (int i = 1; i <= n; i++)
+			if (target->values[i] != slot->tts_values[i - 1])
+				pfree(DatumGetPointer(target->values[i]));
+}
+
+/* Fetch what is stored out of line. */
+static void
+fetch_values(DynSigned *target)
+{
+	TupleDesc	desc = target->rows->desc;
+
+	for (int i = 1; i < desc->natts; i++)
+		if (!target->isnull[i] && TupleDescAttr(desc, i)->attlen == -1 &&
+			VARATT_IS_EXTERNAL(DatumGetPointer(target->values[i])))
+			target->values[i] =
+				PointerGetDatum(detoast_external_attr((struct varlena *) DatumGetPointer(target->values[i])));
 }
 
 void

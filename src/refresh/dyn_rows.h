@@ -73,6 +73,7 @@ typedef struct DynSigned
 {
 	DynRows    *rows;			/* a delta */
 	int64		weight;
+	bool		inlined;		/* values stored out of line are fetched: they shall outlive the table's */
 	Datum	   *values;
 	bool	   *isnull;
 } DynSigned;

@@ -72,7 +72,7 @@ compare(DynTarget *target)
 	return dyn_difference_end(difference);
 }
 
-/* The same where the columns have yet to follow the query: rows then get other places. */
+/* The same where the columns have yet to follow the query: rows then get other places, and so do values out of line. */
 static DynRows *
 compare_retyped(DynTarget *target)
 {
@@ -82,10 +82,12 @@ compare_retyped(DynTarget *target)
 	ErrorContextCallback callback;
 
 	rows->weight = -1;
+	rows->inlined = true;
 	dyn_retyping_begin(&callback, &target->table->relid);
 	dyn_execute(&target->evaluation.execution,
 				stored_rows(target, dyn_retyped_values(target->sink, target->followers)), dyn_rows_signed_sink, rows);
 	dyn_retyping_end(&callback);
+	rows->inlined = false;
 	rows->weight = 1;
 	add_content(target, dyn_rows_signed_sink, rows);
 	dyn_rows_consolidate(delta);
