@@ -287,8 +287,8 @@ extend_setop(SetOperationStmt *setop, Query *query, List *outer, int given, Inde
 			*first = castNode(RangeTblRef, arms[i])->rtindex;
 		rte = rt_fetch(castNode(RangeTblRef, arms[i])->rtindex, query->rtable);
 
-		/* its one row is there for values that have no rows, which a group would not be */
-		if (dyn_query_scalar(rte->subquery))
+		/* its one row is there for values that have no rows, which a group would not be; and a LIMIT counts within the values */
+		if (dyn_query_scalar(rte->subquery) || rte->subquery->limitCount || rte->subquery->limitOffset)
 			rte->subquery = dyn_query_wrap(rte->subquery);
 		if (rte->subquery->setOperations)
 			carry_in_arms(rte->subquery, given, outer, depth + 1);
