@@ -139,6 +139,9 @@ SET ROLE regress_dyn_bad;
 SELECT attempt($$SELECT dyntable_create('bad_schema.bad', 'SELECT k FROM bad_source')$$);
 RESET ROLE;
 
+-- A moment that never comes
+SELECT attempt($$SELECT dyntable_wait('bad_one', 'infinity')$$);
+
 -- Nothing is left behind
 SELECT relid FROM dyntable.dynamic_table WHERE relid::text LIKE 'bad%' ORDER BY relid::text;
 SELECT relname FROM pg_class WHERE relname IN ('bad', 'bad2');

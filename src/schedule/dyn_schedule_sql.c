@@ -104,6 +104,10 @@ dyntable_wait(PG_FUNCTION_ARGS)
 				 errmsg("cannot wait for a dynamic table in this isolation level"),
 				 errdetail("The transaction's snapshot would not see the refresh that is waited for."),
 				 errhint("Use READ COMMITTED.")));
+	if (TIMESTAMP_IS_NOEND(since))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("cannot wait for data as of \"infinity\"")));
 	(void) dyn_table_get(relid, false);
 	aclresult = pg_class_aclcheck(relid, GetUserId(), ACL_SELECT);
 	if (aclresult != ACLCHECK_OK)
