@@ -176,8 +176,8 @@ dyn_split_items(Query *query)
 		RangeTblEntry *rte = lfirst_node(RangeTblEntry, lc);
 
 		if ((rte->rtekind == RTE_FUNCTION || rte->rtekind == RTE_VALUES || rte->rtekind == RTE_TABLEFUNC) &&
-			dyn_reads_table((Node *) rte->functions) + dyn_reads_table((Node *) rte->values_lists) +
-			dyn_reads_table((Node *) rte->tablefunc) > 0)
+			(dyn_reads_table((Node *) rte->functions) || dyn_reads_table((Node *) rte->values_lists) ||
+			 dyn_reads_table((Node *) rte->tablefunc)))
 			split_item(rte, query_of_item(rte));
 	}
 }
