@@ -60,11 +60,11 @@ our %MAY_BE_FULL = map { $_ => 1 } qw(moving_in_window moving_in_on subquery_in_
 
 # What a run of some hundred definitions must have tried.
 our @CONSTRUCTS = qw(filter join2 join3 join4 self_join using natural cross nested_join loose_join loose_outer_join wide_join
-  inner_join left_join right_join full_join lateral lateral_rows lateral_aggregate lateral_top lateral_values lateral_row lateral_left
+  inner_join left_join right_join full_join lateral lateral_rows lateral_aggregate lateral_top lateral_values lateral_row lateral_arms lateral_left
   union_all union intersect except intersect_all except_all nested_set_operation set_types
   group_by global_aggregate having agg_filter agg_expression agg_bool agg_bits agg_variance agg_regression agg_distinct agg_list
   agg_json agg_percentile agg_mode agg_hypothetical agg_own grouping_sets grouping distinct distinct_on
-  subquery exists not_exists in not_in any_all multi_column_in scalar_subquery scalar_by_key scalar_limit correlated correlated_otherwise uncorrelated
+  subquery exists not_exists in not_in any_all multi_column_in scalar_subquery scalar_by_key scalar_limit arms_in_subquery with_in_subquery correlated correlated_otherwise uncorrelated
   subquery_in_where subquery_in_select subquery_in_case subquery_in_or subquery_in_having subquery_in_deep subquery_in_on
   latest rank_filter rank_with_ties window windows frame exclude no_partition lag_lead first_last window_over_groups
   limit limit_at_top with_ties limit_above_group srf_in_list row_function ordinality srf_series srf_unnest srf_elements srf_rows values

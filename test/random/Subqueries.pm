@@ -102,10 +102,53 @@ sub sublink_mixed
 	return "coalesce($link, true)";
 }
 
+# A query of one column, c1, that may depend on the row around, and the type of that;
+# nothing where there is no column of the types.
+sub arm
+{
+	my ($self, $outer, @types) = @_;
+	my $dice = $self->{dice};
+	my ($input, $alias, $inner) = $self->inner_source;
+	my @cols = Expressions::of_type($inner, @types);
+	return if !@cols;
+	my $col = $dice->pick(@cols);
+	my $form = $dice->weighted(rows => 4, top => 4, distinct => 2, aggregate => 2, group => 1, own => 1);
+	my @own = Expressions::of_type($outer, $col->{t});
+	return ('SELECT ' . $dice->pick(@own)->{r} . ' AS c1', $col->{t}) if $form eq 'own' && @own;
+	my $list = $form eq 'aggregate' || $form eq 'group' ? $dice->pick('min', 'max') . "($col->{r})" : $col->{r};
+	my $tail = $form eq 'top' ? ' ORDER BY ' . $self->total_order($input, $inner) . $self->limit : $form eq 'group' ? ' GROUP BY ' . $dice->pick(@$inner)->{r} : '';
+	return ('SELECT ' . ($form eq 'distinct' ? 'DISTINCT ' : '') . "$list AS c1 FROM $input->{from} AS $alias" . $self->inner_where($outer, $inner) . $tail, $col->{t});
+}
+
+# The same of several: a set operation, or a WITH query read once or twice.
+sub arms
+{
+	my ($self, $outer, @types) = @_;
+	my $dice = $self->{dice};
+	my ($first, $type) = $self->arm($outer, @types);
+	return if !defined $first;
+	if ($dice->chance(0.4))
+	{
+		my $name = 'w' . ++$self->{alias};
+		$self->{used}{with_in_subquery} = 1;
+		return ("WITH $name AS " . $dice->pick('', 'MATERIALIZED ', 'NOT MATERIALIZED ') . "($first) SELECT $name.c1 FROM $name"
+			  . $dice->pick('', " WHERE $name.c1 IS NOT NULL", " UNION ALL SELECT $name.c1 FROM $name", " EXCEPT SELECT min($name.c1) FROM $name"), $type);
+	}
+	my ($second) = $self->arm($outer, $type);
+	return if !defined $second;
+	$self->{used}{arms_in_subquery} = 1;
+	return ("($first) " . $dice->pick('UNION', 'UNION ALL', 'EXCEPT', 'EXCEPT ALL', 'INTERSECT', 'INTERSECT ALL') . " ($second)", $type);
+}
+
 sub sublink_exists
 {
 	my ($self, $outer) = @_;
 	my $dice = $self->{dice};
+	if ($dice->chance(0.08))
+	{
+		my ($arms) = $self->arms($outer, 'int', 'big', 'text');
+		return ($dice->chance(0.4) ? 'NOT ' : '') . "EXISTS ($arms)" if defined $arms;
+	}
 	my ($input, $alias, $inner) = $self->inner_source;
 	my $not = $dice->chance(0.4) ? 'NOT ' : '';
 	$self->{used}{ $not ? 'not_exists' : 'exists' } = 1;
@@ -139,6 +182,13 @@ sub sublink_in
 {
 	my ($self, $outer) = @_;
 	my $dice = $self->{dice};
+	my @comparable = Expressions::of_type($outer, 'int', 'big', 'text');
+	if (@comparable && $dice->chance(0.1))
+	{
+		my $o = $dice->pick(@comparable);
+		my ($arms) = $self->arms($outer, $o->{t});
+		return "$o->{r} " . $dice->pick('IN', 'NOT IN') . " ($arms)" if defined $arms;
+	}
 	my ($input, $alias, $inner) = $self->inner_source;
 	my ($pair) = $self->compared($outer, $inner, 1);
 	return $self->sublink_exists($outer) if !$pair;
@@ -228,6 +278,12 @@ sub scalar
 	my ($self, $outer, @types) = @_;
 	my $dice = $self->{dice};
 	$self->{used}{scalar_subquery} = 1;
+	if ($dice->chance(0.08))
+	{
+		my ($arms) = $self->arms($outer, 'int', 'big');
+		my $of = $self->alias;
+		return { r => '(SELECT ' . $dice->pick('count', 'sum') . "($of.c1)::bigint FROM ($arms) AS $of)", t => 'big' } if defined $arms;
+	}
 	my ($input, $alias, $inner) = $self->inner_source;
 	my $form = $dice->weighted(aggregate => 12, first => 4, key => 4, text => 2);
 	if ($form eq 'key' && $input->{leaf} && @{ $input->{leaf}{key} // [] } == 1)
@@ -313,7 +369,14 @@ sub lateral_source
 {
 	my ($self, $outer) = @_;
 	my $dice = $self->{dice};
-	my $form = $dice->weighted(rows => 5, aggregate => 5, top => 5, values => 3, row => 2);
+	my $form = $dice->weighted(rows => 5, aggregate => 5, top => 5, values => 3, row => 2, arms => 3);
+	if ($form eq 'arms')
+	{
+		my ($arms, $type) = $self->arms($outer, 'int', 'big', 'text');
+		$form = 'rows' if !defined $arms;
+		$self->{used}{lateral_arms} = 1 if defined $arms;
+		return { from => "LATERAL ($arms)", cols => [ { n => 'c1', t => $type, d => 'x' } ] } if defined $arms;
+	}
 	$self->{used}{"lateral_$form"} = 1;
 	if ($form eq 'values')
 	{
