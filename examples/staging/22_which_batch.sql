@@ -10,8 +10,12 @@ SELECT clock_timestamp() AS loaded \gset
 SELECT dyntable_wait(relid, :'loaded') FROM dyntable.dynamic_tables
 WHERE schema_name IN ('staging', 'warehouse') AND scheduling_state = 'ACTIVE' ORDER BY effective_target_lag::interval;
 
-SELECT 'facilities' AS rows_of, count(*) AS newest_in_batch FROM staging.vw_latest_facilities WHERE batch_id = :'batch'
+-- rows that came with the batch, and how many of them are still the newest of their key
+SELECT 'facilities' AS rows_of, (SELECT count(*) FROM ods_raw.ods_facilities_source WHERE batch_id = :'batch') AS loaded,
+       (SELECT count(*) FROM staging.vw_latest_facilities WHERE batch_id = :'batch') AS newest
 UNION ALL
-SELECT 'appointment events', count(*) FROM staging.vw_latest_appointment_events WHERE batch_id = :'batch'
+SELECT 'appointment events', (SELECT count(*) FROM ods_raw.ods_appointment_events_source WHERE batch_id = :'batch'),
+       (SELECT count(*) FROM staging.vw_latest_appointment_events WHERE batch_id = :'batch')
 UNION ALL
-SELECT 'QA events', count(*) FROM staging.vw_latest_qa_events WHERE batch_id = :'batch';
+SELECT 'QA events', (SELECT count(*) FROM ods_raw.ods_qa_events_source WHERE batch_id = :'batch'),
+       (SELECT count(*) FROM staging.vw_latest_qa_events WHERE batch_id = :'batch');

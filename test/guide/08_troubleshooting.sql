@@ -287,10 +287,12 @@ SELECT count(*) FROM ods_raw.ods_facilities_source WHERE batch_id = 'TEST_1';
 SELECT split_part(generator.feed_batch(10), ':', 1) AS fed \gset
 SELECT dyntable_alter(relid, target_lag => '1 second') FROM dyntable.dynamic_tables WHERE schema_name IN ('staging', 'warehouse') ORDER BY name \g /dev/null
 \setenv FED :fed
-\! psql -XAtq -v batch="$FED" -f examples/staging/22_which_batch.sql | grep '|' | sed -E 's/[1-9][0-9]*$/n/'
---= facilities|n
---= appointment events|n
---= QA events|n
+\! psql -XAtq -v batch="$FED" -f examples/staging/22_which_batch.sql | grep '|' | sed -E 's/[1-9][0-9]*/n/g'
+--= facilities|n|n
+--= appointment events|n|n
+--= QA events|n|n
+\! psql -XAtq -v batch=NEVER_LOADED -f examples/staging/22_which_batch.sql | grep 'facilities'
+--= facilities|0|0
 
 --# 8.30 Recipe: deployment from version control puts back what was changed, and then changes nothing
 \! examples/staging/deploy -At; examples/staging/deploy -At
