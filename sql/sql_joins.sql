@@ -152,7 +152,7 @@ INSERT INTO definition (name, query) VALUES
     ('d_char_full', 'SELECT w.s, w.id, x.id AS other FROM wide w FULL JOIN narrow x ON w.s = x.s'),
     ('d_char_without', 'SELECT id FROM wide w WHERE NOT EXISTS (SELECT FROM narrow x WHERE x.s = w.s)'),
     ('d_char_union', 'SELECT s, f FROM wide UNION ALL SELECT s, n FROM narrow'),
-    ('d_char_distinct', 'SELECT s FROM narrow UNION SELECT s FROM wide'),
+    ('d_char_distinct', 'SELECT s::text AS s FROM (SELECT s FROM narrow UNION SELECT s FROM wide) u'),
     ('d_numeric_full', 'SELECT w.s, w.id, x.id AS other FROM wide w FULL JOIN narrow x ON w.n = x.n'),
     ('d_float_left', 'SELECT x.s, w.id, x.id AS other FROM narrow x LEFT JOIN wide w ON w.f = x.f'),
     ('d_coalesced', 'SELECT coalesce(w.s, x.s) AS s, coalesce(w.n, x.n) AS n FROM wide w FULL JOIN narrow x USING (id)');
