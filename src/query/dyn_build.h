@@ -127,6 +127,9 @@ extern DynNode *dyn_build_scan(DynLevel *level, RangeTblEntry *rte);
 extern void dyn_carry(Query *query, List *exprs);
 extern List *dyn_carry_given(Query *query, int given, List *outer);
 
+/* The clause of GROUP BY that groups by an entry of the list. */
+extern SortGroupClause *dyn_group_clause(TargetEntry *entry, List *tlist);
+
 /* Is one of the expressions NULL wherever the Var is? */
 extern bool dyn_strict_in_any(List *exprs, Var *var);
 

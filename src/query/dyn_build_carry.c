@@ -52,20 +52,29 @@ dyn_carry(Query *query, List *exprs)
 		carry_one(query, copyObject(lfirst(lc)));
 }
 
+SortGroupClause *
+dyn_group_clause(TargetEntry *entry, List *tlist)
+{
+	SortGroupClause *clause = makeNode(SortGroupClause);
+
+	clause->tleSortGroupRef = assignSortGroupRef(entry, tlist);
+	get_sort_group_operators(exprType((Node *) entry->expr), false, true, false,
+							 &clause->sortop, &clause->eqop, NULL, &clause->hashable);
+	return clause;
+}
+
 static void
 carry_one(Query *query, Expr *expr)
 {
 	TargetEntry *entry = makeTargetEntry(expr, list_length(query->targetList) + 1, NULL, false);
-	SortGroupClause *clause = makeNode(SortGroupClause);
+	SortGroupClause *clause;
 	bool		grouped = query->hasAggs || query->groupClause || query->groupingSets || query->havingQual;
 	ListCell   *lc;
 
 	query->targetList = lappend(query->targetList, entry);
 	if (!grouped && query->windowClause == NIL && query->distinctClause == NIL)
 		return;
-	clause->tleSortGroupRef = assignSortGroupRef(entry, query->targetList);
-	get_sort_group_operators(exprType((Node *) expr), false, true, false,
-							 &clause->sortop, &clause->eqop, NULL, &clause->hashable);
+	clause = dyn_group_clause(entry, query->targetList);
 	if (grouped)
 		query->groupClause = lappend(query->groupClause, clause);
 

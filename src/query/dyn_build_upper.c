@@ -13,8 +13,6 @@
 #include <nodes/nodeFuncs.h>
 #include <optimizer/optimizer.h>
 #include <optimizer/tlist.h>
-#include <parser/parse_clause.h>
-#include <parser/parse_oper.h>
 #include <rewrite/rewriteManip.h>
 #include <utils/fmgroids.h>
 
@@ -147,13 +145,9 @@ group_by_direct_arguments(DynUpper *upper)
 	foreach(lc, asked)
 	{
 		TargetEntry *entry = makeTargetEntry(lfirst(lc), list_length(upper->tlist) + 1, NULL, true);
-		SortGroupClause *clause = makeNode(SortGroupClause);
 
 		upper->tlist = lappend(upper->tlist, entry);
-		clause->tleSortGroupRef = assignSortGroupRef(entry, upper->tlist);
-		get_sort_group_operators(exprType(lfirst(lc)), false, true, false,
-								 &clause->sortop, &clause->eqop, NULL, &clause->hashable);
-		query->groupClause = lappend(query->groupClause, clause);
+		query->groupClause = lappend(query->groupClause, dyn_group_clause(entry, upper->tlist));
 	}
 	return true;
 }
