@@ -47,11 +47,10 @@ scan_of(DynContext *ctx, RangeTblEntry *rte, bool partitioned)
 			edge = lfirst(lc);
 	if (edge == NULL)
 		elog(ERROR, "relation %u is not among the sources of its query", rte->relid);
-	if (edge->kind == DYN_EDGE_FULL && !dyn_capture_possible(rte->relid, edge->columns, &code, &detail))
-		return dyn_refuse(ctx, code, "%s", detail);
 	if (edge->kind == DYN_EDGE_FULL)
-		return dyn_refuse(ctx, "SOURCE_NOT_CAPTURED", "changes of \"%s\" cannot be captured",
-						  get_rel_name(rte->relid));
+		return dyn_capture_possible(rte->relid, edge->columns, &code, &detail) ?
+			dyn_refuse(ctx, "SOURCE_NOT_CAPTURED", "changes of \"%s\" cannot be captured", get_rel_name(rte->relid)) :
+			dyn_refuse(ctx, code, "%s", detail);
 	if (edge->kind == DYN_EDGE_DYNAMIC && get_attname(rte->relid, DYN_OWN_LOG_COLUMNS + 1, true))
 		return dyn_refuse(ctx, "TOO_MANY_COLUMNS", "a log of the changes of \"%s\" can have %d of its columns",
 						  get_rel_name(rte->relid), DYN_OWN_LOG_COLUMNS);

@@ -136,10 +136,7 @@ anonymous_walker(Node *node, void *context)
 	{
 		RangeTblEntry *rte = (RangeTblEntry *) node;
 
-		if (rte->rtekind == RTE_RELATION)
-			rte->eref = NULL;
-
-		else if (rte->rtekind == RTE_JOIN && rte->alias == NULL)
+		if (rte->rtekind == RTE_RELATION || (rte->rtekind == RTE_JOIN && rte->alias == NULL))
 			rte->eref = NULL;
 		forget_join_columns(rte);
 		return false;
