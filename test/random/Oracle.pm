@@ -439,6 +439,7 @@ sub data_error
 	return 0 if $output !~ $DATA_ERROR;
 	my $outgrown = $output =~ /statement timeout/;
 	return 0 if !$outgrown && !grep { $self->fails_itself($_->[1]) } @{ $t->{sets} };
+	$self->{report}->("left out, for it took too long: seed $self->{seed}, pass $self->{pass}, $t->{sets}[0][0]") if $outgrown;
 	$self->leave_out($t);
 	$self->{count}{ $outgrown ? 'outgrown' : 'dropped' } += @{ $t->{sets} };
 	return 1;

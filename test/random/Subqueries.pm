@@ -374,8 +374,8 @@ sub lateral_source
 	{
 		my ($arms, $type) = $self->arms($outer, 'int', 'big', 'text');
 		$form = 'rows' if !defined $arms;
-		$self->{used}{lateral_arms} = 1 if defined $arms;
-		return { from => "LATERAL ($arms)", cols => [ { n => 'c1', t => $type, d => 'x' } ] } if defined $arms;
+		$self->{used}{"lateral_$form"} = 1;
+		return { from => "LATERAL ($arms)", cols => [ { n => 'c1', t => $type, d => 'x' } ] } if $form eq 'arms';
 	}
 	$self->{used}{"lateral_$form"} = 1;
 	if ($form eq 'values')
