@@ -50,6 +50,17 @@ INSERT INTO definition (name, query) VALUES
     ('b_rows', 'SELECT id, avg(n) OVER (w ROWS 2 PRECEDING) AS a, sum(f) OVER (w ROWS 1 PRECEDING) AS b, array_agg(x) OVER (w ROWS BETWEEN 1 + 2 PRECEDING AND CURRENT ROW) AS c, lag(x) OVER w AS d FROM log WINDOW w AS (PARTITION BY g ORDER BY at, id)'),
     ('b_all', 'SELECT id, sum(x) OVER (ORDER BY at, id) AS s, row_number() OVER (ORDER BY at, id) AS r FROM log'),
     ('b_above', 'SELECT g, max(s) AS s FROM (SELECT g, sum(x) OVER (PARTITION BY g ORDER BY id) AS s FROM log) q GROUP BY g'),
+    -- of equal partitions they are computed together, whichever stands between them and from whichever level they come
+    ('p_mixed', 'SELECT id, sum(x) OVER (PARTITION BY g ORDER BY at, id) AS s, rank() OVER (PARTITION BY g ORDER BY x DESC) AS r, count(*) OVER (PARTITION BY x) AS o, max(n) OVER (PARTITION BY g) AS m FROM log'),
+    ('p_apart', 'SELECT id, sum(x) OVER (PARTITION BY g ORDER BY at, id) AS s, lag(x) OVER (PARTITION BY g ORDER BY id DESC) AS l FROM log'),
+    ('p_apart_and_whole', 'SELECT id, sum(x) OVER (PARTITION BY g ORDER BY at, id) AS s, lag(x) OVER (PARTITION BY g ORDER BY id DESC) AS l, ntile(3) OVER (PARTITION BY g ORDER BY n, id) AS t FROM log'),
+    ('p_swapped', 'SELECT id, sum(x) OVER (PARTITION BY g, d ORDER BY x) AS s, min(id) OVER (PARTITION BY d, g) AS lo, array_agg(id) FILTER (WHERE x > 2) OVER (PARTITION BY g, d ORDER BY n DESC, id) AS a FROM m'),
+    ('p_levels', 'SELECT q.*, sum(n) OVER (PARTITION BY g ORDER BY x, id) AS s, dense_rank() OVER (PARTITION BY g ORDER BY n) AS e FROM (SELECT *, rank() OVER (PARTITION BY g ORDER BY x) AS r, count(*) OVER (PARTITION BY g, d) AS c, max(x) OVER (PARTITION BY g) AS m FROM m) q'),
+    ('p_of_it', 'SELECT q.*, sum(r) OVER (PARTITION BY g ORDER BY r, id) AS s FROM (SELECT *, rank() OVER (PARTITION BY g ORDER BY x) AS r FROM m) q'),
+    ('p_in_filter', 'SELECT q.*, count(*) FILTER (WHERE r > 2) OVER (PARTITION BY g) AS s FROM (SELECT *, rank() OVER (PARTITION BY g ORDER BY x) AS r FROM m) q'),
+    ('p_shared', 'WITH w AS (SELECT id, g, x, rank() OVER (PARTITION BY g ORDER BY x) AS r FROM m) SELECT a.id, a.r, count(*) OVER (PARTITION BY a.g) AS c, b.r AS br FROM (SELECT *, max(x) OVER (PARTITION BY g) AS top FROM w) a JOIN w b ON b.id = a.id'),
+    ('p_ranked', 'SELECT id, g, s, c FROM (SELECT id, g, sum(x) OVER (PARTITION BY g ORDER BY n, id) AS s, count(*) OVER (PARTITION BY g) AS c, row_number() OVER (PARTITION BY g ORDER BY x NULLS LAST, id) AS r FROM m) q WHERE r <= 2'),
+    ('p_none', 'SELECT id, sum(x) OVER () AS s, rank() OVER (ORDER BY x) AS r, count(*) OVER (ORDER BY d) AS c FROM m'),
     ('w_moving', 'SELECT id, count(*) OVER (PARTITION BY g) AS c FROM m WHERE d < now()');
 CALL create_all();
 
@@ -75,5 +86,9 @@ SELECT * FROM dyntable_explain_query('SELECT id, first_value(x) OVER (PARTITION 
 SELECT * FROM dyntable_explain_query('SELECT id, sum(x) OVER (PARTITION BY g ORDER BY at, id) AS s FROM log');
 SELECT * FROM dyntable_explain_query('SELECT id, sum(f) OVER (PARTITION BY g ORDER BY at, id) AS s FROM log');
 SELECT * FROM dyntable_explain_query('SELECT id, lead(x) OVER (PARTITION BY g ORDER BY at, id) AS s FROM log');
+SELECT * FROM dyntable_explain_query('SELECT id, rank() OVER (PARTITION BY g ORDER BY x) AS r, first_value(x) OVER (PARTITION BY g ORDER BY d) AS f FROM m');
+
+-- how many window nodes each has
+SELECT d.name, count(*) FROM definition d, dyntable_explain(d.name::regclass) AS e(line) WHERE d.name LIKE 'p\_%' AND line ~ '^ *(-> )?window' GROUP BY d.name ORDER BY d.name;
 
 DROP SCHEMA sql_windows CASCADE;

@@ -65,6 +65,7 @@ dyn_plan_build(Query *query, List *sources, DynRefusal *refusal)
 	if (plan->top == NULL)
 		return NULL;
 	dyn_derive_keys(plan->top);
+	dyn_join_windows(plan->top);
 	dyn_plan_prune(plan->top);
 	number_nodes(plan, plan->top);
 	dyn_plan_loosen(plan);
@@ -155,8 +156,7 @@ number_nodes(DynPlan *plan, DynNode *node)
 	node->key = NIL;
 	dyn_node_derive_key(node);
 	dyn_node_derive_scales(node);
-	if ((node->kind == DYN_NODE_WINDOW || node->kind == DYN_NODE_TOP) &&
-		dyn_node_order_matters(node) && !dyn_node_order_total(node))
+	if ((node->kind == DYN_NODE_WINDOW || node->kind == DYN_NODE_TOP) && !dyn_node_order_decides(node))
 		plan->warnings = list_append_unique(plan->warnings,
 											makeString("the order of a window, of DISTINCT ON or of LIMIT does not decide between all rows, so the result is not determined"));
 	plan->nodes = lappend(plan->nodes, node);

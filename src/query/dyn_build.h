@@ -279,6 +279,9 @@ extern bool dyn_build_windows(DynUpper *upper);
 extern DynNode *dyn_build_window(DynContext *ctx, DynNode *input, WindowClause *clause,
 								 List *functions, List *tlist);
 
+/* dyn_build_window.c: of the windows below top, keys being known; before the nodes have numbers */
+extern void dyn_join_windows(DynNode *top);
+
 /* dyn_build_top.c: what LIMIT and OFFSET say must be known when the plan is built */
 extern bool dyn_limits(Query *query);
 extern bool dyn_check_limit(DynLevel *level);

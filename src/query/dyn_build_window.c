@@ -1,6 +1,7 @@
 /*
  * dyn_build_window.c
- *	  Window functions: a WINDOW node for each of a level's windows.
+ *	  Window functions: a WINDOW node for each of a level's windows, and in the
+ *	  end one for neighbours that partition alike.
  */
 #include <postgres.h>
 
@@ -12,7 +13,14 @@
 
 #include "query/dyn_build.h"
 #include "query/dyn_expr.h"
+#include "query/dyn_sql.h"
+#include "query/dyn_vars.h"
 
+static List *by_partition(List *clauses, List *tlist);
+static List *partition_exprs(WindowClause *clause, List *tlist);
+static void join_windows(DynNode *node, List **done);
+static bool joinable(DynNode *node, DynNode *input);
+static void join_with_input(DynNode *node, DynNode *input);
 static bool windowfuncs_walker(Node *node, void *context);
 
 bool
@@ -60,7 +68,7 @@ dyn_build_windows(DynUpper *upper)
 	for (int i = 0; i < list_length(targets); i++)
 		columns.exprs = lappend(columns.exprs, NULL);
 
-	foreach(lc, upper->query->windowClause)
+	foreach(lc, by_partition(upper->query->windowClause, upper->tlist))
 	{
 		List	   *mine = NIL;
 
@@ -76,6 +84,42 @@ dyn_build_windows(DynUpper *upper)
 	upper->quals = NIL;
 	upper->tlist = (List *) dyn_as_columns((Node *) upper->tlist, &columns);
 	return true;
+}
+
+/* The windows, those that partition alike side by side. */
+static List *
+by_partition(List *clauses, List *tlist)
+{
+	List	   *result = NIL;
+	ListCell   *lc;
+	ListCell   *lr;
+
+	foreach(lc, clauses)
+	{
+		List	   *mine = partition_exprs(lfirst(lc), tlist);
+		int			place = list_length(result);
+
+		foreach(lr, result)
+		{
+			List	   *its = partition_exprs(lfirst(lr), tlist);
+
+			if (list_difference(mine, its) == NIL && list_difference(its, mine) == NIL)
+				place = foreach_current_index(lr) + 1;
+		}
+		result = list_insert_nth(result, place, lfirst(lc));
+	}
+	return result;
+}
+
+static List *
+partition_exprs(WindowClause *clause, List *tlist)
+{
+	List	   *exprs = NIL;
+	ListCell   *lc;
+
+	foreach(lc, clause->partitionClause)
+		exprs = lappend(exprs, get_sortgroupclause_expr(lfirst(lc), tlist));
+	return exprs;
 }
 
 DynNode *
@@ -124,4 +168,115 @@ windowfuncs_walker(Node *node, void *context)
 		return false;
 	}
 	return expression_tree_walker(node, windowfuncs_walker, context);
+}
+
+/*
+ * Neighbours of the same partitions become one, as their rows are computed
+ * again together: one state table, and each row is written once.  Where both
+ * begin at the first touched row they stay apart, as they may differ in it.
+ */
+void
+dyn_join_windows(DynNode *top)
+{
+	List	   *done = NIL;
+
+	join_windows(top, &done);
+}
+
+static void
+join_windows(DynNode *node, List **done)
+{
+	ListCell   *lc;
+
+	if (list_member_ptr(*done, node))
+		return;
+	*done = lappend(*done, node);
+	foreach(lc, node->inputs)
+		join_windows(lfirst(lc), done);
+	while (node->kind == DYN_NODE_WINDOW && joinable(node, dyn_input(node, 1)))
+		join_with_input(node, dyn_input(node, 1));
+}
+
+/* The expressions by which a window sorts and partitions, in the order of its clauses. */
+static List *
+sorting_exprs(DynNode *node)
+{
+	List	   *exprs = NIL;
+	ListCell   *lc;
+	ListCell   *ls;
+
+	foreach(lc, node->window_clauses)
+	{
+		WindowClause *clause = lfirst(lc);
+
+		foreach(ls, list_concat_copy(clause->partitionClause, clause->orderClause))
+			exprs = lappend(exprs, get_sortgroupclause_expr(lfirst(ls), node->window_tlist));
+	}
+	return exprs;
+}
+
+static bool
+joinable(DynNode *node, DynNode *input)
+{
+	DynSuffix	suffix;
+	ListCell   *lc;
+
+	if (input->kind != DYN_NODE_WINDOW || input->shared ||
+		list_difference_int(node->partition, input->partition) != NIL ||
+		list_difference_int(input->partition, node->partition) != NIL ||
+		(dyn_sql_suffix(node, &suffix) && dyn_sql_suffix(input, &suffix)))
+		return false;
+	foreach(lc, dyn_vars_of((Node *) list_make2(node->functions, sorting_exprs(node))))
+		if (lfirst_node(Var, lc)->varattno > dyn_input(input, 1)->ncolumns)
+			return false;
+	return true;
+}
+
+/*
+ * The node computes the functions of its input too, before its own, which is
+ * where its columns have them.  The numbers by which its clauses know what they
+ * sort and which functions are theirs go on behind those of the input.
+ */
+static void
+join_with_input(DynNode *node, DynNode *input)
+{
+	List	   *exprs = sorting_exprs(node);
+	List	   *clauses = list_copy(input->window_clauses);
+	List	   *functions = list_copy(input->functions);
+	List	   *tlist = list_copy(input->window_tlist);
+	Index		ref = 0;
+	Index		winref = 0;
+	ListCell   *lc;
+	ListCell   *ls;
+
+	foreach(lc, tlist)
+		ref = Max(ref, lfirst_node(TargetEntry, lc)->ressortgroupref);
+	foreach(lc, clauses)
+		winref = Max(winref, lfirst_node(WindowClause, lc)->winref);
+	foreach(lc, node->window_clauses)
+	{
+		WindowClause *clause = copyObject(lfirst_node(WindowClause, lc));
+
+		clause->winref += winref;
+		foreach(ls, list_concat_copy(clause->partitionClause, clause->orderClause))
+		{
+			TargetEntry *entry = makeTargetEntry(linitial(exprs), list_length(tlist) + 1, NULL, true);
+
+			entry->ressortgroupref = lfirst_node(SortGroupClause, ls)->tleSortGroupRef = ++ref;
+			tlist = lappend(tlist, entry);
+			exprs = list_delete_first(exprs);
+		}
+		clauses = lappend(clauses, clause);
+	}
+	foreach(lc, node->functions)
+	{
+		WindowFunc *function = copyObject(lfirst_node(WindowFunc, lc));
+
+		function->winref += winref;
+		functions = lappend(functions, function);
+	}
+	node->inputs = input->inputs;
+	node->window_clauses = clauses;
+	node->window_tlist = tlist;
+	node->functions = functions;
 }

@@ -40,14 +40,14 @@ static bool item_is_one_row(Query *query, Node *item);
 static int	coalesced_key(DynNode *node);
 static void top_key(DynNode *node);
 
-/* The columns of a WINDOW or TOP node's input by which its rows are partitioned and ordered. */
+/* The columns of a WINDOW or TOP node's input by which one of its windows partitions and orders the rows. */
 static List *
-order_columns(DynNode *node)
+order_columns(DynNode *node, WindowClause *clause)
 {
 	List	   *columns = list_copy(node->partition);
 	ListCell   *lc;
 
-	foreach(lc, linitial_node(WindowClause, node->window_clauses)->orderClause)
+	foreach(lc, clause->orderClause)
 	{
 		Node	   *expr = get_sortgroupclause_expr(lfirst(lc), node->window_tlist);
 
@@ -57,29 +57,32 @@ order_columns(DynNode *node)
 	return columns;
 }
 
-/* Whether the order of a WINDOW or TOP node decides between any two rows of a partition. */
-bool
-dyn_node_order_unique(DynNode *node)
+static bool
+order_unique(DynNode *node, WindowClause *clause)
 {
 	DynNode    *input = dyn_input(node, 1);
 
-	return input->has_key && list_difference_int(input->key, order_columns(node)) == NIL;
+	return input->has_key && list_difference_int(input->key, order_columns(node, clause)) == NIL;
 }
 
-/* Whether it decides between any two that differ by more than the bytes of equal values. */
+/* Whether every order of a WINDOW or TOP node decides between any two rows of a partition. */
 bool
-dyn_node_order_total(DynNode *node)
+dyn_node_order_unique(DynNode *node)
 {
-	return dyn_node_order_unique(node) ||
-		list_length(order_columns(node)) == dyn_input(node, 1)->ncolumns;
+	ListCell   *lc;
+
+	foreach(lc, node->window_clauses)
+		if (!order_unique(node, lfirst(lc)))
+			return false;
+	return true;
 }
 
 /*
  * A function of the order gives what any order would only if rows that tie
  * do not matter: ranks count peers, ROW_NUMBER and its like do not.
  */
-bool
-dyn_node_order_matters(DynNode *node)
+static bool
+order_matters(DynNode *node, WindowClause *clause)
 {
 	ListCell   *lc;
 
@@ -87,15 +90,33 @@ dyn_node_order_matters(DynNode *node)
 		return true;
 	foreach(lc, node->functions)
 	{
-		char	   *name = get_func_name(lfirst_node(WindowFunc, lc)->winfnoid);
+		WindowFunc *function = lfirst(lc);
+		char	   *name = get_func_name(function->winfnoid);
 
-		if (strcmp(name, "rank") != 0 && strcmp(name, "dense_rank") != 0 &&
+		if (function->winref == clause->winref &&
+			strcmp(name, "rank") != 0 && strcmp(name, "dense_rank") != 0 &&
 			strcmp(name, "percent_rank") != 0 && strcmp(name, "cume_dist") != 0 &&
-			(!lfirst_node(WindowFunc, lc)->winagg ||
-			 (linitial_node(WindowClause, node->window_clauses)->frameOptions & FRAMEOPTION_ROWS)))
+			(!function->winagg || (clause->frameOptions & FRAMEOPTION_ROWS)))
 			return true;
 	}
 	return false;
+}
+
+/*
+ * Whether the orders of a WINDOW or TOP node determine its rows: where one
+ * matters, it decides between any two that differ by more than the bytes of
+ * equal values.
+ */
+bool
+dyn_node_order_decides(DynNode *node)
+{
+	ListCell   *lc;
+
+	foreach(lc, node->window_clauses)
+		if (order_matters(node, lfirst(lc)) && !order_unique(node, lfirst(lc)) &&
+			list_length(order_columns(node, lfirst(lc))) != dyn_input(node, 1)->ncolumns)
+			return false;
+	return true;
 }
 
 void

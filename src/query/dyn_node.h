@@ -151,7 +151,7 @@ typedef struct DynNode
 	List	   *partition;		/* of int: columns of the input */
 	List	   *functions;		/* of WindowFunc * */
 	List	   *window_tlist;	/* what the window clauses refer to */
-	List	   *window_clauses;
+	List	   *window_clauses; /* of WindowClause *; of a TOP and of most windows one */
 
 	/* TOP: the rows ranked from first to last, without the first skip of each partition */
 	DynRank		rank;
@@ -209,8 +209,7 @@ extern bool dyn_node_moves(DynNode *node);
 /* dyn_key.c: fills in has_key and key, inputs being done. */
 extern void dyn_node_derive_key(DynNode *node);
 extern bool dyn_node_order_unique(DynNode *node);
-extern bool dyn_node_order_total(DynNode *node);
-extern bool dyn_node_order_matters(DynNode *node);
+extern bool dyn_node_order_decides(DynNode *node);
 extern bool dyn_top_single(DynNode *node);
 
 /* dyn_scale.c: fills in what sums know of the scale of their values, inputs being done. */

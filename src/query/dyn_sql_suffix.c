@@ -55,7 +55,7 @@ dyn_sql_suffix(DynNode *node, DynSuffix *suffix)
 	Var		   *var;
 	ListCell   *lc;
 
-	if (clause->orderClause == NIL || !dyn_node_order_unique(node))
+	if (list_length(node->window_clauses) > 1 || clause->orderClause == NIL || !dyn_node_order_unique(node))
 		return false;
 	first = linitial_node(SortGroupClause, clause->orderClause);
 	var = (Var *) get_sortgroupclause_expr(first, node->window_tlist);
