@@ -3,6 +3,8 @@
 use strict;
 use warnings;
 use FindBin;
+use lib "$FindBin::RealBin/../perl";
+use DynTest;    # before the script runs: what it rests on has INIT blocks
 
 $ENV{DYNTABLE_DEFINITIONS} ||= 50000;
 $ENV{DYNTABLE_SEED} ||= 20261123;

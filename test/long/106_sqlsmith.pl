@@ -2,6 +2,8 @@
 use strict;
 use warnings;
 use FindBin;
+use lib "$FindBin::RealBin/../perl";
+use DynTest;    # before the script runs: what it rests on has INIT blocks
 
 $ENV{DYNTABLE_SQLSMITH} ||= 2000;
 $ENV{DYNTABLE_SEED} ||= 20261123;
