@@ -2,9 +2,10 @@
 #
 # DIRECTORY is that of workload/ and source/, WORK is for files of its own.  Each
 # engine works in a session of its own, by psql, and makes what it makes in
-# schema by_<engine>.  Sources exist up to three times, in schemas of equal content
+# schema by_<engine>.  Sources exist up to four times, in schemas of equal content
 # that get the same batches: plain (nothing listens), captured (dynamic tables
-# and the ideal read it), immediate (pg_ivm's triggers).
+# and the ideal read it), immediate (pg_ivm's triggers), buffered (pg_trickle's
+# triggers).
 use strict;
 use warnings;
 use IO::Handle;
@@ -16,10 +17,11 @@ my ($directory, $work) = @ARGV;
 my $rounds = $ENV{ROUNDS} || 5;
 my @sizes = split ' ', $ENV{ROWS} || 100000;
 my @kinds = $ENV{KINDS} ? split(/\s*,\s*/, $ENV{KINDS}) : ('nothing', 'one', '0.1 %', '1 %', '10 %', 'inserts');
-my %wanted = map { $_ => 1 } split ' ', $ENV{ENGINES} || 'dyntable ideal view concurrently pg_ivm';
+my @known = qw(dyntable ideal view concurrently pg_ivm pg_trickle);
+my %wanted = map { $_ => 1 } split ' ', $ENV{ENGINES} || "@known";
 my @workloads = $ENV{WORKLOADS} ? split(' ', $ENV{WORKLOADS}) : map { s{.*/(.*)\.sql}{$1}r } sort glob "$directory/workload/*.sql";
 my $json = JSON::PP->new->canonical;
-my %source_of = (dyntable => 'captured', ideal => 'captured', view => 'plain', concurrently => 'plain', pg_ivm => 'immediate');
+my %source_of = (dyntable => 'captured', ideal => 'captured', view => 'plain', concurrently => 'plain', pg_ivm => 'immediate', pg_trickle => 'buffered');
 my (%session, $admin);
 my $sessions = 0;
 
@@ -140,6 +142,20 @@ sub sections
 	return \%sections;
 }
 
+# Run it in the engine's session: why it fails, or nothing.
+sub attempt
+{
+	my ($engine, $sql) = @_;
+	return ask($session{$engine}, "DO \$do\$ DECLARE why text; hint text; BEGIN
+		PERFORM set_config('bench.why', '', false);
+		PERFORM $sql;
+		EXCEPTION WHEN OTHERS THEN
+			GET STACKED DIAGNOSTICS why = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;
+			PERFORM set_config('bench.why', concat_ws('; ', why, nullif(hint, '')), false);
+		END \$do\$;
+		SELECT current_setting('bench.why')");
+}
+
 # What an engine makes of a query; returns why it cannot.
 my %make = (
 	dyntable => sub {
@@ -154,18 +170,15 @@ my %make = (
 	},
 	pg_ivm => sub {
 		my ($query) = @_;
-		my $why = ask($session{pg_ivm}, "DO \$do\$ DECLARE why text; hint text; BEGIN
-			PERFORM set_config('bench.why', '', false);
-			PERFORM pgivm.create_immv('by_pg_ivm.$query->{name}', \$q\$$query->{text}\$q\$);
-			EXCEPTION WHEN OTHERS THEN
-				GET STACKED DIAGNOSTICS why = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;
-				PERFORM set_config('bench.why', concat_ws('; ', why, nullif(hint, '')), false);
-			END \$do\$;
-			SELECT current_setting('bench.why')");
+		my $why = attempt('pg_ivm', "pgivm.create_immv('by_pg_ivm.$query->{name}', \$q\$$query->{text}\$q\$)");
 		# Where it finds a key it makes a unique index itself; a second one would burden its writes.
 		my $indexed = ask($session{pg_ivm}, "SELECT count(*) FROM pg_index WHERE indrelid = to_regclass('by_pg_ivm.$query->{name}') AND indisunique");
 		ask($session{pg_ivm}, "CREATE UNIQUE INDEX ON $query->{name} ($query->{key})") unless $why || $indexed;
 		return $why;
+	},
+	pg_trickle => sub {
+		my ($query) = @_;
+		return attempt('pg_trickle', "pgtrickle.create_stream_table('by_pg_trickle.$query->{name}', \$q\$$query->{text}\$q\$, '1d')");
 	},
 	ideal => sub {
 		my ($query, undef, $load) = @_;
@@ -211,9 +224,12 @@ sub fill_delta
 sub prepare
 {
 	my ($load, $rows) = @_;
-	my @engines = grep { $wanted{$_} } qw(dyntable ideal view concurrently pg_ivm);
+	my @engines = grep { $wanted{$_} } @known;
 	@engines = grep { $_ ne 'ideal' } @engines if !$wanted{dyntable} || !$load->{'ideal refresh'};
-	@engines = grep { $_ ne 'pg_ivm' } @engines unless ask($admin, q{SELECT count(*) FROM pg_extension WHERE extname = 'pg_ivm'});
+	for my $extension (qw(pg_ivm pg_trickle))
+	{
+		@engines = grep { $_ ne $extension } @engines unless ask($admin, "SELECT count(*) FROM pg_extension WHERE extname = '$extension'");
+	}
 
 	for my $source (sort keys %{ { map { $source_of{$_} => 1 } @engines } })
 	{
@@ -246,7 +262,7 @@ sub prepare
 	for my $query (@{ $load->{queries} })
 	{
 		$query->{columns} = ask($admin, "SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FROM pg_attribute
-			WHERE attrelid = 'by_$load->{engines}[0].$query->{name}'::regclass AND attnum > 0");
+			WHERE attrelid = 'by_$load->{engines}[0].$query->{name}'::regclass AND attnum > 0 AND attname NOT LIKE '\\_\\_pgt\\_%'");
 	}
 	$load->{tables} = join ', ', map { "'by_dyntable.$_->{name}'" } @{ $load->{queries} };
 	ask($admin, 'VACUUM ANALYZE');
@@ -263,7 +279,11 @@ sub clean
 	{
 		ask($admin, "SELECT dyntable_drop('$name', cascade => true) WHERE to_regclass('$name') IS NOT NULL");
 	}
-	my $schemas = ask($admin, q{SELECT string_agg(nspname, ', ') FROM pg_namespace WHERE nspname IN ('plain', 'captured', 'immediate', 'delta') OR nspname LIKE 'by\_%'});
+	if (ask($admin, q{SELECT count(*) FROM pg_extension WHERE extname = 'pg_trickle'}))
+	{
+		ask($admin, q{SELECT pgtrickle.drop_stream_table(pgt_schema || '.' || pgt_name) FROM pgtrickle.pgt_stream_tables});
+	}
+	my $schemas = ask($admin, q{SELECT string_agg(nspname, ', ') FROM pg_namespace WHERE nspname IN ('plain', 'captured', 'immediate', 'buffered', 'delta') OR nspname LIKE 'by\_%'});
 	ask($admin, "DROP SCHEMA $schemas CASCADE") if $schemas;
 }
 
@@ -332,7 +352,8 @@ my %refresh = (
 	ideal => sub { return timed($session{ideal}, 'SELECT now() FROM refresh()') },
 	view => sub { return timed($session{view}, join ';', map { "REFRESH MATERIALIZED VIEW $_->{name}" } @{ $_[0]{queries} }) },
 	concurrently => sub { return timed($session{concurrently}, join ';', map { "REFRESH MATERIALIZED VIEW CONCURRENTLY $_->{name}" } @{ $_[0]{queries} }) },
-	pg_ivm => sub { return 0 });
+	pg_ivm => sub { return 0 },
+	pg_trickle => sub { return timed($session{pg_trickle}, join ';', map { "SELECT now() FROM pgtrickle.refresh_stream_table('by_pg_trickle.$_->{name}')" } @{ $_[0]{queries} }) });
 
 # The rows of an engine are those of the query, or the run ends.  The rows of
 # the query are those of the materialized view that has just been refreshed,
@@ -441,11 +462,14 @@ sub targets
 	{
 		for my $workload (sort keys %{ $times->{$kind} })
 		{
-			my ($dyntable, $ideal, $view, $pg_ivm, $write, $immediate) = @{ $times->{$kind}{$workload} }{qw(dyntable ideal view pg_ivm write immediate)};
-			next unless $dyntable;
-			push @{ $ratio{ideal}{$kind} }, [ $dyntable / $ideal, $workload ] if $ideal;
-			push @{ $ratio{view}{$kind} }, [ $view / $dyntable, $workload ] if $view;
-			push @{ $ratio{pg_ivm}{$kind} }, [ ($write + $dyntable) / $immediate, $workload ] if defined $pg_ivm && $immediate;
+			my %of = %{ $times->{$kind}{$workload} };
+			my $dyntable = $of{dyntable} or next;
+			push @{ $ratio{ideal}{$kind} }, [ $dyntable / $of{ideal}, $workload ] if $of{ideal};
+			push @{ $ratio{view}{$kind} }, [ $of{view} / $dyntable, $workload ] if $of{view};
+			for my $peer (qw(pg_ivm pg_trickle))    # which pay in the write
+			{
+				push @{ $ratio{$peer}{$kind} }, [ ($of{captured} + $dyntable) / ($of{ $source_of{$peer} } + $of{$peer}), $workload ] if defined $of{$peer} && $of{captured};
+			}
 		}
 	}
 	my $target = sub {
@@ -460,6 +484,7 @@ sub targets
 	my %least = ('0.1 %' => 25, '1 %' => 6);
 	$target->('view', $_, 'times faster than the view', $least{$_} ? 'least' : '', $least{$_}, least => 0.4) for grep { $_ ne 'nothing' } @kinds;
 	$target->('pg_ivm', $_, 'write + refresh against pg_ivm', $_ eq '1 %' ? 'most' : '', 1, most => 0) for grep { $_ ne 'nothing' } @kinds;
+	$target->('pg_trickle', $_, 'write + refresh against pg_trickle', '', 0, most => 0) for grep { $_ ne 'nothing' } @kinds;
 }
 
 # ---- all of them ----
@@ -481,8 +506,7 @@ for my $rows (@sizes)
 				my $seen = measure($load, $kind, $rows, $rounds, \$no);
 				report($load, $kind, $rows, $seen);
 				my %of = map { $_ => median(@{ $seen->{$_}{ms} }) } @{ $load->{engines} };
-				$of{write} = median(@{ $seen->{'captured write_ms'} }) if $seen->{'captured write_ms'};
-				$of{immediate} = median(@{ $seen->{'immediate write_ms'} }) if $seen->{'immediate write_ms'};
+				$of{$_} = median(@{ $seen->{"$_ write_ms"} }) for grep { $seen->{"$_ write_ms"} } @{ $load->{sources} };
 				$times{$kind}{$name} = \%of;
 			}
 			1;
