@@ -40,6 +40,7 @@ INSERT INTO restriction (code, query, instead) VALUES
     ('LATERAL', 'SELECT t.id, x.n FROM t LEFT JOIN (u JOIN LATERAL (SELECT count(*) AS n FROM family WHERE parent = t.k) x ON true) ON u.k = t.k',
         'SELECT t.id, x.n FROM t LEFT JOIN LATERAL (SELECT y.n FROM u JOIN LATERAL (SELECT count(*) AS n FROM family WHERE parent = t.k) y ON true WHERE u.k = t.k) x ON true'),
     ('SET_OPERATION', 'SELECT 1 AS one FROM (SELECT FROM t UNION SELECT FROM u) x', NULL),
+    ('SET_OPERATION', 'WITH RECURSIVE r AS (SELECT FROM t UNION ALL SELECT FROM r WHERE false) SELECT 1 AS one FROM r', NULL),
     ('GROUPING_SETS', 'SELECT count(*) AS n FROM t GROUP BY CUBE (id, k, v, at, id + 1, k + 1, v + 1)', 'SELECT count(*) AS n FROM t GROUP BY CUBE (id, k, v)'),
     ('LIMIT', 'SELECT t.id, l.v FROM t, LATERAL (SELECT u.v FROM u WHERE u.x = t.x AND u.k < t.k ORDER BY u.v LIMIT 1) l',
         'SELECT t.id, l.v FROM (SELECT id, k, x::text AS x FROM t) t, LATERAL (SELECT u.v FROM u WHERE u.x::text = t.x AND u.k < t.k ORDER BY u.v LIMIT 1) l'),

@@ -15,6 +15,7 @@ INSERT INTO l VALUES (1, 'a', 1), (1, 'a', 1), (1, 'a', 2), (2, 'b', 2), (4, 'd'
 INSERT INTO r VALUES (1, 'a', 1), (1, 'a', 1), (2, 'c', 2), (4, 'd', 5), (NULL, 'x', 3), (NULL, NULL, NULL), (9, 'z', 1);
 INSERT INTO word VALUES ('a', 'a'), ('A', 'A'), ('b', 'B'), (NULL, NULL);
 INSERT INTO definition (name, query) VALUES
+    ('d_no_columns', 'SELECT count(*) AS n, (SELECT count(*) FROM (SELECT FROM l EXCEPT ALL SELECT FROM r) y) AS m FROM (SELECT FROM l UNION ALL SELECT FROM r) x'),
     ('d_distinct', 'SELECT DISTINCT a, b FROM l'),
     ('d_union', 'SELECT a, b FROM l UNION SELECT a, b FROM r'),
     ('d_union_all', 'SELECT a, b FROM l UNION ALL SELECT a, b FROM r'),

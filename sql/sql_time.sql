@@ -156,6 +156,7 @@ INSERT INTO definition (name, query) VALUES
     ('before_date', 'SELECT id FROM diary WHERE day < current_date OR at > current_timestamp + interval ''500 days'''),
     ('this_week', 'SELECT id, day FROM diary WHERE at BETWEEN localtimestamp - interval ''5 days'' AND localtimestamp + interval ''5 days'''),
     ('same_day', 'SELECT id FROM diary WHERE date_trunc(''day'', at) > date_trunc(''day'', now()) + interval ''5 days'' AND current_time IS NOT NULL'),
+    ('no_columns', 'SELECT 1 AS one FROM (SELECT e.at FROM diary d LEFT JOIN event e ON e.id = d.id AND e.k <> 2 WHERE e.id IS NULL) x WHERE (x.at > now()) IS NOT FALSE'),
     ('no_from', 'SELECT 1 AS one WHERE now() > ''epoch'''),
     ('the_clock', 'SELECT t, d FROM (VALUES (now(), current_date)) v(t, d)'),
     ('written', 'SELECT id, at < now() AS old, now() AS seen FROM diary WHERE day > current_date - 100');

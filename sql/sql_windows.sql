@@ -86,7 +86,11 @@ SELECT * FROM dyntable_explain_query('SELECT id, first_value(x) OVER (PARTITION 
 SELECT * FROM dyntable_explain_query('SELECT id, sum(x) OVER (PARTITION BY g ORDER BY at, id) AS s FROM log');
 SELECT * FROM dyntable_explain_query('SELECT id, sum(f) OVER (PARTITION BY g ORDER BY at, id) AS s FROM log');
 SELECT * FROM dyntable_explain_query('SELECT id, lead(x) OVER (PARTITION BY g ORDER BY at, id) AS s FROM log');
-SELECT * FROM dyntable_explain_query('SELECT id, rank() OVER (PARTITION BY g ORDER BY x) AS r, first_value(x) OVER (PARTITION BY g ORDER BY d) AS f FROM m');
+
+
+-- of two orders one does not decide
+SELECT dyntable_create('undecided', 'SELECT id, rank() OVER (PARTITION BY g ORDER BY x) AS r, first_value(x) OVER (PARTITION BY g ORDER BY d) AS f FROM m', 'downstream');
+SELECT dyntable_create('decided', 'SELECT id, rank() OVER (PARTITION BY g ORDER BY x) AS r, first_value(x) OVER (PARTITION BY g ORDER BY d, id) AS f FROM m', 'downstream');
 
 -- how many window nodes each has
 SELECT d.name, count(*) FROM definition d, dyntable_explain(d.name::regclass) AS e(line) WHERE d.name LIKE 'p\_%' AND line ~ '^ *(-> )?window' GROUP BY d.name ORDER BY d.name;

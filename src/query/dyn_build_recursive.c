@@ -168,6 +168,9 @@ build_whole(DynLevel *owner, CommonTableExpr *cte)
 	List	   *ctes = NIL;
 	ListCell   *lc;
 
+	if (node->ncolumns == 0)
+		return dyn_refuse(owner->ctx, "SET_OPERATION", "WITH RECURSIVE \"%s\" has no columns", cte->ctename);
+
 	/* the list grows as queries are found that the ones before read */
 	for (int i = 0; i < list_length(reading.ctes); i++)
 		(void) reading_walker(list_nth_node(CommonTableExpr, reading.ctes, i)->ctequery, &reading);

@@ -154,9 +154,9 @@ select_statement(DynSql *sql, DynNode *node, char **sources)
 static char *
 moving_statement(DynNode *node, const char *source, const char *weight, TimestampTz t)
 {
-	return psprintf("SELECT %s%s%s FROM %s i1 WHERE %s", weight ? weight : "", weight ? " AS w, " : "",
-					dyn_sql_columns("i1", node->ncolumns), source,
-					dyn_sql_expr(node, linitial(node->quals), t));
+	return psprintf("SELECT %s FROM %s i1 WHERE %s",
+					weight ? dyn_sql_weighted(weight, "i1", node->ncolumns) : dyn_sql_columns("i1", node->ncolumns),
+					source, dyn_sql_expr(node, linitial(node->quals), t));
 }
 
 /* The rows for which the condition is true at t and not at other. */
@@ -203,8 +203,7 @@ union_delta(DynSql *sql, DynNode *node)
 	initStringInfo(&buf);
 	foreach(lc, node->inputs)
 		if (sql->changed[((DynNode *) lfirst(lc))->no])
-			dyn_sql_add_term(&buf, psprintf("SELECT i1.w AS w, %s FROM d%d i1",
-									dyn_sql_columns("i1", node->ncolumns),
+			dyn_sql_add_term(&buf, psprintf("SELECT %s FROM d%d i1", dyn_sql_weighted("i1.w", "i1", node->ncolumns),
 									((DynNode *) lfirst(lc))->no));
 	return buf.len ? buf.data : NULL;
 }
@@ -296,6 +295,12 @@ dyn_sql_columns(const char *alias, int ncolumns)
 	for (int i = 1; i <= ncolumns; i++)
 		appendStringInfo(&buf, "%s%s%sc%d", i > 1 ? ", " : "", alias ? alias : "", alias ? "." : "", i);
 	return buf.data;
+}
+
+char *
+dyn_sql_weighted(const char *weight, const char *alias, int ncolumns)
+{
+	return psprintf("%s AS w%s%s", weight, ncolumns ? ", " : "", dyn_sql_columns(alias, ncolumns));
 }
 
 List *

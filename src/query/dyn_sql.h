@@ -151,6 +151,9 @@ extern DynRank dyn_top_rank_of(WindowFunc *function);
 /* "a.c1, a.c2, …" with a NULL or empty alias: unqualified. */
 extern char *dyn_sql_columns(const char *alias, int ncolumns);
 
+/* What is selected of rows with a weight, which may have no columns: "weight AS w, a.c1, a.c2, …" */
+extern char *dyn_sql_weighted(const char *weight, const char *alias, int ncolumns);
+
 /* a.x1 = b.y1 AND …, by the types' own equality; nulls: NULL equals NULL. */
 extern char *dyn_sql_match(const char *a, List *a_names, const char *b, List *b_names,
 						   List *types, bool nulls);

@@ -257,8 +257,8 @@ row_flips(DynSql *sql, DynNode *node, int side)
 	char	   *content = dyn_sql_content(sql, dyn_input(node, there));
 	char	   *met = rows_met(sql, node, side);
 	int			ncolumns = dyn_input(node, side)->ncolumns;
-	char	   *select = psprintf("SELECT i%d.w * sign(i%d.dw)::int AS w%s%s", side, side, ncolumns ? ", " : "",
-								  dyn_sql_columns(psprintf("i%d", side), ncolumns));
+	char	   *select = psprintf("SELECT %s", dyn_sql_weighted(psprintf("i%d.w * sign(i%d.dw)::int", side, side),
+																psprintf("i%d", side), ncolumns));
 
 	if (node->key_operators == NIL || dyn_node_indexed(node, there, keys_of(node, there)))
 		return psprintf("%s FROM (%s OFFSET 0) i%d WHERE i%d.dw <> 0 AND"
@@ -374,13 +374,11 @@ add_flips(DynSql *sql, DynNode *node, int side, StringInfo buf)
 static List *
 old_parts(DynSql *sql, DynNode *node)
 {
-	const char *comma = node->ncolumns ? ", " : "";
-	char	   *columns = dyn_sql_columns("i1", node->ncolumns);
-	char	   *now = psprintf("SELECT 1::bigint AS w%s%s FROM (%s) i1", comma, columns, dyn_sql_content(sql, node));
+	char	   *now = psprintf("SELECT %s FROM (%s) i1", dyn_sql_weighted("1::bigint", "i1", node->ncolumns), dyn_sql_content(sql, node));
 
 	if (!sql->changed[node->no])
 		return list_make1(now);
-	return list_make2(now, psprintf("SELECT -i1.w AS w%s%s FROM d%d i1", comma, columns, node->no));
+	return list_make2(now, psprintf("SELECT %s FROM d%d i1", dyn_sql_weighted("-i1.w", "i1", node->ncolumns), node->no));
 }
 
 static void

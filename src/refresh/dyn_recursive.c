@@ -307,7 +307,7 @@ retract(Recursion *recursion, DynRows *wave)
 	char	   *statement;
 
 	statement = against(recursion, wave,
-						psprintf("(-1)::bigint AS w, %s", dyn_sql_columns("s", node->ncolumns)),
+						dyn_sql_weighted("(-1)::bigint", "s", node->ncolumns),
 						"JOIN", evaluation->sql.stages[node->no], "ON", "");
 	rows = marked_rows(recursion, statement);
 	if (recursion->gone->count + rows->count > Max(FEW_ROWS, stored_rows(recursion) / 2))
@@ -328,7 +328,7 @@ extend(Recursion *recursion, DynRows *wave)
 	char	   *statement;
 
 	statement = against(recursion, wave,
-						psprintf("1::bigint AS w, %s", dyn_sql_columns("d", node->ncolumns)),
+						dyn_sql_weighted("1::bigint", "d", node->ncolumns),
 						"WHERE NOT EXISTS (SELECT FROM", evaluation->sql.stages[node->no], "WHERE", ")");
 	rows = marked_rows(recursion, statement);
 	dyn_apply(&evaluation->execution, evaluation->states[node->no], rows, &counts);
@@ -340,7 +340,7 @@ static void
 rederive(Recursion *recursion, DynRows *wave)
 {
 	DynEvaluation *evaluation = recursion->evaluation;
-	char	   *select = psprintf("1::bigint AS w, %s", dyn_sql_columns("d", recursion->node->ncolumns));
+	char	   *select = dyn_sql_weighted("1::bigint", "d", recursion->node->ncolumns);
 	ListCell   *lc;
 
 	dyn_rows_register(recursion->gone, evaluation->execution.env);

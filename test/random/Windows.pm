@@ -170,9 +170,9 @@ sub frame
 # The window: its text, and whether functions may tell the rows apart by their place in it.
 sub window
 {
-	my ($self, $input, $cols, $may_tell) = @_;
+	my ($self, $input, $cols, $may_tell, $partition) = @_;
 	my $dice = $self->{dice};
-	my $partition = $dice->chance(0.82) ? $self->partition($cols) : '';
+	$partition //= $dice->chance(0.82) ? $self->partition($cols) : '';
 	$self->{used}{no_partition} = 1 if $partition eq '';
 	my @int = Expressions::of_type($cols, 'int');
 	my $form = $dice->weighted($may_tell ? (total => 6, rows => 5) : (), peers => 2, groups => 2, @int ? (range => 2) : (), none => 1);
@@ -224,10 +224,13 @@ sub make_window
 	$self->{used}{window} = 1;
 	my (@items, @named);
 	my $told = 0;
+	my $partition;
 	foreach my $i (1 .. $dice->weighted(1 => 5, 2 => 3, 3 => 1))
 	{
 		# which of two equal rows is first may be another one in each window
-		my ($window, $total) = $self->window($input, \@cols, !$told || $input->{leaf} && $input->{leaf}{key});
+		$partition = undef if $dice->chance(0.4);    # else the same rows in several orders and frames
+		my ($window, $total) = $self->window($input, \@cols, !$told || $input->{leaf} && $input->{leaf}{key}, $partition);
+		$partition = $window =~ s/(?:^| )ORDER BY .*//r;
 		$told = 1 if $total;
 		$self->{used}{windows} = 1 if $i > 1;
 		my $name = $dice->chance(0.25) ? "w$i" : undef;
