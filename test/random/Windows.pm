@@ -227,8 +227,10 @@ sub make_window
 	my $partition;
 	foreach my $i (1 .. $dice->weighted(1 => 5, 2 => 3, 3 => 1))
 	{
+		# the same rows in several orders and frames, or others
+		$partition = undef if $dice->chance(0.4);
+
 		# which of two equal rows is first may be another one in each window
-		$partition = undef if $dice->chance(0.4);    # else the same rows in several orders and frames
 		my ($window, $total) = $self->window($input, \@cols, !$told || $input->{leaf} && $input->{leaf}{key}, $partition);
 		$partition = $window =~ s/(?:^| )ORDER BY .*//r;
 		$told = 1 if $total;
