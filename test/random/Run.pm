@@ -63,12 +63,15 @@ sub work
 	my ($self, $node, $job, $database) = @_;
 	my $oracle = Oracle->new($node, $self->{seed}, refreshes => $self->{refreshes}, report => $self->{report}, database => $database);
 	my $definitions = int($self->{definitions} / $self->{jobs}) + ($job <= $self->{definitions} % $self->{jobs} ? 1 : 0);
-	my $pass = $ENV{DYNTABLE_PASS} || $job;
+	my $pass = $ENV{DYNTABLE_PASS} || $job + ($ENV{DYNTABLE_FIRST_PASS} || 1) - 1;
 	while ($self->{end} ? time < $self->{end} : $oracle->{count}{definitions} < $definitions)
 	{
 		my $left = $self->{end} || $ENV{DYNTABLE_PASS} ? $self->{per_pass} : $definitions - $oracle->{count}{definitions};
 		eval { $oracle->run_pass($pass, $left > $self->{per_pass} ? $self->{per_pass} : int($left * 3 / 4) + 1); 1 } or $oracle->gave_up($@);
 		last if $oracle->{given_up} >= 5;
+
+		# The server walks all types that a session has seen whenever a relation changes.
+		$oracle->{session}->end;
 		$pass += $self->{jobs};
 		last if $ENV{DYNTABLE_PASS};
 	}
