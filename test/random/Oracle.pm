@@ -384,10 +384,11 @@ sub round
 		$sql .= "\\echo \@ $_->{n}\n" . join('', map { verify_sql($_->[0]) } grep { $_->[1]{moving} } @{ $_->{sets} }) foreach @tables;
 	}
 	my %output = $self->sections($self->script($sql, 'round'));
-	if (exists $output{0} && $output{0} =~ /ERROR:|connection/)
+	my ($spoilt) = grep { defined && /ERROR:|connection/ } @output{ 0, $mode eq 'together' ? map { $_->{n} } @tables : () };
+	if (defined $spoilt)
 	{
-		# one of them spoils the run: each alone tells which
-		$self->round_alone($round, "$mode: $output{0}");
+		# one of them spoils the run, or the transaction in which all are compared: each alone tells which
+		$self->round_alone($round, "$mode: $spoilt");
 		return;
 	}
 	$self->actions($output{0}) if exists $output{0};
