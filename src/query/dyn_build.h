@@ -304,7 +304,7 @@ extern DynNode *dyn_make_union(List *inputs);
 extern void dyn_columns_like(DynNode *node, List *exprs);
 extern DynNode *dyn_make_groups(DynContext *ctx, DynNode *input, int nkeys);
 
-/* Whether values of a type that are equal are so to the byte (1.0 and 1.00 are not, unless typmod tells the places). */
+/* Whether values of a type that are equal are so to the byte (1.0 and 1.00 are not, unless typmod tells the places; nor are blanks behind, unless it tells the length). */
 extern bool dyn_equal_is_alike(Oid type, int32 typmod, Oid collation);
 extern void dyn_add_aggregate(DynNode *groups, DynAgg *agg, DynColumn column);
 extern List *dyn_column_vars(DynNode *node, int input);

@@ -120,7 +120,8 @@ dyn_equal_is_alike(Oid type, int32 typmod, Oid collation)
 	TypeCacheEntry *entry = lookup_type_cache(type, TYPECACHE_BTREE_OPFAMILY);
 	Oid			proc;
 
-	if (type == NUMERICOID && typmod >= 0)
+	/* rounded to so many places, or padded to such a length */
+	if (typmod >= 0 && (type == NUMERICOID || (type == BPCHAROID && get_collation_isdeterministic(collation))))
 		return true;
 	if (!OidIsValid(entry->btree_opf))
 		return false;

@@ -145,24 +145,24 @@ signed_sum(DynGroups *groups, DynAgg *agg)
 					agg->arg, cast, agg->arg, cast, type);
 }
 
-/* Are the keys that have variants the same in columns a<i> and b<i>, to the byte? */
+/* The keys that have variants, "a<i>, …". */
+static char *
+variant_keys(DynNode *node, const char *a)
+{
+	StringInfoData buf;
+	ListCell   *lc;
+
+	initStringInfo(&buf);
+	foreach(lc, node->variants)
+		appendStringInfo(&buf, "%s%s%d", buf.len > 0 ? ", " : "", a, lfirst_int(lc));
+	return buf.data;
+}
+
+/* Are they the same in columns a<i> and b<i>, to the byte? */
 static char *
 same_keys(DynNode *node, const char *a, const char *b)
 {
-	StringInfoData left;
-	StringInfoData right;
-	ListCell   *lc;
-
-	initStringInfo(&left);
-	initStringInfo(&right);
-	foreach(lc, node->variants)
-	{
-		const char *comma = left.len > 0 ? ", " : "";
-
-		appendStringInfo(&left, "%s%s%d", comma, a, lfirst_int(lc));
-		appendStringInfo(&right, "%s%s%d", comma, b, lfirst_int(lc));
-	}
-	return psprintf("pg_catalog.record_image_eq(ROW(%s), ROW(%s))", left.data, right.data);
+	return psprintf("pg_catalog.record_image_eq(ROW(%s), ROW(%s))", variant_keys(node, a), variant_keys(node, b));
 }
 
 /*
@@ -428,7 +428,12 @@ dyn_aggregate_fill(DynEvaluation *evaluation, DynNode *node, const char *source)
 						 node->nkeys + foreach_current_index(lc) + 1);
 	appendStringInfoString(&buf, "count(*) AS n");
 	if (node->variants)
-		appendStringInfoString(&buf, ", 1::bigint AS x0");
+	{
+		char	   *image = psprintf("%s(ROW(%s))", evaluation->sql.hash, variant_keys(node, "i1.c"));
+
+		/* all of them where they are the same, as mostly; or else one, and they are counted when it goes */
+		appendStringInfo(&buf, ", CASE WHEN min(%s) OPERATOR(pg_catalog.=) max(%s) THEN count(*) ELSE 1 END AS x0", image, image);
+	}
 	foreach(lc, node->aggs)
 	{
 		DynAgg	   *agg = lfirst(lc);

@@ -24,7 +24,7 @@
  * How state is kept for a definition.  A library that keeps another one for the
  * same definition raises it: tables are computed anew with their next refresh.
  */
-#define STATE_VERSION	2
+#define STATE_VERSION	3
 
 typedef struct Tree
 {
