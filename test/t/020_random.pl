@@ -38,8 +38,13 @@ note 'constructs: ' . join(', ', map { "$_ $result->{constructs}{$_}" } sort key
 is(scalar @{ $result->{failures} }, 0, 'every dynamic table holds what its query returns');
 is($count->{refused}, 0, 'every definition is incremental that must be');
 cmp_ok($refreshed, '>=', ($definitions - $count->{dropped} - $count->{outgrown}) * $run->{refreshes} * 0.98, 'enough refreshes') if $run->is_counted;
-cmp_ok($count->{dropped}, '<=', $count->{definitions} / 50, 'few queries fail themselves');
-cmp_ok($count->{outgrown}, '<=', $count->{definitions} / 100, 'few grow until they cannot be refreshed in time');
+
+# of one pass these shares say nothing
+if (!$ENV{DYNTABLE_PASS})
+{
+	cmp_ok($count->{dropped}, '<=', $count->{definitions} / 50, 'few queries fail themselves');
+	cmp_ok($count->{outgrown}, '<=', $count->{definitions} / 100, 'few grow until they cannot be refreshed in time');
+}
 cmp_ok($nonempty, '>=', 80, 'enough results are not empty');
 cmp_ok($changed, '>=', 60, 'enough results have changed');
 cmp_ok($incremental, '>=', 50, 'enough refreshes were incremental');
