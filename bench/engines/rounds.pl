@@ -22,7 +22,7 @@ my %wanted = map { $_ => 1 } split ' ', $ENV{ENGINES} || "@known";
 my @workloads = $ENV{WORKLOADS} ? split(' ', $ENV{WORKLOADS}) : map { s{.*/(.*)\.sql}{$1}r } sort glob "$directory/workload/*.sql";
 my $json = JSON::PP->new->canonical;
 my %source_of = (dyntable => 'captured', ideal => 'captured', view => 'plain', concurrently => 'plain', pg_ivm => 'immediate', pg_trickle => 'buffered');
-my (%session, $admin);
+my (%session, $admin, %installed);
 my $sessions = 0;
 
 # ---- sessions ----
@@ -226,10 +226,7 @@ sub prepare
 	my ($load, $rows) = @_;
 	my @engines = grep { $wanted{$_} } @known;
 	@engines = grep { $_ ne 'ideal' } @engines if !$wanted{dyntable} || !$load->{'ideal refresh'};
-	for my $extension (qw(pg_ivm pg_trickle))
-	{
-		@engines = grep { $_ ne $extension } @engines unless ask($admin, "SELECT count(*) FROM pg_extension WHERE extname = '$extension'");
-	}
+	@engines = grep { !/^pg_/ || $installed{$_} } @engines;
 
 	for my $source (sort keys %{ { map { $source_of{$_} => 1 } @engines } })
 	{
@@ -280,10 +277,7 @@ sub clean
 		ask($admin, "SELECT dyntable_drop('$name', cascade => true) WHERE to_regclass('$name') IS NOT NULL");
 	}
 	# whose buffers outlive the stream tables and the sources
-	if (ask($admin, q{SELECT count(*) FROM pg_extension WHERE extname = 'pg_trickle'}))
-	{
-		ask($admin, 'DROP EXTENSION pg_trickle CASCADE; CREATE EXTENSION pg_trickle');
-	}
+	ask($admin, 'DROP EXTENSION pg_trickle CASCADE; CREATE EXTENSION pg_trickle') if $installed{pg_trickle};
 	my $schemas = ask($admin, q{SELECT string_agg(nspname, ', ') FROM pg_namespace WHERE nspname IN ('plain', 'captured', 'immediate', 'buffered', 'delta') OR nspname LIKE 'by\_%'});
 	ask($admin, "DROP SCHEMA $schemas CASCADE") if $schemas;
 }
@@ -496,6 +490,7 @@ sub targets
 
 my $failed = 0;
 $admin = session('bench', synchronous => 1);
+%installed = map { $_ => 1 } ask($admin, 'SELECT extname FROM pg_extension');
 for my $rows (@sizes)
 {
 	my %times;

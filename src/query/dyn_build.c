@@ -116,28 +116,14 @@ narrow_enough(DynContext *ctx)
 	return true;
 }
 
-static void
-derive_keys(DynNode *node, List **done)
-{
-	ListCell   *lc;
-
-	if (list_member_ptr(*done, node))
-		return;
-	*done = lappend(*done, node);
-	foreach(lc, node->inputs)
-		derive_keys(lfirst(lc), done);
-	node->has_key = false;
-	node->key = NIL;
-	dyn_node_derive_key(node);
-}
-
 /* The keys of a node and of all below it; they may be wanted before the plan is whole. */
 void
 dyn_derive_keys(DynNode *node)
 {
-	List	   *done = NIL;
+	ListCell   *lc;
 
-	derive_keys(node, &done);
+	foreach(lc, dyn_nodes_below(node))
+		dyn_node_derive_key(lfirst(lc));
 }
 
 /* Number the nodes, inputs before parents, and derive keys on the way. */

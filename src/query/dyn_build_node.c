@@ -191,6 +191,27 @@ dyn_columns_like(DynNode *node, List *exprs)
 	}
 }
 
+static void
+add_nodes(DynNode *node, List **nodes)
+{
+	ListCell   *lc;
+
+	if (list_member_ptr(*nodes, node))
+		return;
+	foreach(lc, node->inputs)
+		add_nodes(lfirst(lc), nodes);
+	*nodes = lappend(*nodes, node);
+}
+
+List *
+dyn_nodes_below(DynNode *top)
+{
+	List	   *nodes = NIL;
+
+	add_nodes(top, &nodes);
+	return nodes;
+}
+
 /* The groups of the input's rows by its first nkeys columns, without aggregates. */
 DynNode *
 dyn_make_groups(DynContext *ctx, DynNode *input, int nkeys)

@@ -53,8 +53,11 @@ DynNode *
 dyn_build_recursive(DynLevel *owner, CommonTableExpr *cte, DynNode **slot)
 {
 	DynContext *ctx = owner->ctx;
-	DynNode    *node = build_by_rounds(owner, cte, slot);
+	DynNode    *node;
 
+	if (cte->ctecoltypes == NIL)
+		return dyn_refuse(ctx, "SET_OPERATION", "WITH RECURSIVE \"%s\" has no columns", cte->ctename);
+	node = build_by_rounds(owner, cte, slot);
 	*slot = NULL;
 	if (node)
 		return node;
@@ -80,7 +83,7 @@ build_by_rounds(DynLevel *owner, CommonTableExpr *cte, DynNode **slot)
 	DynNode    *step;
 	bool		depends;
 
-	if (node->unstored != NIL || node->ncolumns == 0 || dyn_vars_outer((Node *) query) != NIL ||
+	if (node->unstored != NIL || dyn_vars_outer((Node *) query) != NIL ||
 		!dyn_open_level(&level, owner->ctx, query, owner, 0))
 		return NULL;
 	setop = castNode(SetOperationStmt, query->setOperations);
@@ -167,9 +170,6 @@ build_whole(DynLevel *owner, CommonTableExpr *cte)
 	Reading		reading = {.siblings = owner->query->cteList, .ctes = list_make1(cte)};
 	List	   *ctes = NIL;
 	ListCell   *lc;
-
-	if (node->ncolumns == 0)
-		return dyn_refuse(owner->ctx, "SET_OPERATION", "WITH RECURSIVE \"%s\" has no columns", cte->ctename);
 
 	/* the list grows as queries are found that the ones before read */
 	for (int i = 0; i < list_length(reading.ctes); i++)

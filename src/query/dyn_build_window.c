@@ -16,9 +16,8 @@
 #include "query/dyn_sql.h"
 #include "query/dyn_vars.h"
 
+static List *sorting_items(WindowClause *clause);
 static List *by_partition(List *clauses, List *tlist);
-static List *partition_exprs(WindowClause *clause, List *tlist);
-static void join_windows(DynNode *node, List **done);
 static bool joinable(DynNode *node, DynNode *input);
 static void join_with_input(DynNode *node, DynNode *input);
 static bool windowfuncs_walker(Node *node, void *context);
@@ -39,10 +38,8 @@ dyn_build_windows(DynUpper *upper)
 	foreach(lc, upper->query->windowClause)
 	{
 		WindowClause *clause = lfirst_node(WindowClause, lc);
-		List	   *exprs = NIL;
+		List	   *exprs = get_sortgrouplist_exprs(sorting_items(clause), upper->tlist);
 
-		foreach(lf, list_concat_copy(clause->partitionClause, clause->orderClause))
-			exprs = lappend(exprs, get_sortgroupclause_expr(lfirst(lf), upper->tlist));
 		foreach(lf, functions)
 			if (lfirst_node(WindowFunc, lf)->winref == clause->winref)
 				exprs = lappend(exprs, lfirst(lf));
@@ -96,12 +93,12 @@ by_partition(List *clauses, List *tlist)
 
 	foreach(lc, clauses)
 	{
-		List	   *mine = partition_exprs(lfirst(lc), tlist);
+		List	   *mine = get_sortgrouplist_exprs(lfirst_node(WindowClause, lc)->partitionClause, tlist);
 		int			place = list_length(result);
 
 		foreach(lr, result)
 		{
-			List	   *its = partition_exprs(lfirst(lr), tlist);
+			List	   *its = get_sortgrouplist_exprs(lfirst_node(WindowClause, lr)->partitionClause, tlist);
 
 			if (list_difference(mine, its) == NIL && list_difference(its, mine) == NIL)
 				place = foreach_current_index(lr) + 1;
@@ -109,17 +106,6 @@ by_partition(List *clauses, List *tlist)
 		result = list_insert_nth(result, place, lfirst(lc));
 	}
 	return result;
-}
-
-static List *
-partition_exprs(WindowClause *clause, List *tlist)
-{
-	List	   *exprs = NIL;
-	ListCell   *lc;
-
-	foreach(lc, clause->partitionClause)
-		exprs = lappend(exprs, get_sortgroupclause_expr(lfirst(lc), tlist));
-	return exprs;
 }
 
 DynNode *
@@ -178,47 +164,29 @@ windowfuncs_walker(Node *node, void *context)
 void
 dyn_join_windows(DynNode *top)
 {
-	List	   *done = NIL;
-
-	join_windows(top, &done);
-}
-
-static void
-join_windows(DynNode *node, List **done)
-{
 	ListCell   *lc;
 
-	if (list_member_ptr(*done, node))
-		return;
-	*done = lappend(*done, node);
-	foreach(lc, node->inputs)
-		join_windows(lfirst(lc), done);
-	while (node->kind == DYN_NODE_WINDOW && joinable(node, dyn_input(node, 1)))
-		join_with_input(node, dyn_input(node, 1));
-}
-
-/* The expressions by which a window sorts and partitions, in the order of its clauses. */
-static List *
-sorting_exprs(DynNode *node)
-{
-	List	   *exprs = NIL;
-	ListCell   *lc;
-	ListCell   *ls;
-
-	foreach(lc, node->window_clauses)
+	foreach(lc, dyn_nodes_below(top))
 	{
-		WindowClause *clause = lfirst(lc);
+		DynNode    *node = lfirst(lc);
 
-		foreach(ls, list_concat_copy(clause->partitionClause, clause->orderClause))
-			exprs = lappend(exprs, get_sortgroupclause_expr(lfirst(ls), node->window_tlist));
+		while (node->kind == DYN_NODE_WINDOW && joinable(node, dyn_input(node, 1)))
+			join_with_input(node, dyn_input(node, 1));
 	}
-	return exprs;
+}
+
+/* The items by which a window partitions and sorts. */
+static List *
+sorting_items(WindowClause *clause)
+{
+	return list_concat_copy(clause->partitionClause, clause->orderClause);
 }
 
 static bool
 joinable(DynNode *node, DynNode *input)
 {
 	DynSuffix	suffix;
+	List	   *exprs = list_copy(node->functions);
 	ListCell   *lc;
 
 	if (input->kind != DYN_NODE_WINDOW || input->shared ||
@@ -226,7 +194,9 @@ joinable(DynNode *node, DynNode *input)
 		list_difference_int(input->partition, node->partition) != NIL ||
 		(dyn_sql_suffix(node, &suffix) && dyn_sql_suffix(input, &suffix)))
 		return false;
-	foreach(lc, dyn_vars_of((Node *) list_make2(node->functions, sorting_exprs(node))))
+	foreach(lc, node->window_clauses)
+		exprs = list_concat(exprs, get_sortgrouplist_exprs(sorting_items(lfirst(lc)), node->window_tlist));
+	foreach(lc, dyn_vars_of((Node *) exprs))
 		if (lfirst_node(Var, lc)->varattno > dyn_input(input, 1)->ncolumns)
 			return false;
 	return true;
@@ -240,7 +210,6 @@ joinable(DynNode *node, DynNode *input)
 static void
 join_with_input(DynNode *node, DynNode *input)
 {
-	List	   *exprs = sorting_exprs(node);
 	List	   *clauses = list_copy(input->window_clauses);
 	List	   *functions = list_copy(input->functions);
 	List	   *tlist = list_copy(input->window_tlist);
@@ -258,13 +227,14 @@ join_with_input(DynNode *node, DynNode *input)
 		WindowClause *clause = copyObject(lfirst_node(WindowClause, lc));
 
 		clause->winref += winref;
-		foreach(ls, list_concat_copy(clause->partitionClause, clause->orderClause))
+		foreach(ls, sorting_items(clause))
 		{
-			TargetEntry *entry = makeTargetEntry(linitial(exprs), list_length(tlist) + 1, NULL, true);
+			SortGroupClause *item = lfirst(ls);
+			Expr	   *expr = (Expr *) get_sortgroupclause_expr(item, node->window_tlist);
+			TargetEntry *entry = makeTargetEntry(expr, list_length(tlist) + 1, NULL, true);
 
-			entry->ressortgroupref = lfirst_node(SortGroupClause, ls)->tleSortGroupRef = ++ref;
+			entry->ressortgroupref = item->tleSortGroupRef = ++ref;
 			tlist = lappend(tlist, entry);
-			exprs = list_delete_first(exprs);
 		}
 		clauses = lappend(clauses, clause);
 	}

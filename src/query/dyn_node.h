@@ -203,6 +203,9 @@ typedef struct DynRefusal
 /* dyn_build.c: NULL and *refusal when it cannot be incremental.  query: rewritten; sources: its DynEdges. */
 extern DynPlan *dyn_plan_build(Query *query, List *sources, DynRefusal *refusal);
 
+/* dyn_build_node.c: the node and all below it, inputs before their parents */
+extern List *dyn_nodes_below(DynNode *top);
+
 /* dyn_sql_rows.c: does the content depend on the clock, whatever the inputs do? */
 extern bool dyn_node_moves(DynNode *node);
 

@@ -19,13 +19,12 @@
 /* Nodes, parents first; while this works a node's no is its place in the list, from 1. */
 typedef struct Pruning
 {
-	List	   *order;			/* of DynNode * */
+	List	   *order;			/* of DynNode *, parents before their inputs */
 	Bitmapset **needed;			/* by node: its columns */
 	int		  **moved;			/* by node and old column, from 0: the new one, from 1, or 0 */
 	int		   *width;			/* by node: its old number of columns */
 } Pruning;
 
-static void put_in_order(DynNode *node, List **order);
 static void need_inputs(Pruning *pruning, DynNode *node);
 static void need_window(Pruning *pruning, DynNode *node);
 static void need_all(Pruning *pruning, DynNode *node);
@@ -43,7 +42,8 @@ dyn_plan_prune(DynNode *top)
 	ListCell   *lc;
 	int			n;
 
-	put_in_order(top, &pruning.order);
+	foreach(lc, dyn_nodes_below(top))
+		pruning.order = lcons(lfirst(lc), pruning.order);
 	n = list_length(pruning.order);
 	pruning.needed = palloc0(sizeof(Bitmapset *) * (n + 1));
 	pruning.moved = palloc0(sizeof(int *) * (n + 1));
@@ -57,19 +57,6 @@ dyn_plan_prune(DynNode *top)
 		rewrite(&pruning, list_nth(pruning.order, i - 1));
 	foreach(lc, pruning.order)
 		((DynNode *) lfirst(lc))->no = 0;
-}
-
-/* Behind whatever it reads has been put there, in front of it. */
-static void
-put_in_order(DynNode *node, List **order)
-{
-	ListCell   *lc;
-
-	if (list_member_ptr(*order, node))
-		return;
-	foreach(lc, node->inputs)
-		put_in_order(lfirst(lc), order);
-	*order = lcons(node, *order);
 }
 
 /* Whether columns that the node does not read may be missing in its inputs. */

@@ -414,9 +414,9 @@ shown_rows(DynGroups *groups, bool nulls)
  * ------------------------------------------------------------------------
  */
 
-/* SELECT c1 .. cn, n, m<j>, s<j>: state and output of the groups of the rows that source yields. */
-char *
-dyn_aggregate_fill(DynEvaluation *evaluation, DynNode *node, const char *source)
+/* What dyn_aggregate_fill yields; holders: with, at least, how many rows hold the image of the keys and each extremum. */
+static char *
+groups_text(DynEvaluation *evaluation, DynNode *node, const char *source, bool holders)
 {
 	StringInfoData buf;
 	ListCell   *lc;
@@ -427,7 +427,7 @@ dyn_aggregate_fill(DynEvaluation *evaluation, DynNode *node, const char *source)
 		appendStringInfo(&buf, "%s AS c%d, ", aggregate_text(evaluation, node, lfirst(lc)),
 						 node->nkeys + foreach_current_index(lc) + 1);
 	appendStringInfoString(&buf, "count(*) AS n");
-	if (node->variants)
+	if (holders && node->variants)
 	{
 		char	   *image = psprintf("%s(ROW(%s))", evaluation->sql.hash, variant_keys(node, "i1.c"));
 
@@ -446,7 +446,7 @@ dyn_aggregate_fill(DynEvaluation *evaluation, DynNode *node, const char *source)
 		if (dyn_agg_keeps_scale(agg))
 			appendStringInfo(&buf, ", count(*) FILTER (WHERE %s) AS t%d", has_scale(agg, "i1."), j);
 		/* at least one; the first time that this does not do they are counted */
-		if (dyn_agg_keeps_holders(agg))
+		if (holders && dyn_agg_keeps_holders(agg))
 			appendStringInfo(&buf, ", 1::bigint AS x%d", j);
 	}
 	appendStringInfo(&buf, " FROM (%s) i1", source);
@@ -455,12 +455,19 @@ dyn_aggregate_fill(DynEvaluation *evaluation, DynNode *node, const char *source)
 	return buf.data;
 }
 
+/* SELECT c1 .. cn, n, m<j>, s<j>: state and output of the groups of the rows that source yields. */
+char *
+dyn_aggregate_fill(DynEvaluation *evaluation, DynNode *node, const char *source)
+{
+	return groups_text(evaluation, node, source, true);
+}
+
 /* The same for groups that are read again, with the holders of each extremum counted. */
 char *
 dyn_groups_reread(DynGroups *groups, const char *content)
 {
 	DynNode    *node = groups->node;
-	char	   *fill = dyn_aggregate_fill(groups->evaluation, node, content);
+	char	   *fill = groups_text(groups->evaluation, node, content, false);
 	StringInfoData columns;
 	StringInfoData held;
 	StringInfoData counts;
