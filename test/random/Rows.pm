@@ -93,7 +93,7 @@ sub row_function
 	my $int = sub { @int ? $dice->pick(@int)->{r} : $dice->range(1, 4) };
 	my $text = sub { @text ? $dice->pick(@text)->{r} : "'a b'" };
 	my $one = sub { my ($from, $type) = @_; return { from => $from, columns => '(c1)', cols => [ { n => 'c1', t => $type, d => 'x' } ] } };
-	my $form = $dice->weighted(series => 5, $array ? (unnest => 5) : (), $json ? (elements => 4, each => 2, path => 2) : (), split => 2, rows => 2, own => 1, constant => 1);
+	my $form = $dice->weighted(series => 5, $array ? (unnest => 9) : (), $json ? (elements => 8, each => 4, path => 4) : (), split => 2, rows => 2, own => 1, constant => 1);
 	$self->{used}{"srf_$form"} = 1;
 	my $result;
 	$result = $one->('generate_series(1, ' . $int->() . ' % 4)', 'int') if $form eq 'series';

@@ -285,8 +285,9 @@ sub scalar
 		return { r => '(SELECT ' . $dice->pick('count', 'sum') . "($of.c1)::bigint FROM ($arms) AS $of)", t => 'big' } if defined $arms;
 	}
 	my ($input, $alias, $inner) = $self->inner_source;
-	my $form = $dice->weighted(aggregate => 12, first => 4, key => 4, text => 2);
-	if ($form eq 'key' && $input->{leaf} && @{ $input->{leaf}{key} // [] } == 1)
+	my $by_key = $input->{leaf} && @{ $input->{leaf}{key} // [] } == 1;
+	my $form = $dice->weighted(aggregate => 12, first => 4, $by_key ? (key => 24) : (), text => 2);
+	if ($form eq 'key')
 	{
 		# at most one row, as the key says
 		my ($key) = grep { $_->{n} eq $input->{leaf}{key}[0] } @$inner;
