@@ -111,6 +111,27 @@ CALL change('hands change, anew', $$UPDATE sale SET price = 40 - price WHERE id 
 CALL change('and by a delta again', $$UPDATE sale SET price = 41 - price, amount = 1 WHERE id < 50$$);
 SELECT name FROM definition d, dyntable_verify(d.name::regclass) v WHERE v.missing + v.unexpected > 0;
 
+-- what is filled has five percent more of room in its pages than it keeps, and keeps what its owner says
+CREATE FUNCTION filled(name text) RETURNS int LANGUAGE plpgsql AS $$
+DECLARE
+    percent int;
+BEGIN
+    EXECUTE format('SELECT max(bytes) * 100 / 8192 FROM (SELECT sum(4 + (pg_column_size(t) + 7) / 8 * 8) AS bytes FROM %s t GROUP BY (ctid::text::point)[0]) page', name) INTO percent;
+    RETURN percent;
+END $$;
+CREATE VIEW room AS
+    SELECT regexp_replace(c.relname, '_\d+_\d+', '') AS name, c.reloptions, in_place.filled(c.oid::regclass::text)
+    FROM pg_class c WHERE c.relname ~ '^p_room' AND c.relkind = 'r'
+        OR c.oid IN (SELECT stage FROM dyntable.stage s WHERE s.relid::regclass::text ~ 'p_room')
+    ORDER BY c.relname;
+SELECT dyntable_create('p_room', 'SELECT id, count(*) AS n FROM sale GROUP BY id', 'downstream', 'incremental', initialize => 'on_schedule');
+SELECT dyntable_create('p_room_own', 'SELECT id, price FROM sale', 'downstream', 'incremental', initialize => 'on_schedule');
+SELECT dyntable_create('p_room_none', 'SELECT id, price FROM sale', 'downstream', 'incremental', initialize => 'on_schedule');
+ALTER TABLE p_room_own SET (fillfactor = 70);
+ALTER TABLE p_room_none RESET (fillfactor);
+SELECT r.name FROM unnest(ARRAY['p_room', 'p_room_own', 'p_room_none']) n, dyntable_refresh(n) r;
+SELECT * FROM room;
+
 \set ECHO none
 SET client_min_messages = error;
 DROP SCHEMA in_place CASCADE;

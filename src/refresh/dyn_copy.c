@@ -26,6 +26,7 @@
 
 #include "refresh/dyn_evaluate.h"
 #include "refresh/dyn_feed.h"
+#include "refresh/dyn_load.h"
 #include "refresh/dyn_target.h"
 
 static void copy_index(Oid index, Oid from, Oid to);
@@ -119,6 +120,7 @@ dyn_copy_states(Oid from, Oid to)
 		Oid			copy;
 		Oid			owner;
 		int			no;
+		DynLoad    *load;
 		int64		rows;
 
 		if (sscanf(get_rel_name(stage), "stage_%u_%d", &owner, &no) != 2)
@@ -127,13 +129,13 @@ dyn_copy_states(Oid from, Oid to)
 		/* the log of its changes is for those that read it, and so is its feed */
 		if (no == 0 || no == DYN_FEED_STAGE)
 			continue;
-		dyn_state_ddl(psprintf("CREATE TABLE %s (LIKE %s) WITH (fillfactor = 80)",
-							   dyn_state_name(to, no), dyn_relation_name(stage)));
+		dyn_state_ddl(psprintf("CREATE TABLE %s (LIKE %s) WITH (fillfactor = %d)",
+							   dyn_state_name(to, no), dyn_relation_name(stage), DYN_STATE_FILLFACTOR));
 		copy = get_relname_relid(psprintf("stage_%u_%d", to, no), dyn_schema_oid());
 		dyn_stage_insert(to, no, copy);
-		rows = dyn_execute(&execution,
-						   psprintf("INSERT INTO %s SELECT * FROM %s", dyn_state_name(to, no),
-									dyn_relation_name(stage)), NULL, NULL);
+		load = dyn_load_begin(&execution, copy, false);
+		dyn_execute(&execution, psprintf("SELECT * FROM %s", dyn_relation_name(stage)), dyn_load_sink, load);
+		rows = dyn_load_end(load);
 		dyn_copy_indexes(stage, copy);
 		dyn_state_analyze(dyn_state_name(to, no), rows);
 	}

@@ -75,15 +75,18 @@ extern void dyn_states_drop(Oid relid);
 extern void dyn_states_fill(DynEvaluation *evaluation, bool keep);
 extern DynSink *dyn_state_sink(DynEvaluation *evaluation, DynNode *node);
 
+/* Room in a page of a state table for the new version of a row that a refresh updates, which then needs no index entry. */
+#define DYN_STATE_FILLFACTOR 90
+
 /* A state table by its number: its qualified name, making it of "name type" (dyn_state_column) */
 extern char *dyn_state_name(Oid relid, int no);
 extern void dyn_state_create(Oid relid, int no, List *columns);
 extern char *dyn_state_column(const char *name, Oid type, int32 typmod, Oid collation);
 
-/* Run DDL of ours, which no user's right or setting concerns. */
 /* Run DDL as part of another command, for which no event trigger of a user's fires: with the caller's rights. */
 extern void dyn_run_utility(const char *command);
 
+/* Run DDL of ours, which no user's right or setting concerns. */
 extern void dyn_state_ddl(const char *command);
 extern bool dyn_state_try_ddl(char *command);
 extern bool dyn_state_has_order(List *types);

@@ -8,6 +8,10 @@
  * afterwards from all rows.  A table that would have more done with a row than
  * to store it (a user's triggers and constraints), or whose types are not the
  * query's, gets its rows by an INSERT.
+ *
+ * A table that keeps room in its pages gets some more while it is filled.  The server
+ * prunes a page as soon as less is free than the fillfactor asks for (or than a tenth):
+ * filled up to it, each page would be pruned at every refresh that updates one of its rows.
  */
 #include <postgres.h>
 
@@ -21,10 +25,14 @@
 #include "refresh/dyn_load.h"
 #include "refresh/dyn_target.h"
 
+/* The more of room, in percent of a page. */
+#define MORE_ROOM 5
+
 struct DynLoad
 {
 	DynExecution *execution;
 	Relation	rel;
+	int			fillfactor;		/* the table's; 0: it keeps no room */
 	bool		reindex;
 	bool		begun;			/* a row has come */
 	bool		direct;			/* rows go to the table at once */
@@ -35,6 +43,8 @@ struct DynLoad
 	MemoryContext context;		/* of all these: a sink runs in the statement's */
 };
 
+static int	fillfactor_of(Oid relid);
+static void set_fillfactor(Oid relid, int percent);
 static void begin(DynLoad *load, TupleDesc desc);
 static TupleDesc aside_desc(TupleDesc desc);
 
@@ -45,10 +55,30 @@ dyn_load_begin(DynExecution *execution, Oid relid, bool emptied)
 
 	load->execution = execution;
 	load->context = CurrentMemoryContext;
+	load->fillfactor = fillfactor_of(relid);
+	if (load->fillfactor > 0)
+		set_fillfactor(relid, load->fillfactor - MORE_ROOM);
 	load->rel = table_open(relid, RowExclusiveLock);
 	load->direct = dyn_bulk_can(load->rel) && (emptied || RelationGetIndexList(load->rel) == NIL);
 	load->reindex = emptied && load->rel->rd_rel->relhasindex;
 	return load;
+}
+
+/* Of a table that keeps room; 0: it keeps none, or so much that there may not be more. */
+static int
+fillfactor_of(Oid relid)
+{
+	Relation	rel = table_open(relid, RowExclusiveLock);
+	int			fillfactor = RelationGetFillFactor(rel, HEAP_DEFAULT_FILLFACTOR);
+
+	table_close(rel, NoLock);
+	return fillfactor < HEAP_DEFAULT_FILLFACTOR && fillfactor >= HEAP_MIN_FILLFACTOR + MORE_ROOM ? fillfactor : 0;
+}
+
+static void
+set_fillfactor(Oid relid, int percent)
+{
+	dyn_state_ddl(psprintf("ALTER TABLE %s SET (fillfactor = %d)", dyn_relation_name(relid), percent));
 }
 
 void
@@ -93,7 +123,8 @@ aside_desc(TupleDesc desc)
 int64
 dyn_load_end(DynLoad *load)
 {
-	char	   *name = dyn_relation_name(RelationGetRelid(load->rel));
+	Oid			relid = RelationGetRelid(load->rel);
+	char	   *name = dyn_relation_name(relid);
 
 	if (load->bulk)
 		dyn_bulk_end(load->bulk);
@@ -110,5 +141,7 @@ dyn_load_end(DynLoad *load)
 		CommandCounterIncrement();
 		dyn_state_ddl(psprintf("REINDEX TABLE %s", name));
 	}
+	if (load->fillfactor > 0)
+		set_fillfactor(relid, load->fillfactor);
 	return load->rows;
 }
