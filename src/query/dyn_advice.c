@@ -240,6 +240,7 @@ add_columns(DynNode *node, List *columns, Lookups *lookups)
 /*
  * The conditions of an inner join.  All equalities between two inputs
  * make one probe, in either direction; any other comparison is one by itself.
+ * By what is compared with a constant no row is looked up.
  */
 static void
 add_quals(DynNode *node, Lookups *lookups)
@@ -253,20 +254,26 @@ add_quals(DynNode *node, Lookups *lookups)
 	{
 		OpExpr	   *op = lfirst(lc);
 		int			sides[2];
+		bool		constant = false;
 
 		if (!IsA(op, OpExpr) || list_length(op->args) != 2)
 			continue;
 		for (int i = 0; i < 2; i++)
-			if (!bms_get_singleton_member(dyn_expr_relations(list_nth(op->args, i)), &sides[i]))
+		{
+			Bitmapset  *inputs = dyn_expr_relations(list_nth(op->args, i));
+
+			constant |= bms_is_empty(inputs);
+			if (!bms_get_singleton_member(inputs, &sides[i]))
 				sides[i] = 0;
-		if (sides[0] == sides[1])
+		}
+		if (constant || sides[0] == sides[1])
 			continue;
 		for (int i = 0; i < 2; i++)
 			add_side(node, op, sides, i, base, lookups);
 	}
 }
 
-/* sides: the only inputs in the arguments, or 0; those of i are looked up by the others. */
+/* sides: the only inputs in the arguments, or 0 for several; those of i are looked up by the others. */
 static void
 add_side(DynNode *node, OpExpr *op, const int *sides, int i, int base, Lookups *lookups)
 {
