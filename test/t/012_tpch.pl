@@ -46,7 +46,32 @@ foreach my $name (@names)
 	cmp_ok($changes{$name} // 0, '>', 0, "$name was changed by the batches");
 	is(join(' ', grep { $_ ne 'INCREMENTAL' } sort keys %{ $action{$name} }), '', "$name was refreshed incrementally each time");
 }
+reads();
 done_testing();
+
+# What refreshes read, state tables too: less than their queries do, and most of them less than
+# a tenth.  (At this size the server may well read a table as a whole to find a hundred rows.)
+sub reads
+{
+	my $counted = 'SELECT sum(seq_tup_read + coalesce(idx_tup_fetch, 0)) FROM pg_stat_xact_user_tables';
+	my $count = sub {
+		my ($what) = @_;
+		my $output = $session->run("BEGIN;\n$counted;\n\\o /dev/null\n$what;\n\\o\n$counted;\nCOMMIT;\n", 'reads');
+		return $output =~ /^(\d+)\n(\d+)\n$/ ? $2 - $1 : die "unexpected: $output";
+	};
+	my @shares;
+
+	script('-v batch=' . ($batches + 1) . " -v share=$share", 'batch.sql');
+	foreach my $name (@names)
+	{
+		my $refresh = $count->("SELECT dyntable_refresh('$name')");
+		my $query = $count->($query{$name});
+		cmp_ok($refresh, '<', $query, "$name: rows that its refresh and its query read");
+		push @shares, $refresh / $query;
+	}
+	cmp_ok((sort { $a <=> $b } @shares)[ @shares / 2 ], '<', 0.1, 'the median of the share of rows that a refresh reads');
+	return;
+}
 
 # Run files of test/tpch by psql.
 sub script
