@@ -86,6 +86,8 @@ SELECT ex_missing('SELECT id, amount FROM ex_sale ORDER BY amount DESC, id LIMIT
 -- no row is looked up by what is compared with a constant
 SELECT ex_missing('SELECT s.id, p.name FROM ex_sale s JOIN ex_shop p ON p.id = s.shop WHERE s.amount > 29000 AND s.at >= ''2000-01-01''');
 SELECT ex_missing('SELECT s.id, k.n, p.id AS other FROM ex_sale s JOIN ex_stock k ON k.shop = s.shop JOIN ex_sale p ON p.amount = s.amount + k.n AND p.at >= ''2000-01-01'' AND s.product = 5');
+-- equal to what is equal: by both columns
+SELECT ex_missing('SELECT s.id, k.n, o.at FROM ex_sale s JOIN ex_sale o ON o.product = s.product JOIN ex_stock k ON k.product = s.product AND k.n = o.amount');
 -- few values: no index would save much
 SELECT ex_missing('SELECT shop, array_agg(amount ORDER BY id) AS amounts FROM ex_sale GROUP BY shop');
 -- by one of the columns is not enough here; a partial index is none

@@ -29,6 +29,11 @@ static void describe_top(DynNode *node, StringInfo buf);
 static void add_lookups(DynNode *node, Lookups *lookups);
 static void add_quals(DynNode *node, Lookups *lookups);
 static void add_moving(DynNode *node, Node *qual, Lookups *lookups);
+static Var *column_of(Node *expr);
+static bool equates_columns(OpExpr *op);
+static List *equal_columns(DynNode *node);
+static void add_equal(DynNode *node, List *equal, int base, Lookups *lookups);
+static void add_pair(DynNode *node, Node *expr, int i, int other, int base, Lookups *lookups);
 static void add_side(DynNode *node, OpExpr *op, const int *sides, int i, int base, Lookups *lookups);
 static void add_columns(DynNode *node, List *columns, Lookups *lookups);
 static void add_expr(DynNode *node, Node *expr, Lookups *lookups);
@@ -238,9 +243,9 @@ add_columns(DynNode *node, List *columns, Lookups *lookups)
 }
 
 /*
- * The conditions of an inner join.  All equalities between two inputs
- * make one probe, in either direction; any other comparison is one by itself.
- * By what is compared with a constant no row is looked up.
+ * The conditions of an inner join.  All equalities between two inputs, also
+ * those that follow from others, make one probe, in either direction; any other
+ * comparison is one by itself.  By what is compared with a constant no row is looked up.
  */
 static void
 add_quals(DynNode *node, Lookups *lookups)
@@ -250,13 +255,15 @@ add_quals(DynNode *node, Lookups *lookups)
 	ListCell   *lc;
 
 	lookups->probe += (ninputs + 1) * (ninputs + 1);
+	foreach(lc, equal_columns(node))
+		add_equal(node, lfirst(lc), base, lookups);
 	foreach(lc, node->quals)
 	{
 		OpExpr	   *op = lfirst(lc);
 		int			sides[2];
 		bool		constant = false;
 
-		if (!IsA(op, OpExpr) || list_length(op->args) != 2)
+		if (!IsA(op, OpExpr) || list_length(op->args) != 2 || equates_columns(op))
 			continue;
 		for (int i = 0; i < 2; i++)
 		{
@@ -273,21 +280,96 @@ add_quals(DynNode *node, Lookups *lookups)
 	}
 }
 
+/* The column that an expression is, or NULL. */
+static Var *
+column_of(Node *expr)
+{
+	if (IsA(expr, RelabelType))
+		expr = (Node *) ((RelabelType *) expr)->arg;
+	return IsA(expr, Var) ? (Var *) expr : NULL;
+}
+
+static bool
+equates_columns(OpExpr *op)
+{
+	return column_of(linitial(op->args)) && column_of(lsecond(op->args)) &&
+		op_hashjoinable(op->opno, exprType(linitial(op->args)));
+}
+
+/* The columns that are equal by the conditions of an inner join: lists of Var. */
+static List *
+equal_columns(DynNode *node)
+{
+	List	   *classes = NIL;
+	ListCell   *lc;
+	ListCell   *ln;
+
+	foreach(lc, node->quals)
+	{
+		OpExpr	   *op = lfirst(lc);
+		List	   *equal;
+		List	   *others = NIL;
+
+		if (!IsA(op, OpExpr) || list_length(op->args) != 2 || !equates_columns(op))
+			continue;
+		equal = list_make2(column_of(linitial(op->args)), column_of(lsecond(op->args)));
+		foreach(ln, classes)
+		{
+			if (list_intersection(lfirst(ln), equal) != NIL)
+				equal = list_union(equal, lfirst(ln));
+			else
+				others = lappend(others, lfirst(ln));
+		}
+		classes = lappend(others, equal);
+	}
+	return classes;
+}
+
+static void
+add_equal(DynNode *node, List *equal, int base, Lookups *lookups)
+{
+	ListCell   *la;
+	ListCell   *lb;
+
+	foreach(la, equal)
+		foreach(lb, equal)
+		{
+			Var		   *a = lfirst(la);
+			Var		   *b = lfirst(lb);
+
+			if (a->varno != b->varno)
+				add_pair(node, (Node *) a, a->varno, b->varno, base, lookups);
+		}
+}
+
+/* By expr, of input i, rows are looked up by another one. */
+static void
+add_pair(DynNode *node, Node *expr, int i, int other, int base, Lookups *lookups)
+{
+	int			last;
+
+	begin_probe(lookups, when_changes(dyn_input(node, other)));
+	last = lookups->probe;
+	lookups->probe = base + i * (list_length(node->inputs) + 1) + other;
+	add_expr(node, expr, lookups);
+	lookups->probe = last;
+}
+
 /* sides: the only inputs in the arguments, or 0 for several; those of i are looked up by the others. */
 static void
 add_side(DynNode *node, OpExpr *op, const int *sides, int i, int base, Lookups *lookups)
 {
 	int			other = sides[1 - i];
-	int			last;
 
 	if (sides[i] == 0)
 		return;
-	begin_probe(lookups, when_changes(other ? dyn_input(node, other) : node));
-	last = lookups->probe;
 	if (other && op_hashjoinable(op->opno, exprType(linitial(op->args))))
-		lookups->probe = base + sides[i] * (list_length(node->inputs) + 1) + other;
+	{
+		add_pair(node, list_nth(op->args, i), sides[i], other, base, lookups);
+		return;
+	}
+	begin_probe(lookups, when_changes(other ? dyn_input(node, other) : node));
 	add_expr(node, list_nth(op->args, i), lookups);
-	lookups->probe = last;
 }
 
 /* The comparisons with now() that a moving condition is made of. */
@@ -311,10 +393,10 @@ add_moving(DynNode *node, Node *qual, Lookups *lookups)
 static void
 add_expr(DynNode *node, Node *expr, Lookups *lookups)
 {
-	if (IsA(expr, RelabelType))
-		expr = (Node *) ((RelabelType *) expr)->arg;
-	if (IsA(expr, Var))
-		add_column(dyn_input(node, ((Var *) expr)->varno), ((Var *) expr)->varattno, lookups);
+	Var		   *var = column_of(expr);
+
+	if (var)
+		add_column(dyn_input(node, var->varno), var->varattno, lookups);
 }
 
 static void
