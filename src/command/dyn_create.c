@@ -29,6 +29,7 @@
 #include "command/dyn_region.h"
 #include "command/dyn_transaction.h"
 #include "compat/dyn_compat.h"
+#include "refresh/dyn_load.h"
 #include "refresh/dyn_refresh.h"
 
 PG_FUNCTION_INFO_V1(dyntable_create);
@@ -83,9 +84,6 @@ define_table(CreateStmt *statement)
 	return table.objectId;
 }
 
-/* Room in a page for the new version of a row that a refresh updates, which then needs no index entry. */
-#define FILLFACTOR 90
-
 /* An ordinary table with exactly the query's columns. */
 static Oid
 create_table(RangeVar *name, const DynDefinition *definition)
@@ -98,7 +96,7 @@ create_table(RangeVar *name, const DynDefinition *definition)
 	statement->relation = name;
 	statement->tableElts = definition->columns;
 	if (definition->incremental)
-		statement->options = list_make1(makeDefElem("fillfactor", (Node *) makeInteger(FILLFACTOR), -1));
+		statement->options = list_make1(makeDefElem("fillfactor", (Node *) makeInteger(DYN_FILLFACTOR), -1));
 	statement->oncommit = ONCOMMIT_NOOP;
 	ObjectAddressSet(table, RelationRelationId, define_table(statement));
 	CommandCounterIncrement();

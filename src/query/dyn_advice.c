@@ -29,8 +29,7 @@ static void describe_top(DynNode *node, StringInfo buf);
 static void add_lookups(DynNode *node, Lookups *lookups);
 static void add_quals(DynNode *node, Lookups *lookups);
 static void add_moving(DynNode *node, Node *qual, Lookups *lookups);
-static Var *column_of(Node *expr);
-static bool equates_columns(OpExpr *op);
+static bool equates_columns(Node *qual);
 static List *equal_columns(DynNode *node);
 static void add_equal(DynNode *node, List *equal, int base, Lookups *lookups);
 static void add_pair(DynNode *node, Node *expr, int i, int other, int base, Lookups *lookups);
@@ -263,7 +262,7 @@ add_quals(DynNode *node, Lookups *lookups)
 		int			sides[2];
 		bool		constant = false;
 
-		if (!IsA(op, OpExpr) || list_length(op->args) != 2 || equates_columns(op))
+		if (!IsA(op, OpExpr) || list_length(op->args) != 2 || equates_columns(lfirst(lc)))
 			continue;
 		for (int i = 0; i < 2; i++)
 		{
@@ -280,19 +279,13 @@ add_quals(DynNode *node, Lookups *lookups)
 	}
 }
 
-/* The column that an expression is, or NULL. */
-static Var *
-column_of(Node *expr)
-{
-	if (IsA(expr, RelabelType))
-		expr = (Node *) ((RelabelType *) expr)->arg;
-	return IsA(expr, Var) ? (Var *) expr : NULL;
-}
-
 static bool
-equates_columns(OpExpr *op)
+equates_columns(Node *qual)
 {
-	return column_of(linitial(op->args)) && column_of(lsecond(op->args)) &&
+	OpExpr	   *op = (OpExpr *) qual;
+
+	return IsA(qual, OpExpr) && list_length(op->args) == 2 &&
+		dyn_expr_column(linitial(op->args)) && dyn_expr_column(lsecond(op->args)) &&
 		op_hashjoinable(op->opno, exprType(linitial(op->args)));
 }
 
@@ -310,9 +303,9 @@ equal_columns(DynNode *node)
 		List	   *equal;
 		List	   *others = NIL;
 
-		if (!IsA(op, OpExpr) || list_length(op->args) != 2 || !equates_columns(op))
+		if (!equates_columns(lfirst(lc)))
 			continue;
-		equal = list_make2(column_of(linitial(op->args)), column_of(lsecond(op->args)));
+		equal = list_make2(dyn_expr_column(linitial(op->args)), dyn_expr_column(lsecond(op->args)));
 		foreach(ln, classes)
 		{
 			if (list_intersection(lfirst(ln), equal) != NIL)
@@ -393,7 +386,7 @@ add_moving(DynNode *node, Node *qual, Lookups *lookups)
 static void
 add_expr(DynNode *node, Node *expr, Lookups *lookups)
 {
-	Var		   *var = column_of(expr);
+	Var		   *var = dyn_expr_column(expr);
 
 	if (var)
 		add_column(dyn_input(node, var->varno), var->varattno, lookups);

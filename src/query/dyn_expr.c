@@ -165,6 +165,14 @@ session_function(const char *name, int nargs)
 	return false;
 }
 
+Var *
+dyn_expr_column(Node *expr)
+{
+	if (IsA(expr, RelabelType))
+		expr = (Node *) ((RelabelType *) expr)->arg;
+	return IsA(expr, Var) ? (Var *) expr : NULL;
+}
+
 OpExpr *
 dyn_expr_equality(Node *expr)
 {

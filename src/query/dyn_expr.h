@@ -35,7 +35,10 @@ extern Var *dyn_expr_turning_var(Node *comparison);
 /* What holds of that column wherever the comparison differs between two moments, or NULL. */
 extern Node *dyn_expr_turning_range(Node *comparison, TimestampTz t, TimestampTz other);
 
-/* dyn_expr.c: the expression, if it compares two by an equality that has an order, or NULL */
+/* dyn_expr.c: the column that an expression is, also as another type with the same image, or NULL */
+extern Var *dyn_expr_column(Node *expr);
+
+/* The expression, if it compares two by an equality that has an order, or NULL */
 extern OpExpr *dyn_expr_equality(Node *expr);
 
 /* The first function or construct in the query that no delta can follow, or NULL; *code is its reason code. */

@@ -155,16 +155,14 @@ share_of_condition(DynNode *node, Node *qual)
 
 	for (int i = 0; op && i < 2; i++)
 	{
-		Node	   *arg = list_nth(op->args, i);
+		Var		   *column = dyn_expr_column(list_nth(op->args, i));
 
-		if (IsA(arg, RelabelType))
-			arg = (Node *) castNode(RelabelType, arg)->arg;
-		if (!IsA(arg, Var) || !bms_is_empty(dyn_expr_relations(list_nth(op->args, 1 - i))))
+		if (column == NULL || !bms_is_empty(dyn_expr_relations(list_nth(op->args, 1 - i))))
 			continue;
 		if (node->kind != DYN_NODE_SCAN)
 			return SHARE_OF_EQUALITY;
 		tuple = SearchSysCache3(STATRELATTINH, ObjectIdGetDatum(node->relid),
-								Int16GetDatum(list_nth_int(node->attnums, castNode(Var, arg)->varattno - 1)),
+								Int16GetDatum(list_nth_int(node->attnums, column->varattno - 1)),
 								BoolGetDatum(node->inherits && has_subclass(node->relid)));
 		if (!HeapTupleIsValid(tuple))
 			return SHARE_OF_EQUALITY;
@@ -202,10 +200,8 @@ closeness(DynNode *node, Bitmapset *joined, int input)
 				bms_is_empty(other_reads) || !bms_is_subset(other_reads, joined))
 				continue;
 			any = true;
-			if (IsA(mine, RelabelType))
-				mine = (Node *) castNode(RelabelType, mine)->arg;
-			if (IsA(mine, Var))
-				found = lappend_int(found, castNode(Var, mine)->varattno);
+			if (dyn_expr_column(mine))
+				found = lappend_int(found, dyn_expr_column(mine)->varattno);
 		}
 	}
 	if (any && dyn_input(node, input)->has_key &&

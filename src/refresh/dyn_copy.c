@@ -130,7 +130,7 @@ dyn_copy_states(Oid from, Oid to)
 		if (no == 0 || no == DYN_FEED_STAGE)
 			continue;
 		dyn_state_ddl(psprintf("CREATE TABLE %s (LIKE %s) WITH (fillfactor = %d)",
-							   dyn_state_name(to, no), dyn_relation_name(stage), DYN_STATE_FILLFACTOR));
+							   dyn_state_name(to, no), dyn_relation_name(stage), DYN_FILLFACTOR));
 		copy = get_relname_relid(psprintf("stage_%u_%d", to, no), dyn_schema_oid());
 		dyn_stage_insert(to, no, copy);
 		load = dyn_load_begin(&execution, copy, false);

@@ -75,9 +75,6 @@ extern void dyn_states_drop(Oid relid);
 extern void dyn_states_fill(DynEvaluation *evaluation, bool keep);
 extern DynSink *dyn_state_sink(DynEvaluation *evaluation, DynNode *node);
 
-/* Room in a page of a state table for the new version of a row that a refresh updates, which then needs no index entry. */
-#define DYN_STATE_FILLFACTOR 90
-
 /* A state table by its number: its qualified name, making it of "name type" (dyn_state_column) */
 extern char *dyn_state_name(Oid relid, int no);
 extern void dyn_state_create(Oid relid, int no, List *columns);

@@ -7,6 +7,9 @@
 
 #include "refresh/dyn_execute.h"
 
+/* Of tables that we make: room in a page for the new version of a row that a refresh updates, which then needs no index entry. */
+#define DYN_FILLFACTOR 90
+
 typedef struct DynLoad DynLoad;
 
 /*

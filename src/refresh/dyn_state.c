@@ -294,7 +294,7 @@ dyn_state_create(Oid relid, int no, List *columns)
 	appendStringInfo(&buf, "CREATE TABLE %s (", dyn_state_name(relid, no));
 	foreach(lc, columns)
 		appendStringInfo(&buf, "%s%s", foreach_current_index(lc) ? ", " : "", (char *) lfirst(lc));
-	appendStringInfo(&buf, ") WITH (fillfactor = %d)", DYN_STATE_FILLFACTOR);
+	appendStringInfo(&buf, ") WITH (fillfactor = %d)", DYN_FILLFACTOR);
 	dyn_state_ddl(buf.data);
 	CommandCounterIncrement();
 	dyn_stage_insert(relid, no, get_relname_relid(state_name(relid, no), dyn_schema_oid()));
