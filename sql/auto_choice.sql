@@ -84,7 +84,7 @@ BEGIN
         COMMIT;
     END LOOP;
     RAISE INFO 'by the query at first: %, then by delta: %, which has been measured: %', n > 1, n < 200,
-        (SELECT delta_ms[3] < 1000 FROM dyntable.position WHERE relid = 'c_auto'::regclass);
+        (SELECT delta_ms[3] < 1500 FROM dyntable.position WHERE relid = 'c_auto'::regclass);
 END $$;
 CALL refreshes_until_tried();
 CALL change('afterwards', $$UPDATE item SET amount = amount + 1 WHERE id = 5$$);
@@ -119,6 +119,27 @@ SELECT name, refresh_action, regexp_replace(reason, '[0-9]+( ms)', 'N\1', 'g') A
 FROM dyntable.refresh_history WHERE name = 'c_hard' ORDER BY id DESC LIMIT 1;
 CALL set_costs(0, 1000000);
 CALL change('and then none', $$UPDATE item SET amount = 999 WHERE id = 1000$$);
+
+-- how many changes there will be is known before all are read, also where a slow reader holds a part of the log that was read
+CREATE TABLE many AS SELECT i AS id, i % 100 AS v FROM generate_series(1, 30000) i;
+SELECT dyntable_create(name, 'SELECT id, v FROM many', '1 day', 'auto') FROM unnest('{c_many, c_slow}'::text[]) name;
+CREATE PROCEDURE change_many() LANGUAGE plpgsql AS $$
+DECLARE
+    done text;
+    why  text;
+BEGIN
+    UPDATE dyntable.position
+    SET full_ms = 0, full_cost = NULL, delta_ms = array_fill(0, ARRAY[7]) || array_fill(86400000, ARRAY[9]) WHERE relid = 'c_many'::regclass;
+    UPDATE many SET v = v + 1;
+    COMMIT;
+    SELECT action, reason INTO done, why FROM dyntable_refresh('c_many');
+    RAISE INFO '% of %, right within a tenth: %', done, regexp_replace(why, '[0-9]+', 'N', 'g'), abs(substring(why, '[0-9]+')::int - 60000) < 6000;
+    COMMIT;
+END $$;
+CALL change_many();
+CALL change_many();
+SELECT * FROM dyntable_verify('c_many');
+DROP TABLE c_many, c_slow, many;
 
 -- the query itself becomes incremental, without being asked to: its sources are captured, then it begins anew
 CREATE FUNCTION tax(int) RETURNS int LANGUAGE sql STABLE AS 'SELECT $1 / 5';

@@ -95,12 +95,13 @@ extern void dyn_capture_wait(XLogRecPtr lsn);
  * and not in since.  The slot has the log table's descriptor; columns are
  * found there by dyn_changelog_attnum.  weight is +1 or -1, or 0 for an event
  * (TRUNCATE, gap) that makes the delta incomputable: reinitialise; one above 1 is
- * such an event for those who read column weight - 1 alone.
+ * such an event for those who read column weight - 1 alone.  read is how much
+ * of the log has been read with this change, from the first one on: above 0, at most 1.
  * Raises an error when the slot's generation changed since
  * dyn_capture_generation was asked: the log is then not complete.  False when
  * there are changes that are not visible in upto.
  */
-typedef void (*DynChangeEmit) (TupleTableSlot *slot, int weight, void *arg);
+typedef void (*DynChangeEmit) (TupleTableSlot *slot, int weight, double read, void *arg);
 extern bool dyn_changelog_scan(const DynSource *source, const DynSnapshot *since,
 							   const DynSnapshot *upto, DynChangeEmit emit, void *arg);
 

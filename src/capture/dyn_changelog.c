@@ -466,40 +466,74 @@ raise_older_snapshot(void)
 			 errhint("The transaction might succeed if retried.")));
 }
 
-static bool
-scan_log(Oid logid, Snapshot snapshot, const DynSnapshot *since,
-		 const DynSnapshot *upto, DynChangeEmit emit, void *arg)
+/* The two tables of a log, of which one is read after the other. */
+typedef struct LogScan
 {
-	Relation	log = table_open(logid, AccessShareLock);
-	TupleTableSlot *slot = table_slot_create(log, NULL);
-	TableScanDesc scan = table_beginscan_strat(log, snapshot, 0, NULL, true, false);
-	BlockNumber blocks = RelationGetNumberOfBlocks(log);
-	BlockNumber start = dyn_logmark_start(logid, dyn_storage(log), since->xmin);
-	bool		complete = true;
+	const DynSnapshot *since;
+	const DynSnapshot *upto;
+	TableScanDesc scan[2];
+	BlockNumber start[2];		/* what lies before was read by an earlier refresh */
+	double		blocks[2];		/* to be read */
+	double		seen;			/* of them the first, without a change that counts; -1: none was found */
+} LogScan;
+
+static void
+begin_scan(LogScan *log, int i, Oid logid, Snapshot snapshot)
+{
+	Relation	rel = table_open(logid, AccessShareLock);
+	BlockNumber blocks = RelationGetNumberOfBlocks(rel);
+	TableScanDesc scan = table_beginscan_strat(rel, snapshot, 0, NULL, true, false);
+	BlockNumber start = dyn_logmark_start(logid, dyn_storage(rel), log->since->xmin);
 
 	if (start > 0 && start < blocks)
 		heap_setscanlimits(scan, start, ((HeapScanDesc) scan)->rs_nblocks - start);
+	else
+		start = 0;
+	log->scan[i] = scan;
+	log->start[i] = start;
+	log->blocks[i] = blocks - start;
+}
+
+static bool
+scan_log(LogScan *log, int i, DynChangeEmit emit, void *arg)
+{
+	TableScanDesc scan = log->scan[i];
+	TupleTableSlot *slot = table_slot_create(scan->rs_rd, NULL);
+	double		before = i == 0 ? 0 : log->blocks[0];
+	bool		complete = true;
+
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
 		bool		isnull;
 		uint64		xid = DatumGetUInt64(slot_getattr(slot, DYN_LOG_XID, &isnull));
+		double		block;
 		int			weight;
 
 		CHECK_FOR_INTERRUPTS();
-		if (dyn_snapshot_sees(since, xid))
+		if (dyn_snapshot_sees(log->since, xid))
 			continue;
 		weight = DatumGetInt16(slot_getattr(slot, DYN_LOG_WEIGHT, &isnull));
-		if (dyn_snapshot_sees(upto, xid))
-			emit(slot, weight, arg);
+		block = before + ItemPointerGetBlockNumber(&slot->tts_tid) - log->start[i];
+		if (log->seen < 0)
+			log->seen = block;
+		if (dyn_snapshot_sees(log->upto, xid))
+			emit(slot, weight, Min((block + 1 - log->seen) / (log->blocks[0] + log->blocks[1] - log->seen), 1), arg);
 		else if (weight == 0 && IsolationUsesXactSnapshot())
 			raise_older_snapshot();
 		else
 			complete = false;
 	}
-	table_endscan(scan);
 	ExecDropSingleTupleTableSlot(slot);
-	table_close(log, AccessShareLock);
 	return complete;
+}
+
+static void
+end_scan(LogScan *log, int i)
+{
+	Relation	rel = log->scan[i]->rs_rd;
+
+	table_endscan(log->scan[i]);
+	table_close(rel, AccessShareLock);
 }
 
 /*
@@ -512,9 +546,16 @@ dyn_changelog_scan(const DynSource *source, const DynSnapshot *since,
 				   const DynSnapshot *upto, DynChangeEmit emit, void *arg)
 {
 	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	bool		complete = scan_log(source->log, snapshot, since, upto, emit, arg);
+	LogScan		log = {.since = since, .upto = upto, .seen = -1};
+	Oid			tables[] = {source->log, source->other_log};
+	bool		complete = true;
 
-	complete &= scan_log(source->other_log, snapshot, since, upto, emit, arg);
+	for (int i = 0; i < lengthof(tables); i++)
+		begin_scan(&log, i, tables[i], snapshot);
+	for (int i = 0; i < lengthof(tables); i++)
+		complete &= scan_log(&log, i, emit, arg);
+	for (int i = 0; i < lengthof(tables); i++)
+		end_scan(&log, i);
 	UnregisterSnapshot(snapshot);
 	dyn_capture_check_generation();
 	return complete;

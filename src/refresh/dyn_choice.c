@@ -11,8 +11,8 @@
  *
  * Three questions are asked while a delta is computed, each cheap, and the
  * query is planned only when one of the answers is in doubt:
- *	 1. changes being read: does history say that so many take longer than the
- *		query?
+ *	 1. changes being read: does history say that so many as there will be take
+ *		longer than the query?  More than the sources have rows always do.
  *	 2. a statement planned: has what came before it taken much longer?
  *	 3. a statement running: has it?  It is cancelled in the middle for that.
  * What the planner expects of a delta is often far too much, so it does not
@@ -35,6 +35,7 @@
 #include <catalog/pg_class.h>
 #include <catalog/pg_inherits.h>
 #include <miscadmin.h>
+#include <optimizer/plancat.h>
 #include <port/pg_bitutils.h>
 #include <storage/bufmgr.h>
 #include <tcop/tcopprot.h>
@@ -68,7 +69,7 @@
 #define EXCEPTION		0.75
 
 /* What is left of a figure after each refresh that went the other way. */
-#define DELTA_AGES		0.85
+#define DELTA_AGES		0.9
 #define FULL_AGES		0.97
 
 /* Of a query that was never measured: milliseconds for the planner's unit, as sequential scans and hash joins take. */
@@ -77,38 +78,62 @@
 /* Costs below this are mostly what any statement costs. */
 #define LEAST_COST		1000.0
 
-static void ask_history(DynChoice *choice);
+static void ask_history(DynChoice *choice, int64 rows);
 static double delta_ms(const DynPosition *position, int64 rows);
 static void set_delta_ms(DynPosition *position, int64 rows, double ms);
+static double of_most_rows(DynChoice *choice);
+static void source_size(const DynChoice *choice, int64 *blocks, double *rows);
 static bool full_is_cheaper(DynChoice *choice, double ms, double patience);
 static void weigh(DynChoice *choice);
 static void give_up(DynChoice *choice, double ms);
 
+/* A log has only rows at its end added, and they are much alike: some tell how many there will be. */
 void
-dyn_choice_row(DynChoice *choice)
+dyn_choice_row(DynChoice *choice, int64 before, double read)
 {
 	if (++choice->rows % ROWS_PER_CHECK == 0)
-		ask_history(choice);
+		ask_history(choice, before + (choice->rows - before) / read);
 }
 
 void
 dyn_choice_loaded(DynChoice *choice)
 {
 	choice->loaded = true;
-	ask_history(choice);
+	ask_history(choice, choice->rows);
 }
 
+/* So many rows are expected to have changed. */
 static void
-ask_history(DynChoice *choice)
+ask_history(DynChoice *choice, int64 rows)
 {
-	double		expected = delta_ms(choice->position, choice->rows);
+	double		expected = delta_ms(choice->position, rows);
 
 	if (choice->given_up == NULL)
 		return;
-	if (expected < 0)
-		expected = dyn_phases_work();
+	choice->foreseen = rows;
+	expected = Max(expected < 0 ? dyn_phases_work() : expected, of_most_rows(choice));
 	if (full_is_cheaper(choice, expected, 1))
 		give_up(choice, expected);
+}
+
+/*
+ * What a delta takes at least that has more rows than its sources: each costs as
+ * much as one that the query reads.
+ */
+static double
+of_most_rows(DynChoice *choice)
+{
+	int64		blocks;
+	double		rows;
+
+	if (choice->foreseen < WORTH_ROWS)
+		return 0;
+	source_size(choice, &blocks, &rows);
+	if (choice->foreseen <= rows)
+		return 0;
+	if (!choice->weighed)
+		weigh(choice);
+	return choice->position->full_ms * choice->foreseen / Max(rows, 1);
 }
 
 double
@@ -137,12 +162,12 @@ dyn_choice_late(void *arg)
 static void
 give_up(DynChoice *choice, double ms)
 {
-	choice->given_up->rows = choice->rows;
+	choice->given_up->rows = choice->foreseen;
 	choice->given_up->expected_ms = Max(ms, Min(choice->estimated, choice->position->full_ms * MOST_TIMES));
 	ereport(ERROR,
 			errcode(ERRCODE_DYN_DEARER),
 			errmsg_internal("%s%lld changed rows, the delta was expected to take %.0f ms, the query %.0f ms",
-							choice->loaded ? "" : "more than ", (long long) choice->rows, ms,
+							choice->loaded ? "" : "about ", (long long) choice->foreseen, ms,
 							choice->position->full_ms));
 }
 
@@ -181,25 +206,40 @@ full_is_cheaper(DynChoice *choice, double ms, double patience)
 	return choice->worth && ms > position->full_ms * patience;
 }
 
-/* Are the relations that are read, or the changes, many enough for a choice? */
-static bool
-is_worth(const DynChoice *choice)
+/* Of the relations that are read; rows as the planner estimates them. */
+static void
+source_size(const DynChoice *choice, int64 *blocks, double *rows)
 {
-	int64		blocks = 0;
 	ListCell   *lc;
 	ListCell   *lr;
 
-	if (choice->rows >= WORTH_ROWS)
-		return true;
+	*blocks = *rows = 0;
 	foreach(lc, choice->edges)
 		foreach(lr, find_all_inheritors(((DynEdge *) lfirst(lc))->source, AccessShareLock, NULL))
 		{
 			Relation	rel = table_open(lfirst_oid(lr), NoLock);
+			BlockNumber pages = 0;
+			double		tuples = 0;
+			double		visible;
 
-			if (RELKIND_HAS_STORAGE(rel->rd_rel->relkind))
-				blocks += RelationGetNumberOfBlocks(rel);
+			if (RELKIND_HAS_TABLE_AM(rel->rd_rel->relkind))
+				estimate_rel_size(rel, NULL, &pages, &tuples, &visible);
+			*blocks += pages;
+			*rows += tuples;
 			table_close(rel, NoLock);
 		}
+}
+
+/* Are the relations that are read, or the changes, many enough for a choice? */
+static bool
+is_worth(const DynChoice *choice)
+{
+	int64		blocks;
+	double		rows;
+
+	if (choice->foreseen >= WORTH_ROWS)
+		return true;
+	source_size(choice, &blocks, &rows);
 	return blocks >= WORTH_BLOCKS;
 }
 

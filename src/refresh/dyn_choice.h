@@ -28,14 +28,19 @@ typedef struct DynChoice
 	List	   *edges;
 	DynGivenUp *given_up;		/* filled in before the error is raised; NULL: what changed is only counted */
 	int64		rows;			/* changes read so far */
+	int64		foreseen;		/* how many there will be */
 	bool		loaded;			/* those are all */
 	double		estimated;		/* milliseconds for the delta, by the planner */
 	bool		weighed;		/* position tells what the query takes as things are now */
 	bool		worth;			/* and there is enough data for a choice */
 } DynChoice;
 
-/* A change was read; all have been; a statement that costs so much is about to run; it has not ended in time. */
-extern void dyn_choice_row(DynChoice *choice);
+/*
+ * A change was read, and with it this part of its source's log (before: changes of
+ * other sources); all have been; a statement that costs so much is about to run; it has
+ * not ended in time.
+ */
+extern void dyn_choice_row(DynChoice *choice, int64 before, double read);
 extern void dyn_choice_loaded(DynChoice *choice);
 extern double dyn_choice_planned(double cost, void *choice);
 extern void dyn_choice_late(void *choice);

@@ -38,6 +38,8 @@ typedef struct LogReading
 	uint64		left_out;		/* hashes of what was of none, added up with their weights */
 	List	   *columns;		/* of the source, that are read */
 	DynChoice  *choice;
+	int64		before;			/* changes read of other sources */
+	double		read;			/* the part of the log that has been read */
 	TupleTableSlot *held;		/* a row that goes, until the one after it is known; NULL: none was yet */
 	bool		event;			/* a change that no delta expresses */
 } LogReading;
@@ -49,45 +51,51 @@ typedef struct LogReading
 #define MANY_ROWS		1000
 #define MANY_PARTNERS	4
 
-static void evaluate_nodes(DynEvaluation *evaluation, bool scans);
+static void read_source(DynEvaluation *evaluation, DynNode *node);
+static void finish_source(DynEvaluation *evaluation, DynNode *node);
 static DynRows *node_delta(DynEvaluation *evaluation, DynNode *node);
 static DynRows *delta_of(DynEvaluation *evaluation, DynNode *node, const char *statement);
 static void finish_delta(DynEvaluation *evaluation, DynNode *node, DynRows *delta);
 static DynRows *select_delta(DynEvaluation *evaluation, DynNode *node);
 static DynRows *rows_between(DynEvaluation *evaluation, DynNode *node, const DynStep *step, const char *statement);
 static DynColumn *step_columns(const DynStep *step);
-static DynRows *scan_delta(DynEvaluation *evaluation, DynNode *node);
+static bool is_source(const DynNode *node);
+static DynRows *upstream_delta(DynEvaluation *evaluation, DynNode *node);
+static DynRows *source_delta(DynEvaluation *evaluation, DynNode *node);
 static void begin_sifting(LogReading *reading, DynNode *node);
 static bool is_of_use(LogReading *reading);
 static void end_reading(LogReading *reading);
-static void read_change(TupleTableSlot *slot, int weight, void *arg);
+static void read_change(TupleTableSlot *slot, int weight, double read, void *arg);
 static void put_change(LogReading *reading, TupleTableSlot *slot, int weight);
 static void end_holding(LogReading *reading);
 
-/* What changed is known in all sources before anything else is done. */
+/*
+ * How much has changed is known of all sources before anything else is done.
+ * A loop is gone through by its RECURSIVE node.
+ */
 void
 dyn_evaluate(DynEvaluation *evaluation)
 {
-	evaluate_nodes(evaluation, true);
-	if (evaluation->reinit_reason)
-		return;
-	dyn_choice_loaded(&evaluation->choice);
-	evaluate_nodes(evaluation, false);
-}
-
-static void
-evaluate_nodes(DynEvaluation *evaluation, bool scans)
-{
+	List	   *nodes = evaluation->sql.plan->nodes;
 	ListCell   *lc;
 
-	foreach(lc, evaluation->sql.plan->nodes)
+	foreach(lc, nodes)
+	{
+		if (is_source(lfirst(lc)))
+			read_source(evaluation, lfirst(lc));
+		if (evaluation->reinit_reason)
+			return;
+	}
+	dyn_choice_loaded(&evaluation->choice);
+	foreach(lc, nodes)
+		if (is_source(lfirst(lc)))
+			finish_source(evaluation, lfirst(lc));
+	foreach(lc, nodes)
 	{
 		DynNode    *node = lfirst(lc);
 
-		/* a loop is gone through by its RECURSIVE node */
-		if ((node->kind == DYN_NODE_SCAN) != scans || node->recursion)
-			continue;
-		dyn_evaluate_node(evaluation, node);
+		if (!is_source(node) && node->recursion == NULL)
+			dyn_evaluate_node(evaluation, node);
 		if (evaluation->reinit_reason)
 			return;
 	}
@@ -96,11 +104,47 @@ evaluate_nodes(DynEvaluation *evaluation, bool scans)
 void
 dyn_evaluate_node(DynEvaluation *evaluation, DynNode *node)
 {
-	DynRows    *delta = node_delta(evaluation, node);
+	DynRows    *delta;
 
+	if (is_source(node))
+	{
+		read_source(evaluation, node);
+		if (evaluation->reinit_reason == NULL)
+			finish_source(evaluation, node);
+		return;
+	}
+	delta = node_delta(evaluation, node);
 	evaluation->deltas[node->no] = delta;
 	evaluation->sql.changed[node->no] = node->inlined ? evaluation->sql.changed[dyn_input(node, 1)->no] :
 		delta ? delta->count : 0;
+	CHECK_FOR_INTERRUPTS();
+}
+
+static bool
+is_source(const DynNode *node)
+{
+	return node->kind == DYN_NODE_SCAN;
+}
+
+/* Its changes, as they were logged. */
+static void
+read_source(DynEvaluation *evaluation, DynNode *node)
+{
+	DynPhase	phase = dyn_phase_enter(DYN_PHASE_LOAD);
+
+	evaluation->deltas[node->no] = node->dynamic ? upstream_delta(evaluation, node) : source_delta(evaluation, node);
+	(void) dyn_phase_enter(phase);
+}
+
+static void
+finish_source(DynEvaluation *evaluation, DynNode *node)
+{
+	DynPhase	phase = dyn_phase_enter(DYN_PHASE_LOAD);
+	DynRows    *delta = evaluation->deltas[node->no];
+
+	finish_delta(evaluation, node, delta);
+	evaluation->sql.changed[node->no] = delta->count;
+	(void) dyn_phase_enter(phase);
 	CHECK_FOR_INTERRUPTS();
 }
 
@@ -112,14 +156,6 @@ node_delta(DynEvaluation *evaluation, DynNode *node)
 	char	   *statement;
 	ListCell   *lc;
 
-	if (node->kind == DYN_NODE_SCAN)
-	{
-		DynPhase	phase = dyn_phase_enter(DYN_PHASE_LOAD);
-		DynRows    *delta = scan_delta(evaluation, node);
-
-		(void) dyn_phase_enter(phase);
-		return delta;
-	}
 	if (node->kind == DYN_NODE_RECURSIVE)
 		return dyn_recursive_delta(evaluation, node);
 	foreach(lc, node->inputs)
@@ -238,38 +274,41 @@ step_columns(const DynStep *step)
  * ------------------------------------------------------------------------
  */
 static DynRows *
-scan_delta(DynEvaluation *evaluation, DynNode *node)
+upstream_delta(DynEvaluation *evaluation, DynNode *node)
 {
-	DynRows    *rows;
-	DynSource  *source;
+	DynRows    *rows = begin_delta(node);
+	DynEdge    *edge = NULL;
+	StringInfoData columns;
+	ListCell   *lc;
+
+	initStringInfo(&columns);
+	foreach(lc, node->attnums)
+		appendStringInfo(&columns, ", c%d", lfirst_int(lc));
+	foreach(lc, evaluation->edges)
+		if (((DynEdge *) lfirst(lc))->source == node->relid)
+			edge = lfirst(lc);
+
+	/* without statistics a range is taken for a small part of the table, an open end for a third */
+	evaluation->execution.number = edge->refresh_no;
+	dyn_execute(&evaluation->execution,
+				psprintf("SELECT w%s FROM %s WHERE refresh_no > $1 AND refresh_no <= " INT64_FORMAT,
+						 columns.data, dyn_own_log_name(node->relid), PG_INT64_MAX),
+				dyn_rows_sink, rows);
+	evaluation->choice.rows += rows->count;
+	return rows;
+}
+
+static DynRows *
+source_delta(DynEvaluation *evaluation, DynNode *node)
+{
+	DynSource  *source = dyn_source_get(node->relid);
 	LogReading	reading = {0};
 	ListCell   *lc;
 
-	if (node->dynamic)
-	{
-		StringInfoData columns;
-		DynEdge    *edge = NULL;
-
-		initStringInfo(&columns);
-		foreach(lc, node->attnums)
-			appendStringInfo(&columns, ", c%d", lfirst_int(lc));
-		foreach(lc, evaluation->edges)
-			if (((DynEdge *) lfirst(lc))->source == node->relid)
-				edge = lfirst(lc);
-
-		/* without statistics a range is taken for a small part of the table, an open end for a third */
-		evaluation->execution.number = edge->refresh_no;
-		rows = delta_of(evaluation, node,
-						psprintf("SELECT w%s FROM %s WHERE refresh_no > $1 AND refresh_no <= " INT64_FORMAT,
-								 columns.data, dyn_own_log_name(node->relid), PG_INT64_MAX));
-		evaluation->choice.rows += rows->count;
-		return rows;
-	}
-
-	source = dyn_source_get(node->relid);
 	reading.rows = begin_delta(node);
 	reading.columns = node->attnums;
 	reading.choice = &evaluation->choice;
+	reading.before = reading.choice->rows;
 	reading.attnums = palloc(sizeof(AttrNumber) * node->ncolumns);
 	reading.row = MakeSingleTupleTableSlot(reading.rows->desc, &TTSOpsVirtual);
 	foreach(lc, node->attnums)
@@ -286,7 +325,6 @@ scan_delta(DynEvaluation *evaluation, DynNode *node)
 	end_reading(&reading);
 	if (reading.event)
 		evaluation->reinit_reason = psprintf("a source was truncated or changed in a way that leaves no delta");
-	finish_delta(evaluation, node, reading.rows);
 	return reading.rows;
 }
 
@@ -403,10 +441,11 @@ is_held(const LogReading *reading, TupleTableSlot *slot)
 
 /* An update is a row that goes and one that comes: of columns that are not read here it is nothing. */
 static void
-read_change(TupleTableSlot *slot, int weight, void *arg)
+read_change(TupleTableSlot *slot, int weight, double read, void *arg)
 {
 	LogReading *reading = arg;
 
+	reading->read = read;
 	if (weight == 0 || weight > 1)
 	{
 		reading->event |= weight == 0 || list_member_int(reading->columns, weight - 1);
@@ -461,7 +500,7 @@ put_change(LogReading *reading, TupleTableSlot *slot, int weight)
 		else
 			reading->rows->useless_minus++;
 	}
-	dyn_choice_row(reading->choice);
+	dyn_choice_row(reading->choice, reading->before, reading->read);
 }
 
 /* ------------------------------------------------------------------------
