@@ -304,8 +304,7 @@ store_state(DynGroups *groups, DynBulk *bulk, TupleTableSlot *slot, bool has, Da
 	if (slot->tts_isnull[place])
 		dyn_bulk_insert(bulk, values, isnull, InvalidOid);
 	else
-		(void) dyn_bulk_update(bulk, (ItemPointer) DatumGetPointer(slot->tts_values[place]), values, isnull,
-							   InvalidOid, false);
+		dyn_bulk_update(bulk, (ItemPointer) DatumGetPointer(slot->tts_values[place]), values, isnull, InvalidOid);
 }
 
 /* In u and f the old and the new output of an aggregate stand side by side, before the last column. */

@@ -30,6 +30,7 @@
 #include "query/dyn_sql.h"
 #include "refresh/dyn_apply.h"
 #include "refresh/dyn_feed.h"
+#include "refresh/dyn_phases.h"
 #include "refresh/dyn_target.h"
 
 /* A table is written without statements when so many rows change, and so many for each of its pages. */
@@ -50,9 +51,9 @@ typedef struct Written
 {
 	DynSink    *sink;
 	DynRows    *rows;			/* a delta that knows its places */
-	struct Split *split;		/* or the parts of one with a key, */
-	DynRows    *deleted;		/* and where the stored rows are */
-	DynRows    *updated;
+	struct Split *split;		/* or the parts of one with a key, of which these know theirs */
+	DynRows    *deletes;
+	DynRows    *updates;
 	DynCounts  *counts;
 	Oid			key_index;
 	bool		dense;			/* most rows of the table change */
@@ -75,8 +76,9 @@ static void apply_by_key(DynExecution *execution, DynSink *sink, DynRows *delta,
 static void apply_by_image(DynExecution *execution, DynSink *sink, DynRows *delta, DynCounts *counts);
 static int64 execute_keyed(DynExecution *execution, DynSink *sink, DynRows *rows,
 						   const char *before, const char *from, DynRowSink receive, void *arg);
+static void apply_densely(DynExecution *execution, DynSink *sink, DynRows *delta, DynCounts *counts);
 static bool is_dense(DynSink *sink, DynRows *delta);
-static Oid	index_of_key(DynSink *sink);
+static int64 dense_rows(DynSink *sink);
 static void rethrow(MemoryContext caller, const char *name, const char *index);
 static void write_placed(DynBulk *bulk, void *arg);
 static void write_split(DynBulk *bulk, void *arg);
@@ -97,7 +99,7 @@ dyn_apply(DynExecution *execution, DynSink *sink, DynRows *delta, DynCounts *cou
 		return;
 	if (delta->brief || (delta->placed && dyn_apply_by_place(sink, delta->desc)))
 	{
-		Written		written = {sink, delta, .counts = counts, .key_index = index_of_key(sink), .dense = is_dense(sink, delta)};
+		Written		written = {sink, delta, .counts = counts, .key_index = dyn_apply_key_index(sink), .dense = is_dense(sink, delta)};
 
 		dyn_apply_in_bulk(execution, sink->relid, sink->name, sink->index, write_placed, &written);
 		return;
@@ -137,22 +139,12 @@ apply_by_key(DynExecution *execution, DynSink *sink, DynRows *delta, DynCounts *
 		ereport(ERROR,
 				errcode(ERRCODE_DYN_STATE_DIVERGED),
 				errmsg("a refresh of %s would store a key twice", sink->name));
-	split_delta(sink, delta, &split);
-
 	if (is_dense(sink, delta) && dyn_apply_by_place(sink, delta->desc))
 	{
-		Written		written = {sink, .split = &split, .counts = counts, .key_index = index_of_key(sink)};
-
-		written.deleted = find_places(execution, sink, split.deletes);
-		check_count(execution, sink, split.deletes, "delete", written.deleted->count, split.deletes->count);
-		written.updated = find_places(execution, sink, split.updates);
-		check_count(execution, sink, split.updates, "update", written.updated->count, split.updates->count);
-		dyn_apply_in_bulk(execution, sink->relid, sink->name, sink->index, write_split, &written);
-		dyn_rows_end(written.deleted);
-		dyn_rows_end(written.updated);
-		end_split(&split);
+		apply_densely(execution, sink, delta, counts);
 		return;
 	}
+	split_delta(sink, delta, &split);
 	if (split.deletes->count > 0)
 	{
 		dyn_rows_register(split.deletes, execution->env);
@@ -390,35 +382,6 @@ matching_ctids(DynSink *sink, const char *rows)
 					sink->hash, theirs, rows, sink->name, sink->hash, mine, mine, theirs);
 }
 
-char *
-dyn_identity_row(DynSink *sink, const char *alias)
-{
-	StringInfoData buf;
-
-	initStringInfo(&buf);
-	for (int i = 0; i < list_length(sink->types); i++)
-		if (sink->identity[i])
-			appendStringInfo(&buf, "%s%s.c%d", buf.len ? ", " : "", alias, i + 1);
-	/* the cast keeps the parser from comparing two of these column by column */
-	return psprintf("ROW(%s)::record", buf.data);
-}
-
-char *
-dyn_identity_stored(DynSink *sink, const char *alias)
-{
-	StringInfoData buf;
-	ListCell   *lc;
-
-	/* of a thousand columns, each named, an index expression would not fit its catalog row */
-	if (memchr(sink->identity, false, list_length(sink->types)) == NULL)
-		return psprintf("%s.*", alias);
-	initStringInfo(&buf);
-	foreach(lc, sink->names)
-		if (sink->identity[foreach_current_index(lc)])
-			appendStringInfo(&buf, "%s%s.%s", buf.len ? ", " : "", alias, (char *) lfirst(lc));
-	return psprintf("ROW(%s)::record", buf.data);
-}
-
 /* ------------------------------------------------------------------------
  * In bulk
  * ------------------------------------------------------------------------
@@ -450,36 +413,63 @@ static bool
 is_dense(DynSink *sink, DynRows *delta)
 {
 	int64		count = delta->count + (delta->brief ? delta->plus : 0);
-	Relation	rel;
-	bool		dense;
 
-	if (count < BULK_ROWS)
-		return false;
-	rel = table_open(sink->relid, NoLock);
-	dense = count / BULK_ROWS_PER_PAGE >= RelationGetNumberOfBlocks(rel);
-	table_close(rel, NoLock);
-	return dense;
+	return count >= BULK_ROWS && count >= dense_rows(sink);
 }
 
-/* Where the stored rows are whose keys these have: rows of one column. */
+static int64
+dense_rows(DynSink *sink)
+{
+	Relation	rel = table_open(sink->relid, NoLock);
+	int64		rows = (int64) RelationGetNumberOfBlocks(rel) * BULK_ROWS_PER_PAGE;
+
+	table_close(rel, NoLock);
+	return rows;
+}
+
+int64
+dyn_apply_many(DynSink *sink)
+{
+	return Max(dense_rows(sink), BULK_ROWS) / 2 + 1;
+}
+
+/* By key, where most rows of the table change.  Up to where it writes it does what a comparison of all rows does, and counts as that. */
+static void
+apply_densely(DynExecution *execution, DynSink *sink, DynRows *delta, DynCounts *counts)
+{
+	DynPhase	phase = dyn_phase_enter(DYN_PHASE_EXECUTE);
+	Split		split;
+	Written		written = {sink, .split = &split, .counts = counts, .key_index = dyn_apply_key_index(sink), .dense = true};
+
+	split_delta(sink, delta, &split);
+	written.deletes = find_places(execution, sink, split.deletes);
+	check_count(execution, sink, split.deletes, "delete", written.deletes->count, split.deletes->count);
+	written.updates = find_places(execution, sink, split.updates);
+	check_count(execution, sink, split.updates, "update", written.updates->count, split.updates->count);
+	(void) dyn_phase_enter(phase);
+
+	dyn_apply_in_bulk(execution, sink->relid, sink->name, sink->index, write_split, &written);
+	dyn_rows_end(written.deletes);
+	dyn_rows_end(written.updates);
+	end_split(&split);
+}
+
+/* The rows of a delta with the places of the stored rows that have their keys. */
 static DynRows *
 find_places(DynExecution *execution, DynSink *sink, DynRows *rows)
 {
-	TupleDesc	desc = CreateTemplateTupleDesc(1);
-	DynRows    *places;
+	DynRows    *placed = dyn_rows_begin("x_placed", dyn_placed_desc(rows->desc), rows->identity);
+	char	   *select = psprintf("SELECT d.w, %s, t.ctid FROM", dyn_sql_columns("d", list_length(sink->names)));
 
-	TupleDescInitEntry(desc, 1, "place", TIDOID, -1, 0);
-	places = dyn_rows_begin("x_place", desc, NULL);
 	if (rows->count == 0)
-		return places;
+		return placed;
 	dyn_rows_register(rows, execution->env);
-	(void) execute_keyed(execution, sink, rows, "SELECT t.ctid FROM", "CROSS JOIN", dyn_rows_sink, places);
-	return places;
+	(void) execute_keyed(execution, sink, rows, select, "CROSS JOIN", dyn_rows_sink, placed);
+	return placed;
 }
 
-/* InvalidOid where it has none. */
-static Oid
-index_of_key(DynSink *sink)
+Oid
+dyn_apply_key_index(DynSink *sink)
 {
 	Relation	rel = table_open(sink->relid, NoLock);
 	Oid			result = InvalidOid;
@@ -518,14 +508,10 @@ dyn_apply_in_bulk(DynExecution *execution, Oid relid, const char *name, const ch
 	table_close(rel, NoLock);
 }
 
-/*
- * Rows in place of others of their key.  Where most rows of the table change,
- * those for which their page has no room are taken away and stored elsewhere.
- */
+/* Rows in place of others of their key. */
 static int64
-update_placed(DynBulk *bulk, Written *written, TupleTableSlot *slot)
+update_placed(DynBulk *bulk, Written *written, DynRows *rows, TupleTableSlot *slot)
 {
-	DynRows    *rows = written->rows;
 	int			place = rows->desc->natts - 1;
 	int64		updated = 0;
 
@@ -537,11 +523,10 @@ update_placed(DynBulk *bulk, Written *written, TupleTableSlot *slot)
 		if (DatumGetInt64(slot->tts_values[0]) < 0 || slot->tts_isnull[place])
 			continue;
 		updated++;
-		if (dyn_bulk_update(bulk, at, slot->tts_values + 1, slot->tts_isnull + 1, written->key_index, written->dense))
-			continue;
-		(void) dyn_bulk_delete(bulk, at);
-		dyn_bulk_insert(bulk, slot->tts_values + 1, slot->tts_isnull + 1, written->key_index);
+		(written->dense ? dyn_bulk_replace : dyn_bulk_update) (bulk, at, slot->tts_values + 1, slot->tts_isnull + 1,
+															   written->key_index);
 	}
+	dyn_bulk_flush(bulk);
 	return updated;
 }
 
@@ -557,7 +542,7 @@ write_placed(DynBulk *bulk, void *arg)
 	TupleTableSlot *slot = dyn_rows_slot(rows);
 	int			place = rows->desc->natts - 1;
 	bool		in_place = written->sink->unique == NIL;
-	int64		updated = in_place ? update_placed(bulk, written, slot) : 0;
+	int64		updated = in_place ? update_placed(bulk, written, rows, slot) : 0;
 	int64		done = updated;
 	int64		replaced;
 
@@ -582,47 +567,31 @@ write_placed(DynBulk *bulk, void *arg)
 	written->counts->inserted += rows->plus - updated;
 }
 
-/* Take away what stands in these places; returns how many rows that were. */
-static int64
-delete_at(DynBulk *bulk, DynRows *places)
-{
-	TupleTableSlot *slot = dyn_rows_slot(places);
-	int64		deleted = 0;
-
-	dyn_rows_rewind(places);
-	while (dyn_rows_next(places, slot))
-		deleted += dyn_bulk_delete(bulk, (ItemPointer) DatumGetPointer(slot->tts_values[0]));
-	ExecDropSingleTupleTableSlot(slot);
-	return deleted;
-}
-
-static void
-insert_all(DynBulk *bulk, DynRows *rows, Oid key_index)
-{
-	TupleTableSlot *slot = dyn_rows_slot(rows);
-
-	dyn_rows_rewind(rows);
-	while (dyn_rows_next(rows, slot))
-		dyn_bulk_insert(bulk, slot->tts_values + 1, slot->tts_isnull + 1, key_index);
-	ExecDropSingleTupleTableSlot(slot);
-}
-
 static void
 write_split(DynBulk *bulk, void *arg)
 {
 	Written    *written = arg;
 	Split	   *split = written->split;
+	TupleTableSlot *placed = dyn_rows_slot(written->deletes);
+	TupleTableSlot *slot = dyn_rows_slot(split->inserts);
+	int			place = written->deletes->desc->natts - 1;
+	int64		deleted = 0;
 
-	if (delete_at(bulk, written->deleted) + delete_at(bulk, written->updated) !=
-		split->deletes->count + split->updates->count)
+	dyn_rows_rewind(written->deletes);
+	while (dyn_rows_next(written->deletes, placed))
+		deleted += dyn_bulk_delete(bulk, (ItemPointer) DatumGetPointer(placed->tts_values[place]));
+	if (deleted != split->deletes->count)
 		ereport(ERROR,
 				errcode(ERRCODE_DYN_STATE_DIVERGED),
 				errmsg("a refresh of %s would take a row away twice", written->sink->name));
-	insert_all(bulk, split->updates, written->key_index);
-	insert_all(bulk, split->inserts, InvalidOid);
-	written->counts->deleted += split->deletes->count;
-	written->counts->updated += split->updates->count;
+	written->counts->deleted += deleted;
+	written->counts->updated += update_placed(bulk, written, written->updates, placed);
+	dyn_rows_rewind(split->inserts);
+	while (dyn_rows_next(split->inserts, slot))
+		dyn_bulk_insert(bulk, slot->tts_values + 1, slot->tts_isnull + 1, InvalidOid);
 	written->counts->inserted += split->inserts->count;
+	ExecDropSingleTupleTableSlot(placed);
+	ExecDropSingleTupleTableSlot(slot);
 }
 
 /* ------------------------------------------------------------------------

@@ -42,6 +42,12 @@ extern bool dyn_apply_by_place(DynSink *sink, TupleDesc desc);
 /* May they also be brief (DynRows)?  Nobody reads them then but who writes the table. */
 extern bool dyn_apply_brief(DynSink *sink, TupleDesc desc);
 
+/* Of so many rows that take another's place, and more, a brief delta changes most of the table: they are for dyn_bulk_replace. */
+extern int64 dyn_apply_many(DynSink *sink);
+
+/* The unique index on the sink's key, or InvalidOid. */
+extern Oid	dyn_apply_key_index(DynSink *sink);
+
 /*
  * Let work write a table without statements.  Raises the same error where a unique index of
  * it is violated; name: the table's, qualified; index: as in DynSink, NULL: any.

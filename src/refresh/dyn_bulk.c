@@ -26,6 +26,7 @@
 #include "capture/dyn_capture.h"
 #include "compat/dyn_compat.h"
 #include "refresh/dyn_bulk.h"
+#include "refresh/dyn_phases.h"
 
 /* So many rows, or bytes of them, are written at a time. */
 #define BATCH_ROWS	500
@@ -39,9 +40,11 @@ struct DynBulk
 	bool		indexed;
 	BulkInsertState state;
 	MemoryContext context;		/* of the slots */
+	DynPhase	phase;			/* in which a batch is written */
 
 	TupleTableSlot *batch[BATCH_ROWS];
 	Oid			key_index[BATCH_ROWS];
+	ItemPointerData place[BATCH_ROWS];	/* of the row that it replaces; invalid: of none */
 	int			nbatch;
 	Size		bytes;
 	TupleTableSlot *updated;	/* a row in place of another */
@@ -51,9 +54,10 @@ struct DynBulk
 
 static void lost(void);
 static void fill(DynBulk *bulk, TupleTableSlot *slot, Datum *values, bool *isnull);
-static void replace(DynBulk *bulk, ItemPointer place, Oid key_index);
+static void replace(DynBulk *bulk, ItemPointer place, TupleTableSlot *slot, Oid key_index);
+static void put(DynBulk *bulk, ItemPointer place, Datum *values, bool *isnull, Oid key_index);
+static int	replace_beside(DynBulk *bulk);
 static bool take_room(DynBulk *bulk, ItemPointer place, Size size);
-static void flush(DynBulk *bulk);
 static void enter(DynBulk *bulk, TupleTableSlot *slot, Oid key_index, const DynIndexUpdate *update);
 
 bool
@@ -104,6 +108,7 @@ dyn_bulk_begin(Relation rel, bool indexed)
 	bulk->indexed = indexed;
 	bulk->block = InvalidBlockNumber;
 	bulk->context = CurrentMemoryContext;
+	bulk->phase = dyn_phase_running();
 	bulk->estate = CreateExecutorState();
 	bulk->result = makeNode(ResultRelInfo);
 	InitResultRelInfo(bulk->result, rel, 1, NULL, 0);
@@ -145,29 +150,24 @@ lost(void)
 			errmsg("could not serialize access due to concurrent update"));
 }
 
-bool
-dyn_bulk_update(DynBulk *bulk, ItemPointer place, Datum *values, bool *isnull, Oid key_index, bool beside)
+void
+dyn_bulk_update(DynBulk *bulk, ItemPointer place, Datum *values, bool *isnull, Oid key_index)
 {
 	MemoryContext old = MemoryContextSwitchTo(bulk->context);
-	bool		fits;
 
 	CHECK_FOR_INTERRUPTS();
 	if (bulk->updated == NULL)
 		bulk->updated = table_slot_create(bulk->rel, NULL);
 	fill(bulk, bulk->updated, values, isnull);
 	MemoryContextSwitchTo(GetPerTupleMemoryContext(bulk->estate));
-	fits = !beside || take_room(bulk, place, ExecFetchSlotHeapTuple(bulk->updated, false, NULL)->t_len);
-	if (fits)
-		replace(bulk, place, key_index);
+	replace(bulk, place, bulk->updated, key_index);
 	MemoryContextSwitchTo(old);
 	ResetPerTupleExprContext(bulk->estate);
 	ExecClearTuple(bulk->updated);
-	return fits;
 }
 
-/* By the row in bulk->updated. */
 static void
-replace(DynBulk *bulk, ItemPointer place, Oid key_index)
+replace(DynBulk *bulk, ItemPointer place, TupleTableSlot *slot, Oid key_index)
 {
 	TM_FailureData failure;
 	LockTupleMode lock;
@@ -177,10 +177,10 @@ replace(DynBulk *bulk, ItemPointer place, Oid key_index)
 	dyn_origin_mark();
 	PG_TRY();
 	{
-		result = table_tuple_update(bulk->rel, place, bulk->updated, GetCurrentCommandId(true), GetActiveSnapshot(),
+		result = table_tuple_update(bulk->rel, place, slot, GetCurrentCommandId(true), GetActiveSnapshot(),
 									InvalidSnapshot, true, &failure, &lock, &update);
 		if (result == TM_Ok && bulk->indexed)
-			enter(bulk, bulk->updated, key_index, &update);
+			enter(bulk, slot, key_index, &update);
 	}
 	PG_FINALLY();
 	{
@@ -189,27 +189,6 @@ replace(DynBulk *bulk, ItemPointer place, Oid key_index)
 	PG_END_TRY();
 	if (result != TM_Ok)
 		lost();
-}
-
-/* Is there room for a row of this size on the page?  Where that is wrong an update still finds a place. */
-static bool
-take_room(DynBulk *bulk, ItemPointer place, Size size)
-{
-	BlockNumber block = ItemPointerGetBlockNumber(place);
-
-	if (block != bulk->block)
-	{
-		Buffer		buffer = ReadBuffer(bulk->rel, block);
-
-		LockBuffer(buffer, BUFFER_LOCK_SHARE);
-		bulk->room = PageGetHeapFreeSpace(BufferGetPage(buffer));
-		bulk->block = block;
-		UnlockReleaseBuffer(buffer);
-	}
-	if (MAXALIGN(size) > bulk->room)
-		return false;
-	bulk->room -= Min(MAXALIGN(size) + sizeof(ItemIdData), bulk->room);
-	return true;
 }
 
 /* Make a row of the values, of its own memory. */
@@ -234,6 +213,18 @@ fill(DynBulk *bulk, TupleTableSlot *slot, Datum *values, bool *isnull)
 void
 dyn_bulk_insert(DynBulk *bulk, Datum *values, bool *isnull, Oid key_index)
 {
+	put(bulk, NULL, values, isnull, key_index);
+}
+
+void
+dyn_bulk_replace(DynBulk *bulk, ItemPointer place, Datum *values, bool *isnull, Oid key_index)
+{
+	put(bulk, place, values, isnull, key_index);
+}
+
+static void
+put(DynBulk *bulk, ItemPointer place, Datum *values, bool *isnull, Oid key_index)
+{
 	MemoryContext old = MemoryContextSwitchTo(bulk->context);
 	TupleTableSlot *slot = bulk->batch[bulk->nbatch];
 
@@ -242,22 +233,29 @@ dyn_bulk_insert(DynBulk *bulk, Datum *values, bool *isnull, Oid key_index)
 		slot = bulk->batch[bulk->nbatch] = table_slot_create(bulk->rel, NULL);
 	fill(bulk, slot, values, isnull);
 	bulk->bytes += ExecFetchSlotHeapTuple(slot, false, NULL)->t_len;
+	if (place)
+		bulk->place[bulk->nbatch] = *place;
+	else
+		ItemPointerSetInvalid(&bulk->place[bulk->nbatch]);
 	bulk->key_index[bulk->nbatch++] = key_index;
 	MemoryContextSwitchTo(old);
 	if (bulk->nbatch == BATCH_ROWS || bulk->bytes >= BATCH_BYTES)
-		flush(bulk);
+		dyn_bulk_flush(bulk);
 }
 
-static void
-flush(DynBulk *bulk)
+void
+dyn_bulk_flush(DynBulk *bulk)
 {
+	DynPhase	phase = dyn_phase_enter(bulk->phase);
 	MemoryContext old = MemoryContextSwitchTo(GetPerTupleMemoryContext(bulk->estate));
+	int			n = replace_beside(bulk);
 
 	dyn_origin_mark();
 	PG_TRY();
 	{
-		table_multi_insert(bulk->rel, bulk->batch, bulk->nbatch, GetCurrentCommandId(true), 0, bulk->state);
-		for (int i = 0; bulk->indexed && i < bulk->nbatch; i++)
+		if (n > 0)
+			table_multi_insert(bulk->rel, bulk->batch, n, GetCurrentCommandId(true), 0, bulk->state);
+		for (int i = 0; bulk->indexed && i < n; i++)
 			enter(bulk, bulk->batch[i], bulk->key_index[i], NULL);
 	}
 	PG_FINALLY();
@@ -271,6 +269,59 @@ flush(DynBulk *bulk)
 		ExecClearTuple(bulk->batch[i]);
 	bulk->nbatch = 0;
 	bulk->bytes = 0;
+	(void) dyn_phase_enter(phase);
+}
+
+/*
+ * Of a batch what replaces a row, beside it where its page has room for that.  The
+ * others, for which the row they replace is taken away, come to stand first: how
+ * many they are.
+ */
+static int
+replace_beside(DynBulk *bulk)
+{
+	int			n = 0;
+
+	for (int i = 0; i < bulk->nbatch; i++)
+	{
+		TupleTableSlot *slot = bulk->batch[i];
+		ItemPointer place = &bulk->place[i];
+
+		if (ItemPointerIsValid(place))
+		{
+			if (take_room(bulk, place, ExecFetchSlotHeapTuple(slot, false, NULL)->t_len))
+			{
+				replace(bulk, place, slot, bulk->key_index[i]);
+				continue;
+			}
+			(void) dyn_bulk_delete(bulk, place);
+		}
+		bulk->batch[i] = bulk->batch[n];
+		bulk->batch[n] = slot;
+		bulk->key_index[n++] = bulk->key_index[i];
+	}
+	return n;
+}
+
+/* Is there room for a row of this size on the page?  Where that is wrong an update still finds a place. */
+static bool
+take_room(DynBulk *bulk, ItemPointer place, Size size)
+{
+	BlockNumber block = ItemPointerGetBlockNumber(place);
+
+	if (block != bulk->block)
+	{
+		Buffer		buffer = ReadBuffer(bulk->rel, block);
+
+		LockBuffer(buffer, BUFFER_LOCK_SHARE);
+		bulk->room = PageGetHeapFreeSpace(BufferGetPage(buffer));
+		bulk->block = block;
+		UnlockReleaseBuffer(buffer);
+	}
+	if (MAXALIGN(size) > bulk->room)
+		return false;
+	bulk->room -= Min(MAXALIGN(size) + sizeof(ItemIdData), bulk->room);
+	return true;
 }
 
 /* Enter a row in the indexes; update: in those that the change of a row asks for. */
@@ -313,7 +364,7 @@ void
 dyn_bulk_end(DynBulk *bulk)
 {
 	if (bulk->nbatch > 0)
-		flush(bulk);
+		dyn_bulk_flush(bulk);
 	for (int i = 0; i < BATCH_ROWS && bulk->batch[i]; i++)
 		ExecDropSingleTupleTableSlot(bulk->batch[i]);
 	if (bulk->updated)

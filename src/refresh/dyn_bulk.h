@@ -18,7 +18,8 @@ extern bool dyn_bulk_fits(Relation rel, TupleDesc desc, int first);
 
 /*
  * Begin to write.  indexed: rows are entered in the table's indexes; else the
- * caller sees to them.  An active snapshot is needed until the end.
+ * caller sees to them.  An active snapshot is needed until the end.  Rows are written
+ * some at a time, in the phase (dyn_phases.h) in which it was begun.
  */
 extern DynBulk *dyn_bulk_begin(Relation rel, bool indexed);
 
@@ -32,13 +33,16 @@ extern bool dyn_bulk_delete(DynBulk *bulk, ItemPointer place);
 extern void dyn_bulk_insert(DynBulk *bulk, Datum *values, bool *isnull, Oid key_index);
 
 /*
- * Store a row in place of the one that is there, which has the same key.  beside:
- * only where its page has room for it.  False: it has none, nothing was done.
- * Raises an error where another transaction has changed the row.
+ * Store a row in place of the one that is there, which has the same key.
+ * Raises an error where another transaction has changed that.
  */
-extern bool dyn_bulk_update(DynBulk *bulk, ItemPointer place, Datum *values, bool *isnull, Oid key_index, bool beside);
+extern void dyn_bulk_update(DynBulk *bulk, ItemPointer place, Datum *values, bool *isnull, Oid key_index);
 
-/* The end of it: all is written. */
+/* The same where most rows change: what finds no room on the page of the one it replaces is stored as rows are that replace none. */
+extern void dyn_bulk_replace(DynBulk *bulk, ItemPointer place, Datum *values, bool *isnull, Oid key_index);
+
+/* All that was given is written; and that is the end of it. */
+extern void dyn_bulk_flush(DynBulk *bulk);
 extern void dyn_bulk_end(DynBulk *bulk);
 
 #endif							/* DYN_BULK_H */

@@ -53,6 +53,9 @@ struct DynDifference
 	DynRows   **stored;			/* w: the hash */
 	DynRows   **content;
 	DynRows    *result;
+	DynReplace	write;			/* NULL: the result takes all */
+	void	   *write_arg;
+	int64		many;
 	Datum	   *values;
 	bool	   *isnull;
 	MemoryContext work;			/* of the table */
@@ -64,6 +67,7 @@ struct DynDifference
 	uint32		nbuckets;
 	Stored	   *first;
 	Stored	   *last;
+	Stored	   *expected;		/* behind the one that was found at last: both often come in the same order */
 };
 
 static uint64 row_hash(DynDifference *difference, Datum *values, bool *isnull);
@@ -72,7 +76,9 @@ static void begin_table(DynDifference *difference, uint32 nbuckets);
 static void tell_stored(DynDifference *difference);
 static void enter(DynDifference *difference, MinimalTuple tuple);
 static void look_up(DynDifference *difference);
+static bool is_of_key(DynDifference *difference, const Stored *entry, uint64 hash);
 static bool same(DynDifference *difference, const bool *columns);
+static void replace(DynDifference *difference);
 static void put(DynDifference *difference, TupleTableSlot *slot, int64 weight, TupleTableSlot *place);
 
 DynDifference *
@@ -96,7 +102,9 @@ dyn_difference_begin(const char *name, TupleDesc columns, const bool *identity, 
 	}
 	difference->values = palloc0(sizeof(Datum) * (n + 1));
 	difference->isnull = palloc0(sizeof(bool) * (n + 1));
-	difference->work = AllocSetContextCreate(CurrentMemoryContext, "dyntable difference", ALLOCSET_DEFAULT_SIZES);
+
+	/* of many small pieces, which go together, another kind would take a quarter more */
+	difference->work = GenerationContextCreate(CurrentMemoryContext, "dyntable difference", ALLOCSET_DEFAULT_SIZES);
 	difference->result = dyn_rows_begin(name, difference->desc, difference->identity);
 	difference->result->placed = true;
 	difference->result->brief = brief;
@@ -230,6 +238,14 @@ dyn_difference_content(TupleTableSlot *slot, void *arg)
 	look_up(difference);
 }
 
+void
+dyn_difference_write(DynDifference *difference, int64 many, DynReplace write, void *arg)
+{
+	difference->write = write;
+	difference->write_arg = arg;
+	difference->many = many;
+}
+
 DynRows *
 dyn_difference_end(DynDifference *difference)
 {
@@ -263,7 +279,7 @@ begin_table(DynDifference *difference, uint32 nbuckets)
 	difference->buckets = MemoryContextAllocExtended(difference->work, sizeof(Stored *) * nbuckets,
 													 MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 	difference->nbuckets = nbuckets;
-	difference->first = difference->last = NULL;
+	difference->first = difference->last = difference->expected = NULL;
 }
 
 static void
@@ -305,18 +321,25 @@ tell_stored(DynDifference *difference)
 static Stored *
 find(DynDifference *difference, uint64 hash)
 {
-	Stored	   *entry = difference->buckets[hash & (difference->nbuckets - 1)];
+	Stored	   *entry = difference->expected;
 
-	for (; entry; entry = entry->next)
-	{
-		if (entry->hash != hash || (difference->by_key && entry->taken))
-			continue;
-		ExecStoreMinimalTuple(entry->tuple, difference->other, false);
-		slot_getallattrs(difference->other);
-		if (same(difference, difference->paired))
-			break;
-	}
+	if (entry && is_of_key(difference, entry, hash))
+		return entry;
+	entry = difference->buckets[hash & (difference->nbuckets - 1)];
+	while (entry && !is_of_key(difference, entry, hash))
+		entry = entry->next;
 	return entry;
+}
+
+/* If so, it is in other. */
+static bool
+is_of_key(DynDifference *difference, const Stored *entry, uint64 hash)
+{
+	if (entry->hash != hash || (difference->by_key && entry->taken))
+		return false;
+	ExecStoreMinimalTuple(entry->tuple, difference->other, false);
+	slot_getallattrs(difference->other);
+	return same(difference, difference->paired);
 }
 
 /* Enter the stored row in slot, which tuple is too.  Of a key there are hardly several; of an image there may be any number. */
@@ -369,8 +392,24 @@ look_up(DynDifference *difference)
 	}
 	entry->taken = true;
 	entry->same = !difference->by_key || same(difference, difference->identity);
+	if (difference->by_key)
+		difference->expected = entry->later;
 	if (!entry->same)
-		put(difference, difference->slot, 1, difference->other);
+		replace(difference);
+}
+
+/* The row in other by that in slot. */
+static void
+replace(DynDifference *difference)
+{
+	bool		isnull;
+
+	if (difference->write && difference->result->count > difference->many &&
+		difference->write(difference->slot,
+						  (ItemPointer) DatumGetPointer(slot_getattr(difference->other, difference->desc->natts, &isnull)),
+						  difference->write_arg))
+		return;
+	put(difference, difference->slot, 1, difference->other);
 }
 
 /* Are these columns the same in slot and other, by image? */

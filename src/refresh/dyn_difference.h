@@ -21,6 +21,14 @@ extern DynDifference *dyn_difference_begin(const char *name, TupleDesc columns, 
 extern void dyn_difference_stored(TupleTableSlot *slot, void *arg);
 extern void dyn_difference_content(TupleTableSlot *slot, void *arg);
 
+/*
+ * From here on rows that take a stored row's place are given to write (whose slot has w
+ * first) and are no part of the result, once that has more than so many; false: it
+ * cannot take one now.
+ */
+typedef bool (*DynReplace) (TupleTableSlot *row, ItemPointer place, void *arg);
+extern void dyn_difference_write(DynDifference *difference, int64 many, DynReplace write, void *arg);
+
 /* The end of it: the delta, whose rows know their places (DynRows). */
 extern DynRows *dyn_difference_end(DynDifference *difference);
 

@@ -91,6 +91,12 @@ dyn_phases_begin(double wait_us)
 }
 
 DynPhase
+dyn_phase_running(void)
+{
+	return running;
+}
+
+DynPhase
 dyn_phase_enter(DynPhase phase)
 {
 	DynPhase	before = running;

@@ -25,6 +25,7 @@ extern const char *dyn_phase_name(DynPhase phase);
 
 /* From now on time goes to this phase.  Returns the one it went to, to go back to. */
 extern DynPhase dyn_phase_enter(DynPhase phase);
+extern DynPhase dyn_phase_running(void);
 
 /*
  * The milliseconds up to now that were neither spent on applying nor waited for

@@ -136,6 +136,35 @@ dyn_sink_columns(DynSink *sink)
 	return names.data;
 }
 
+char *
+dyn_identity_row(DynSink *sink, const char *alias)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	for (int i = 0; i < list_length(sink->types); i++)
+		if (sink->identity[i])
+			appendStringInfo(&buf, "%s%s.c%d", buf.len ? ", " : "", alias, i + 1);
+	/* the cast keeps the parser from comparing two of these column by column */
+	return psprintf("ROW(%s)::record", buf.data);
+}
+
+char *
+dyn_identity_stored(DynSink *sink, const char *alias)
+{
+	StringInfoData buf;
+	ListCell   *lc;
+
+	/* of a thousand columns, each named, an index expression would not fit its catalog row */
+	if (memchr(sink->identity, false, list_length(sink->types)) == NULL)
+		return psprintf("%s.*", alias);
+	initStringInfo(&buf);
+	foreach(lc, sink->names)
+		if (sink->identity[foreach_current_index(lc)])
+			appendStringInfo(&buf, "%s%s.%s", buf.len ? ", " : "", alias, (char *) lfirst(lc));
+	return psprintf("ROW(%s)::record", buf.data);
+}
+
 /* ------------------------------------------------------------------------
  * The index by which rows are found
  * ------------------------------------------------------------------------

@@ -10,6 +10,7 @@
 #include <postgres.h>
 
 #include <access/table.h>
+#include <access/xact.h>
 #include <miscadmin.h>
 #include <nodes/nodeFuncs.h>
 #include <storage/bufmgr.h>
@@ -27,6 +28,8 @@
 #include "refresh/dyn_phases.h"
 #include "refresh/dyn_target_internal.h"
 
+static void compare_writing(DynBulk *bulk, void *arg);
+static bool write_row(TupleTableSlot *row, ItemPointer place, void *arg);
 static void reshape(DynTarget *target);
 static void follow_types(DynTarget *target);
 static void apply_in_full(DynTarget *target, DynRows *delta, bool fill);
@@ -52,24 +55,74 @@ stored_rows(DynTarget *target, const char *values)
 					target->frozen ? dyn_frozen_outside(target->frozen) : "");
 }
 
-/* What is stored against what should be. */
+/* Of what is stored with what should be. */
+typedef struct Comparison
+{
+	DynTarget  *target;
+	DynDifference *difference;
+	DynRows    *result;
+	DynPhase	phase;			/* of all but writing */
+	DynBulk    *bulk;
+	Oid			key_index;
+} Comparison;
+
 static DynRows *
 compare(DynTarget *target)
 {
 	DynExecution *execution = &target->evaluation.execution;
+	DynSink    *sink = target->sink;
 	Relation	rel = table_open(target->table->relid, NoLock);
 	TupleDesc	desc = dyn_delta_desc(target->ncolumns, target->columns);
-	DynDifference *difference;
+	Comparison	comparison = {.target = target};
+	bool		brief = target->frozen == NULL && dyn_apply_brief(sink, desc);
 
 	(void) find_rows_by(target, full_key(target));
-	difference = dyn_difference_begin("x_full", desc, dyn_delta_identity(target->ncolumns, target->columns),
-									  target->sink->key, (uint64) RelationGetNumberOfBlocks(rel) * BLCKSZ,
-									  target->frozen == NULL && dyn_apply_brief(target->sink, desc));
+	comparison.difference = dyn_difference_begin("x_full", desc, dyn_delta_identity(target->ncolumns, target->columns),
+												 sink->key, (uint64) RelationGetNumberOfBlocks(rel) * BLCKSZ, brief);
 	table_close(rel, NoLock);
-	dyn_execute(execution, stored_rows(target, psprintf("ctid, %s", dyn_sink_columns(target->sink))),
-				dyn_difference_stored, difference);
-	add_content(target, dyn_difference_content, difference);
-	return dyn_difference_end(difference);
+	dyn_execute(execution, stored_rows(target, psprintf("ctid, %s", dyn_sink_columns(sink))),
+				dyn_difference_stored, comparison.difference);
+	if (brief && sink->key != NIL)
+	{
+		comparison.phase = dyn_phase_enter(DYN_PHASE_APPLY);
+		dyn_apply_in_bulk(execution, sink->relid, sink->name, sink->index, compare_writing, &comparison);
+		(void) dyn_phase_enter(comparison.phase);
+		return comparison.result;
+	}
+	add_content(target, dyn_difference_content, comparison.difference);
+	return dyn_difference_end(comparison.difference);
+}
+
+/*
+ * Where nobody reads the difference and much of the table changes, rows go to
+ * their places as they are found, instead of being put aside.
+ */
+static void
+compare_writing(DynBulk *bulk, void *arg)
+{
+	Comparison *comparison = arg;
+	DynTarget  *target = comparison->target;
+	DynPhase	phase = dyn_phase_enter(comparison->phase);
+
+	comparison->bulk = bulk;
+	comparison->key_index = dyn_apply_key_index(target->sink);
+	dyn_difference_write(comparison->difference, dyn_apply_many(target->sink), write_row, comparison);
+	add_content(target, dyn_difference_content, comparison->difference);
+	comparison->result = dyn_difference_end(comparison->difference);
+	(void) dyn_phase_enter(phase);
+}
+
+/* Not while other processes work for the query: the server then lets nobody write. */
+static bool
+write_row(TupleTableSlot *row, ItemPointer place, void *arg)
+{
+	Comparison *comparison = arg;
+
+	if (IsInParallelMode())
+		return false;
+	dyn_bulk_replace(comparison->bulk, place, row->tts_values + 1, row->tts_isnull + 1, comparison->key_index);
+	comparison->target->counts.updated++;
+	return true;
 }
 
 /* The same where the columns have yet to follow the query: rows then get other places, and so do values out of line. */
@@ -326,7 +379,7 @@ dyn_target_apply(DynTarget *target, DynRows *delta)
 	DynSink    *sink = target->sink;
 	ErrorData  *error;
 
-	if (delta->count == 0)
+	if (delta->count == 0 && target->counts.updated == 0)
 		return;
 	phase = dyn_phase_enter(DYN_PHASE_APPLY);
 	dyn_own_log_write(&target->evaluation.execution, sink, delta, target->position->refresh_no + 1);
