@@ -5,19 +5,24 @@
 #ifndef DYN_DIFFERENCE_H
 #define DYN_DIFFERENCE_H
 
+#include <utils/rel.h>
+
 #include "refresh/dyn_rows.h"
 
 typedef struct DynDifference DynDifference;
 
 /*
- * Begin one.  name, columns: the result's, w first (dyn_delta_desc); key: columns
- * (of int, from 1) by which rows are paired, NIL: their images; bytes: of what is
- * stored, about; brief: the result is to be (DynRows).
+ * Begin one.  name, columns: the result's, w first (dyn_delta_desc); rel: the table,
+ * whose columns these are, open to the end; key: columns (of int, from 1) by which
+ * rows are paired, NIL: their images; brief: the result is to be (DynRows).
  */
-extern DynDifference *dyn_difference_begin(const char *name, TupleDesc columns, const bool *identity, List *key,
-										   uint64 bytes, bool brief);
+extern DynDifference *dyn_difference_begin(const char *name, Relation rel, TupleDesc columns, const bool *identity,
+										   List *key, bool brief);
 
-/* Sinks of statements; arg: the DynDifference.  Stored rows begin with their ctid, and come first. */
+/*
+ * Sinks of statements; arg: the DynDifference.  Stored rows come first: their ctid, and
+ * the columns by which they are paired in their order.
+ */
 extern void dyn_difference_stored(TupleTableSlot *slot, void *arg);
 extern void dyn_difference_content(TupleTableSlot *slot, void *arg);
 

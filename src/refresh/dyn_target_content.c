@@ -66,31 +66,50 @@ typedef struct Comparison
 	Oid			key_index;
 } Comparison;
 
+/* By which rows are paired: those of the key, or that make their images. */
+static char *
+paired_columns(const DynSink *sink)
+{
+	StringInfoData names;
+	ListCell   *lc;
+
+	initStringInfo(&names);
+	foreach(lc, sink->names)
+	{
+		int			i = foreach_current_index(lc);
+
+		if (sink->key != NIL ? list_member_int(sink->key, i + 1) : sink->identity[i])
+			appendStringInfo(&names, ", %s", (char *) lfirst(lc));
+	}
+	return names.data;
+}
+
 static DynRows *
 compare(DynTarget *target)
 {
-	DynExecution *execution = &target->evaluation.execution;
 	DynSink    *sink = target->sink;
 	Relation	rel = table_open(target->table->relid, NoLock);
 	TupleDesc	desc = dyn_delta_desc(target->ncolumns, target->columns);
-	Comparison	comparison = {.target = target};
 	bool		brief = target->frozen == NULL && dyn_apply_brief(sink, desc);
+	Comparison	comparison = {.target = target};
 
 	(void) find_rows_by(target, full_key(target));
-	comparison.difference = dyn_difference_begin("x_full", desc, dyn_delta_identity(target->ncolumns, target->columns),
-												 sink->key, (uint64) RelationGetNumberOfBlocks(rel) * BLCKSZ, brief);
-	table_close(rel, NoLock);
-	dyn_execute(execution, stored_rows(target, psprintf("ctid, %s", dyn_sink_columns(sink))),
+	comparison.difference = dyn_difference_begin("x_full", rel, desc, sink->identity, sink->key, brief);
+	dyn_execute(&target->evaluation.execution, stored_rows(target, psprintf("ctid%s", paired_columns(sink))),
 				dyn_difference_stored, comparison.difference);
 	if (brief && sink->key != NIL)
 	{
 		comparison.phase = dyn_phase_enter(DYN_PHASE_APPLY);
-		dyn_apply_in_bulk(execution, sink->relid, sink->name, sink->index, compare_writing, &comparison);
+		dyn_apply_in_bulk(&target->evaluation.execution, sink->relid, sink->name, sink->index, compare_writing, &comparison);
 		(void) dyn_phase_enter(comparison.phase);
-		return comparison.result;
 	}
-	add_content(target, dyn_difference_content, comparison.difference);
-	return dyn_difference_end(comparison.difference);
+	else
+	{
+		add_content(target, dyn_difference_content, comparison.difference);
+		comparison.result = dyn_difference_end(comparison.difference);
+	}
+	table_close(rel, NoLock);
+	return comparison.result;
 }
 
 /*
