@@ -333,7 +333,10 @@ tell_stored(DynDifference *difference)
 		CHECK_FOR_INTERRUPTS();
 		if (entry->same || (entry->taken && difference->brief))
 			continue;
-		fetch(difference, entry);
+		if (difference->brief)
+			ExecStoreAllNullTuple(difference->other);	/* only its place is looked at */
+		else
+			fetch(difference, entry);
 		put(difference, difference->other, -1, &entry->place);
 	}
 	ExecClearTuple(difference->read);

@@ -30,6 +30,10 @@ typedef struct DynRows
 	int64		minus;			/* rows with w < 0 */
 	bool		repeated;		/* some |w| > 1 */
 
+	/* dyn_rows_watch: as long as it has so few rows, all different, whose hashes are in seen; 0: they may be alike */
+	int64		watched;
+	struct seen_hash *seen;		/* NULL: it has rows of one sign only */
+
 	/* of a source's changes: how many that came and went were left out, being of use to nobody */
 	int64		useless_plus;
 	int64		useless_minus;
@@ -41,7 +45,7 @@ typedef struct DynRows
 	 * several times.
 	 */
 	bool		placed;
-	bool		brief;			/* such an addition stands for the retraction too, which is left out */
+	bool		brief;			/* such an addition stands for the retraction too, which is left out; of others only the place counts */
 
 	HeapTuple  *statistics;		/* by column, from 0: what was asked for since they were registered */
 	MemoryContext context;		/* where they were begun */
@@ -80,6 +84,12 @@ typedef struct DynSigned
 
 extern DynSigned *dyn_rows_signed(DynRows *rows);
 extern void dyn_rows_signed_sink(TupleTableSlot *slot, void *arg);	/* arg: DynSigned * */
+
+/*
+ * Find out on the way whether a delta that will be consolidated has equal rows, as
+ * long as it has at most so many: most have none, and are left as they are then.
+ */
+extern void dyn_rows_watch(DynRows *rows, int64 most);
 
 /*
  * Consolidate a delta: of equal rows (by image of the identity columns) one
