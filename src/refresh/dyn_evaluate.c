@@ -186,12 +186,8 @@ node_delta(DynEvaluation *evaluation, DynNode *node)
 static DynRows *
 begin_delta(DynNode *node)
 {
-	DynRows    *delta = dyn_rows_begin(psprintf("d%d", node->no), dyn_delta_desc(node->ncolumns, node->columns),
-									   dyn_delta_identity(node->ncolumns, node->columns));
-
-	if (!node->faithful)
-		dyn_rows_watch(delta, node->loose ? MANY_ROWS - 1 : PG_INT64_MAX);
-	return delta;
+	return dyn_rows_begin(psprintf("d%d", node->no), dyn_delta_desc(node->ncolumns, node->columns),
+						  dyn_delta_identity(node->ncolumns, node->columns));
 }
 
 /* The delta that a statement yields, consolidated if need be. */

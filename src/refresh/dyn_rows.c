@@ -25,28 +25,6 @@
 
 PG_FUNCTION_INFO_V1(dyntable_row_hash);
 
-/* A set of hashes of rows. */
-typedef struct Seen
-{
-	uint64		hash;
-	char		status;
-} Seen;
-
-#define SH_PREFIX seen
-#define SH_ELEMENT_TYPE Seen
-#define SH_KEY_TYPE uint64
-#define SH_KEY hash
-#define SH_HASH_KEY(table, key) ((uint32) ((key) ^ ((key) >> 32)))
-#define SH_EQUAL(table, a, b) ((a) == (b))
-#define SH_SCOPE static inline
-#define SH_DECLARE
-#define SH_DEFINE
-/* the server's own flags let it pass on PostgreSQL 15 */
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wshadow=compatible-local"
-#include <lib/simplehash.h>
-#pragma GCC diagnostic pop
-
 /*
  * The planner takes rows on their way for no fewer than these.  For a single one it
  * would read through a table as readily as look it up, and that plan would serve no
@@ -81,9 +59,7 @@ static Distinct *find_distinct(Consolidation *work, uint64 hash);
 static bool same_identity(DynRows *rows, TupleTableSlot *a, TupleTableSlot *b);
 static uint64 identity_hash(DynRows *rows, TupleTableSlot *slot, void *arg);
 static void fetch_values(DynSigned *target);
-static void count_row(DynRows *rows, const Datum *values, const bool *isnull);
-static void watch(DynRows *rows, const Datum *values, const bool *isnull);
-static uint64 row_hash(const DynRows *rows, const Datum *values, const bool *isnull);
+static void count_row(DynRows *rows, TupleTableSlot *slot);
 static DynRows *begin_rows(const char *name, TupleDesc desc, const bool *identity, int kilobytes);
 
 /*
@@ -189,7 +165,8 @@ dyn_rows_put(DynRows *rows, TupleTableSlot *slot)
 	slot_getallattrs(slot);
 	if (rows->identity && slot->tts_values[0] == Int64GetDatum(0))
 		return;
-	dyn_rows_put_values(rows, slot->tts_values, slot->tts_isnull);
+	count_row(rows, slot);
+	tuplestore_putvalues(rows->store, rows->desc, slot->tts_values, slot->tts_isnull);
 }
 
 void
@@ -245,82 +222,28 @@ fetch_values(DynSigned *target)
 void
 dyn_rows_put_values(DynRows *rows, Datum *values, bool *isnull)
 {
-	count_row(rows, values, isnull);
+	TupleTableSlot slot = {.tts_values = values, .tts_isnull = isnull};
+
+	count_row(rows, &slot);
 	tuplestore_putvalues(rows->store, rows->desc, values, isnull);
 }
 
 static void
-count_row(DynRows *rows, const Datum *values, const bool *isnull)
+count_row(DynRows *rows, TupleTableSlot *slot)
 {
 	rows->count++;
 	for (int i = 0; i < rows->desc->natts; i++)
-		rows->has_null[i] |= isnull[i];
+		rows->has_null[i] |= slot->tts_isnull[i];
 	if (rows->identity)
 	{
-		int64		weight = DatumGetInt64(values[0]);
+		int64		weight = DatumGetInt64(slot->tts_values[0]);
 
 		if (weight > 0)
 			rows->plus++;
 		else
 			rows->minus++;
 		rows->repeated |= weight > 1 || weight < -1;
-		if (rows->watched > 0 && rows->plus > 0 && rows->minus > 0)
-			watch(rows, values, isnull);
 	}
-}
-
-void
-dyn_rows_watch(DynRows *rows, int64 most)
-{
-	rows->watched = most;
-}
-
-static void
-end_watching(DynRows *rows)
-{
-	if (rows->seen)
-		seen_destroy(rows->seen);
-	rows->seen = NULL;
-	rows->watched = 0;
-}
-
-/* False, and the end of it, when a row was equal, or might have been; or when it would take too much memory. */
-static bool
-note_hash(DynRows *rows, uint64 hash)
-{
-	bool		found = rows->seen->members >= rows->seen->grow_threshold &&
-		rows->seen->size * 2 * sizeof(Seen) > get_hash_memory_limit();
-
-	if (!found)
-		(void) seen_insert(rows->seen, hash, &found);
-	if (found)
-		end_watching(rows);
-	return !found;
-}
-
-/* A row comes.  The first one of the other sign has those before it looked through. */
-static void
-watch(DynRows *rows, const Datum *values, const bool *isnull)
-{
-	if (rows->count > rows->watched)
-	{
-		end_watching(rows);
-		return;
-	}
-	if (rows->seen == NULL)
-	{
-		TupleTableSlot *slot = dyn_rows_slot(rows);
-		bool		different = true;
-
-		rows->seen = seen_create(rows->context, 256, NULL);
-		dyn_rows_rewind(rows);
-		while (different && dyn_rows_next(rows, slot))
-			different = note_hash(rows, dyn_rows_hash(rows, slot));
-		ExecDropSingleTupleTableSlot(slot);
-		if (!different)
-			return;
-	}
-	(void) note_hash(rows, row_hash(rows, values, isnull));
 }
 
 /* ------------------------------------------------------------------------
@@ -384,10 +307,8 @@ dyn_rows_in_pass(const DynPass *pass, uint64 hash)
 void
 dyn_rows_consolidate(DynRows *rows)
 {
-	if (rows->plus > 0 && rows->minus > 0 && rows->watched == 0)
+	if (rows->plus > 0 && rows->minus > 0)
 		dyn_rows_unite(rows);
-	else
-		end_watching(rows);
 }
 
 void
@@ -398,7 +319,6 @@ dyn_rows_unite(DynRows *rows)
 	List	   *parts;
 	ListCell   *lc;
 
-	end_watching(rows);
 	*source = *rows;
 	parts = dyn_rows_scatter(source, source->count, identity_hash, NULL);
 	if (list_length(parts) > 1)
@@ -463,7 +383,8 @@ consolidate_pass(Consolidation *work, DynRows *part, const DynPass *pass)
 		ExecStoreMinimalTuple(entry->tuple, work->probe, false);
 		slot_getallattrs(work->probe);
 		work->probe->tts_values[0] = Int64GetDatum(entry->weight);
-		dyn_rows_put_values(rows, work->probe->tts_values, work->probe->tts_isnull);
+		count_row(rows, work->probe);
+		tuplestore_putvalues(rows->store, rows->desc, work->probe->tts_values, work->probe->tts_isnull);
 		ExecClearTuple(work->probe);
 	}
 	ExecClearTuple(work->candidate);
@@ -515,21 +436,16 @@ same_identity(DynRows *rows, TupleTableSlot *a, TupleTableSlot *b)
 uint64
 dyn_rows_hash(DynRows *rows, TupleTableSlot *slot)
 {
-	slot_getallattrs(slot);
-	return row_hash(rows, slot->tts_values, slot->tts_isnull);
-}
-
-static uint64
-row_hash(const DynRows *rows, const Datum *values, const bool *isnull)
-{
 	uint64		hash = 0;
 
+	slot_getallattrs(slot);
 	for (int i = 1; i < rows->desc->natts; i++)
 	{
 		Form_pg_attribute att = TupleDescAttr(rows->desc, i);
 
 		if (rows->identity[i - 1])
-			hash = hash_combine64(hash, dyn_image_hash(values[i], isnull[i], att->attbyval, att->attlen));
+			hash = hash_combine64(hash, dyn_image_hash(slot->tts_values[i], slot->tts_isnull[i],
+													   att->attbyval, att->attlen));
 	}
 	return hash;
 }

@@ -30,10 +30,6 @@ typedef struct DynRows
 	int64		minus;			/* rows with w < 0 */
 	bool		repeated;		/* some |w| > 1 */
 
-	/* dyn_rows_watch: as long as it has so few rows, all different, whose hashes are in seen; 0: they may be alike */
-	int64		watched;
-	struct seen_hash *seen;		/* NULL: it has rows of one sign only */
-
 	/* of a source's changes: how many that came and went were left out, being of use to nobody */
 	int64		useless_plus;
 	int64		useless_minus;
@@ -84,12 +80,6 @@ typedef struct DynSigned
 
 extern DynSigned *dyn_rows_signed(DynRows *rows);
 extern void dyn_rows_signed_sink(TupleTableSlot *slot, void *arg);	/* arg: DynSigned * */
-
-/*
- * Find out on the way whether a delta that will be consolidated has equal rows, as
- * long as it has at most so many: most have none, and are left as they are then.
- */
-extern void dyn_rows_watch(DynRows *rows, int64 most);
 
 /*
  * Consolidate a delta: of equal rows (by image of the identity columns) one
