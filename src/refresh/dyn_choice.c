@@ -124,16 +124,19 @@ static double
 of_most_rows(DynChoice *choice)
 {
 	int64		blocks;
-	double		rows;
 
 	if (choice->foreseen < WORTH_ROWS)
 		return 0;
-	source_size(choice, &blocks, &rows);
-	if (choice->foreseen <= rows)
+	if (choice->source_rows == 0)
+	{
+		source_size(choice, &blocks, &choice->source_rows);
+		choice->source_rows = Max(choice->source_rows, 1);
+	}
+	if (choice->foreseen <= choice->source_rows)
 		return 0;
 	if (!choice->weighed)
 		weigh(choice);
-	return choice->position->full_ms * choice->foreseen / Max(rows, 1);
+	return choice->position->full_ms * choice->foreseen / choice->source_rows;
 }
 
 double

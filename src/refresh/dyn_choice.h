@@ -30,6 +30,7 @@ typedef struct DynChoice
 	int64		rows;			/* changes read so far */
 	int64		foreseen;		/* how many there will be */
 	bool		loaded;			/* those are all */
+	double		source_rows;	/* of all sources, as the planner estimates; 0: not asked for yet */
 	double		estimated;		/* milliseconds for the delta, by the planner */
 	bool		weighed;		/* position tells what the query takes as things are now */
 	bool		worth;			/* and there is enough data for a choice */

@@ -20,6 +20,7 @@
 #include <catalog/pg_type.h>
 #include <executor/executor.h>
 #include <executor/nodeHash.h>
+#include <lib/stringinfo.h>
 #include <miscadmin.h>
 #include <port/pg_bitutils.h>
 #include <storage/bufmgr.h>
@@ -126,6 +127,19 @@ dyn_difference_begin(const char *name, Relation rel, TupleDesc columns, const bo
 	difference->bytes = (uint64) RelationGetNumberOfBlocks(rel) * BLCKSZ;
 	begin_table(difference, pg_nextpower2_32(Max(1024, (uint32) Min(difference->bytes, (uint64) maintenance_work_mem * 1024) / 64)));
 	return difference;
+}
+
+char *
+dyn_difference_paired(const DynDifference *difference, List *names)
+{
+	StringInfoData paired;
+	ListCell   *lc;
+
+	initStringInfo(&paired);
+	foreach(lc, names)
+		if (difference->paired[foreach_current_index(lc)])
+			appendStringInfo(&paired, ", %s", (char *) lfirst(lc));
+	return paired.data;
 }
 
 /* Begin parts.  A small row's place takes about as much in the table of places as the row on a page. */

@@ -19,10 +19,10 @@ typedef struct DynDifference DynDifference;
 extern DynDifference *dyn_difference_begin(const char *name, Relation rel, TupleDesc columns, const bool *identity,
 										   List *key, bool brief);
 
-/*
- * Sinks of statements; arg: the DynDifference.  Stored rows come first: their ctid, and
- * the columns by which they are paired in their order.
- */
+/* Of these names of columns (char *) those that pair rows, each behind a comma. */
+extern char *dyn_difference_paired(const DynDifference *difference, List *names);
+
+/* Sinks of statements; arg: the DynDifference.  Stored rows come first: their ctid, and the columns that pair rows. */
 extern void dyn_difference_stored(TupleTableSlot *slot, void *arg);
 extern void dyn_difference_content(TupleTableSlot *slot, void *arg);
 

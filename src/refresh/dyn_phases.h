@@ -25,6 +25,8 @@ extern const char *dyn_phase_name(DynPhase phase);
 
 /* From now on time goes to this phase.  Returns the one it went to, to go back to. */
 extern DynPhase dyn_phase_enter(DynPhase phase);
+
+/* The phase that time goes to. */
 extern DynPhase dyn_phase_running(void);
 
 /*

@@ -66,24 +66,6 @@ typedef struct Comparison
 	Oid			key_index;
 } Comparison;
 
-/* By which rows are paired: those of the key, or that make their images. */
-static char *
-paired_columns(const DynSink *sink)
-{
-	StringInfoData names;
-	ListCell   *lc;
-
-	initStringInfo(&names);
-	foreach(lc, sink->names)
-	{
-		int			i = foreach_current_index(lc);
-
-		if (sink->key != NIL ? list_member_int(sink->key, i + 1) : sink->identity[i])
-			appendStringInfo(&names, ", %s", (char *) lfirst(lc));
-	}
-	return names.data;
-}
-
 static DynRows *
 compare(DynTarget *target)
 {
@@ -92,11 +74,12 @@ compare(DynTarget *target)
 	TupleDesc	desc = dyn_delta_desc(target->ncolumns, target->columns);
 	bool		brief = target->frozen == NULL && dyn_apply_brief(sink, desc);
 	Comparison	comparison = {.target = target};
+	char	   *stored;
 
 	(void) find_rows_by(target, full_key(target));
 	comparison.difference = dyn_difference_begin("x_full", rel, desc, sink->identity, sink->key, brief);
-	dyn_execute(&target->evaluation.execution, stored_rows(target, psprintf("ctid%s", paired_columns(sink))),
-				dyn_difference_stored, comparison.difference);
+	stored = psprintf("ctid%s", dyn_difference_paired(comparison.difference, sink->names));
+	dyn_execute(&target->evaluation.execution, stored_rows(target, stored), dyn_difference_stored, comparison.difference);
 	if (brief && sink->key != NIL)
 	{
 		comparison.phase = dyn_phase_enter(DYN_PHASE_APPLY);
